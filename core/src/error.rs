@@ -1,0 +1,138 @@
+//! The crate's one error type.
+
+/// Everything that can go wrong in a session. No variant is reached by a bug-free pair of peers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A frame of another kind than the protocol's next step.
+    UnexpectedFrame {
+        /// Kind that the next step needs.
+        expected: u8,
+        /// Kind that came.
+        got: u8,
+    },
+    /// A frame whose length does not fit its step.
+    FrameLength {
+        /// Kind of the frame.
+        kind: u8,
+        /// Payload bytes that the step needs.
+        expected: usize,
+        /// Payload bytes that came.
+        got: usize,
+    },
+    /// A residue at or above its modulus.
+    ResidueTooLarge {
+        /// The residue that came.
+        residue: u32,
+        /// The modulus it must stay below.
+        modulus: u32,
+    },
+    /// Padding bits that must be zero were set.
+    DirtyPadding,
+    /// The peer speaks another protocol version or parameter set.
+    Version {
+        /// Ours.
+        ours: u16,
+        /// Theirs.
+        theirs: u16,
+    },
+    /// A negotiated value outside of what this side accepts.
+    Negotiation {
+        /// Name of the value.
+        what: &'static str,
+        /// The value that the peer proposed.
+        value: u32,
+    },
+    /// A layer description that cannot be run, and why.
+    Layer {
+        /// Index of the layer in execution order.
+        index: u16,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A control message that does not decode.
+    Malformed(&'static str),
+    /// Base transfers gave keys that the two sides do not agree on.
+    BaseTransferMismatch,
+    /// The layers that were run are not those that were announced.
+    PlanMismatch,
+    /// The peer ended the session, and said why.
+    Peer(PeerError),
+    /// A caller of this library did something out of order.
+    Usage(&'static str),
+}
+
+/// Why a peer ended a session, as told over the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum PeerError {
+    /// It got something that breaks the protocol.
+    Protocol = 1,
+    /// It speaks another version.
+    Version = 2,
+    /// It does not accept a negotiated value.
+    Negotiation = 3,
+    /// It is at its limit of sessions or queries.
+    Busy = 4,
+    /// It is shutting down.
+    Closing = 5,
+    /// Something else.
+    Other = 6,
+}
+
+impl core::fmt::Display for PeerError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Protocol => "it received something that breaks the protocol",
+            Self::Version => "it speaks another protocol version",
+            Self::Negotiation => "it does not accept a proposed setting",
+            Self::Busy => "it is at its limit of sessions or queries",
+            Self::Closing => "it is shutting down",
+            Self::Other => "of an error on its side",
+        })
+    }
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::UnexpectedFrame { expected, got } => {
+                write!(f, "expected a frame of kind {expected}, got kind {got}")
+            }
+            Self::FrameLength {
+                kind,
+                expected,
+                got,
+            } => write!(
+                f,
+                "a frame of kind {kind} must carry {expected} bytes here, got {got}"
+            ),
+            Self::ResidueTooLarge { residue, modulus } => {
+                write!(f, "residue {residue} is not below its modulus {modulus}")
+            }
+            Self::DirtyPadding => f.write_str("padding bits are not zero"),
+            Self::Version { ours, theirs } => write!(
+                f,
+                "the peer speaks protocol version {theirs}, this side speaks {ours}"
+            ),
+            Self::Negotiation { what, value } => {
+                write!(
+                    f,
+                    "the peer proposed {what} = {value}, which is not accepted here"
+                )
+            }
+            Self::Layer { index, reason } => write!(f, "layer {index} cannot be run: {reason}"),
+            Self::Malformed(what) => write!(f, "malformed {what}"),
+            Self::BaseTransferMismatch => {
+                f.write_str("the two sides' base transfer keys do not match")
+            }
+            Self::PlanMismatch => {
+                f.write_str("the layers that were run are not those that were announced")
+            }
+            Self::Peer(reason) => write!(f, "the peer ended the session because {reason}"),
+            Self::Usage(what) => write!(f, "out of order: {what}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}

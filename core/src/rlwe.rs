@@ -1,0 +1,165 @@
+//! RLWE encryption with fixed parameters: seeded and symmetric, one limb at a time, and
+//! decryption at the one-limb modulus. DESIGN section 3 (BFV: Fan and Vercauteren, 2012).
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::modular::Modulus;
+use crate::ntt::{Poly, Q_NTT};
+use crate::params::{DROPPED_BITS, LOG_N, N, Q, Q_BITS, Q_MOD, T, T_MOD};
+use crate::prg::{Seed, Stream};
+use crate::sample::{Ternary, error, sign_residue, small_residue, uniform};
+
+/// What a public polynomial is expanded for; separates the streams of equal seeds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Expansion {
+    /// c1 of a ciphertext.
+    Ciphertext = 1,
+    /// a of a public key.
+    PublicKey = 2,
+}
+
+/// A ternary secret key, two bits a coefficient: 1 KiB.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct SecretKey([u32; N / 16]);
+
+impl SecretKey {
+    /// The key of a seed.
+    pub fn generate(seed: &Seed) -> Self {
+        let mut stream = Stream::new(seed, [0; 3]);
+        let mut ternary = Ternary::new();
+        let mut key = Self([0; N / 16]);
+        for word in &mut key.0 {
+            for i in 0..16 {
+                *word |= ternary.next(&mut stream) << (2 * i);
+            }
+        }
+        key
+    }
+
+    /// Writes the key in the NTT domain of a limb.
+    pub fn load_ntt(&self, limb: usize, out: &mut Poly) {
+        for (chunk, word) in out.chunks_exact_mut(16).zip(&self.0) {
+            for (i, x) in chunk.iter_mut().enumerate() {
+                *x = sign_residue(word >> (2 * i) & 3, &Q_MOD[limb]);
+            }
+        }
+        Q_NTT[limb].forward(out, LOG_N);
+    }
+}
+
+/// The residues, in the NTT domain of a limb, of the public polynomial of a seed.
+pub fn expand_public(
+    seed: &Seed,
+    expansion: Expansion,
+    limb: usize,
+) -> impl Iterator<Item = u32> + use<> {
+    let mut stream = Stream::new(seed, [limb as u32, expansion as u32, 0]);
+    core::iter::repeat_with(move || uniform(&mut stream, &Q_MOD[limb], Q_BITS[limb])).take(N)
+}
+
+/// One limb of `c0 = round(q m / t) + e - c1 s`, coefficient domain, into `out`.
+///
+/// `message` holds N residues mod t; none encrypts zero, which is also what a public key is.
+pub fn encrypt_limb(
+    key: &SecretKey,
+    limb: usize,
+    message: Option<&Poly>,
+    (a_seed, expansion): (&Seed, Expansion),
+    error_seed: &Seed,
+    out: &mut Poly,
+) {
+    let modulus = &Q_MOD[limb];
+    key.load_ntt(limb, out);
+    for (x, a) in out.iter_mut().zip(expand_public(a_seed, expansion, limb)) {
+        *x = modulus.mul(*x, a);
+    }
+    Q_NTT[limb].inverse(out, LOG_N);
+    let mut errors = Stream::new(error_seed, [0; 3]);
+    for x in out.iter_mut() {
+        *x = modulus.sub(small_residue(error(&mut errors), modulus), *x);
+    }
+    if let Some(message) = message {
+        add_scaled(out, message, limb);
+    }
+}
+
+/// Adds round(q m / t) to one limb in the coefficient domain; `message` are residues mod t.
+pub fn add_scaled(out: &mut Poly, message: &Poly, limb: usize) {
+    let scale = Scale::new(limb);
+    for (x, &m) in out.iter_mut().zip(message) {
+        *x = Q_MOD[limb].add(*x, scale.scale(m));
+    }
+}
+
+/// m -> round(q m / t) mod q_l: with h = (t-1)/2 and r = (q m + h) mod t, it is
+/// (q m + h - r) / t, and q is 0 modulo q_l.
+struct Scale {
+    modulus: Modulus,
+    q_mod_t: u32,
+    t_inverse: u32,
+}
+
+impl Scale {
+    fn new(limb: usize) -> Self {
+        const Q_MOD_T: u32 = {
+            let mut product = 1u64;
+            let mut i = 0;
+            while i < Q.len() {
+                product = product * (Q[i] % T) as u64 % T as u64;
+                i += 1;
+            }
+            T_MOD.to_montgomery(product as u32)
+        };
+        const T_INVERSE: [u32; Q.len()] = {
+            let mut inverse = [0; Q.len()];
+            let mut i = 0;
+            while i < Q.len() {
+                inverse[i] = Q_MOD[i].to_montgomery(Modulus::inverse_const(T, Q[i]));
+                i += 1;
+            }
+            inverse
+        };
+        Self {
+            modulus: Q_MOD[limb],
+            q_mod_t: Q_MOD_T,
+            t_inverse: T_INVERSE[limb],
+        }
+    }
+
+    fn scale(&self, m: u32) -> u32 {
+        let half = T / 2;
+        let r = T_MOD.add(T_MOD.mul_montgomery(m, self.q_mod_t), half);
+        self.modulus
+            .mul_montgomery(self.modulus.sub(half, r), self.t_inverse)
+    }
+}
+
+/// First half of decryption: `c1` of a returned ciphertext (NTT domain of q0) becomes c1 s
+/// (coefficients); `scratch` is overwritten with the key.
+pub fn multiply_key(key: &SecretKey, c1: &mut Poly, scratch: &mut Poly) {
+    key.load_ntt(0, scratch);
+    Q_NTT[0].multiply(c1, scratch);
+    Q_NTT[0].inverse(c1, LOG_N);
+    scratch.zeroize();
+}
+
+/// Second half: the message coefficient (mod t) of a returned coefficient of c0, without its
+/// dropped bits, and the coefficient of c1 s; constant-time.
+pub fn decrypt_coefficient(c0: u32, c1_s: u32) -> u32 {
+    let c0 = Q_MOD[0].reduce_once(c0 << DROPPED_BITS);
+    let phase = Q_MOD[0].add(c0, c1_s);
+    // round(t phase / q0) by a multiplication: 2^40 t / q0 < 2^32, and its rounding moves the
+    // result by less than 2^-9, far inside the noise margin. No division: those vary in time.
+    const RATIO: u64 = (((T as u128) << 40) / Q[0] as u128) as u64;
+    let m = (u64::from(phase) * RATIO + (1 << 39)) >> 40;
+    T_MOD.reduce_once(m as u32)
+}
+
+/// c0 of a returned ciphertext without its low bits, rounded; below [`C0_BOUND`].
+pub fn drop_bits(c0: u32) -> u32 {
+    (c0 + (1 << (DROPPED_BITS - 1))) >> DROPPED_BITS
+}
+
+/// Largest value of a returned coefficient of c0, plus one.
+pub const C0_BOUND: u32 = ((Q[0] - 1 + (1 << (DROPPED_BITS - 1))) >> DROPPED_BITS) + 1;

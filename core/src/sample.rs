@@ -1,0 +1,167 @@
+//! Samplers over a ChaCha stream: uniform, ternary, error, mask and flood.
+//! DESIGN sections 3 and 5. Where a sampler rejects, what it rejects is independent of what it
+//! returns, so its timing tells nothing about the result.
+
+use crate::modular::Modulus;
+use crate::params::{FLOOD_BITS, T_MOD};
+use crate::prg::Stream;
+
+/// A uniform residue of `bits` bits below the modulus, by rejection. For public polynomials.
+pub fn uniform(stream: &mut Stream, modulus: &Modulus, bits: u32) -> u32 {
+    loop {
+        let x = stream.next_u32() >> (32 - bits);
+        if x < modulus.value() {
+            return x;
+        }
+    }
+}
+
+/// Uniform signs: each call gives one of 0, 1, 2, for 0, 1 and -1.
+pub struct Ternary {
+    word: u32,
+    left: u32,
+}
+
+impl Ternary {
+    /// A sampler with an empty buffer.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self { word: 0, left: 0 }
+    }
+
+    /// The next sign.
+    pub fn next(&mut self, stream: &mut Stream) -> u32 {
+        loop {
+            if self.left == 0 {
+                self.word = stream.next_u32();
+                self.left = 16;
+            }
+            let pair = self.word & 3;
+            self.word >>= 2;
+            self.left -= 1;
+            if pair < 3 {
+                return pair;
+            }
+        }
+    }
+}
+
+/// The residue of a sign 0, 1, 2; constant-time.
+pub fn sign_residue(sign: u32, modulus: &Modulus) -> u32 {
+    (sign & 1) | (modulus.value() - 1) & (sign >> 1).wrapping_neg()
+}
+
+/// Centred binomial error with 21 coins a side: sigma 3.24, |e| <= 21; constant-time.
+pub fn error(stream: &mut Stream) -> i32 {
+    const COINS: u64 = (1 << 21) - 1;
+    let bits = stream.next_u64();
+    (bits & COINS).count_ones() as i32 - ((bits >> 21) & COINS).count_ones() as i32
+}
+
+/// A small signed number as a residue; constant-time.
+pub fn small_residue(x: i32, modulus: &Modulus) -> u32 {
+    (x as u32).wrapping_add(modulus.value() & (x >> 31) as u32)
+}
+
+/// A residue mod t, 2^-73 from uniform, from 96 bits; constant-time.
+pub fn residue_t(stream: &mut Stream) -> u32 {
+    T_MOD.reduce_96([stream.next_u32(), stream.next_u32(), stream.next_u32()])
+}
+
+/// Sum of four uniforms on [-2^78, 2^78), as v + 2^81 in three little-endian words.
+pub fn flood(stream: &mut Stream) -> [u32; 3] {
+    let mut sum: u128 = 0;
+    for _ in 0..4 {
+        let low = u128::from(stream.next_u64());
+        let high = u128::from(stream.next_u32() >> (32 + 63 - FLOOD_BITS));
+        sum += low | high << 64;
+    }
+    // The four halves 2^78 are 2^80 in all.
+    let v = sum + (1 << (FLOOD_BITS + 3)) - (4 << FLOOD_BITS);
+    [v as u32, (v >> 32) as u32, (v >> 64) as u32]
+}
+
+/// The residue of a flood; constant-time.
+pub fn flood_residue(v: [u32; 3], modulus: &Modulus) -> u32 {
+    let offset = modulus.reduce_96([0, 0, 1 << (FLOOD_BITS + 3 - 64)]);
+    modulus.sub(modulus.reduce_96(v), offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::{Q_BITS, Q_MOD, T};
+    use crate::prg::Seed;
+
+    fn stream() -> Stream {
+        Stream::new(&Seed([7; 32]), [0; 3])
+    }
+
+    /// Mean and variance of 2^16 samples, each within six standard errors of what they should be.
+    fn moments(mean: f64, variance: f64, fourth: f64, mut draw: impl FnMut() -> f64) {
+        let n = 65536.0;
+        let (mut s1, mut s2) = (0.0, 0.0);
+        for _ in 0..65536 {
+            let x = draw() - mean;
+            s1 += x;
+            s2 += x * x;
+        }
+        assert!(
+            (s1 / n).abs() < 6.0 * (variance / n).sqrt(),
+            "mean is off by {}",
+            s1 / n
+        );
+        let error = (s2 / n - variance).abs();
+        assert!(
+            error < 6.0 * ((fourth - variance * variance) / n).sqrt(),
+            "variance is off by {error}"
+        );
+    }
+
+    #[test]
+    fn distributions_have_their_moments() {
+        let mut s = stream();
+        let mut ternary = Ternary::new();
+        moments(0.0, 2.0 / 3.0, 2.0 / 3.0, || {
+            f64::from(Q_MOD[1].centered(sign_residue(ternary.next(&mut s), &Q_MOD[1])))
+        });
+        moments(0.0, 10.5, 3.0 * 10.5 * 10.5 - 10.5 / 2.0, || {
+            f64::from(error(&mut s))
+        });
+        for limb in 0..4 {
+            let q = f64::from(Q_MOD[limb].value());
+            moments((q - 1.0) / 2.0, q * q / 12.0, q.powi(4) / 80.0, || {
+                f64::from(uniform(&mut s, &Q_MOD[limb], Q_BITS[limb]))
+            });
+        }
+        let t = f64::from(T);
+        moments((t - 1.0) / 2.0, t * t / 12.0, t.powi(4) / 80.0, || {
+            f64::from(residue_t(&mut s))
+        });
+        // In units of 2^78: four uniforms on [-1, 1) have variance 4/3, fourth moment 4/5 + 12/9.
+        moments(0.0, 4.0 / 3.0, 4.0 / 5.0 + 12.0 * 3.0 / 9.0, || {
+            let v = flood(&mut s);
+            let v = i128::from(v[0]) | i128::from(v[1]) << 32 | i128::from(v[2]) << 64;
+            (v - (1 << 81)) as f64 / 2f64.powi(78)
+        });
+    }
+
+    #[test]
+    fn residues_of_signed_samples() {
+        for m in &Q_MOD {
+            let q = i128::from(m.value());
+            for x in -21..=21 {
+                assert_eq!(i128::from(small_residue(x, m)), i128::from(x).rem_euclid(q));
+            }
+            let mut s = stream();
+            for _ in 0..100 {
+                let v = flood(&mut s);
+                let wide = i128::from(v[0]) | i128::from(v[1]) << 32 | i128::from(v[2]) << 64;
+                assert_eq!(
+                    i128::from(flood_residue(v, m)),
+                    (wide - (1 << 81)).rem_euclid(q)
+                );
+            }
+        }
+    }
+}

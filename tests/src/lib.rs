@@ -1,0 +1,3 @@
+//! Helpers shared by the two-party tests.
+
+pub mod linear;

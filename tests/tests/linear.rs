@@ -1,0 +1,138 @@
+//! Every packing layout against the direct convolution, on real ciphertexts.
+
+use proptest::prelude::*;
+use stria_core::layer::{Kernel, Layer};
+use stria_tests::linear::{Parties, direct, layer, run};
+
+fn values(seed: u64, count: usize, bound: i32) -> Vec<i32> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 33) as i32 % (2 * bound + 1) - bound
+        })
+        .collect()
+}
+
+fn check(layer: &Layer, seed: u64) {
+    let inputs = usize::from(layer.in_channels) * usize::from(layer.in_side).pow(2);
+    let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
+    // Small enough that no sum leaves (-t/2, t/2).
+    let bound = (((1 << 21) / per_output as i32).isqrt()).min(1000);
+    let input = values(seed, inputs, bound);
+    let weights = values(!seed, usize::from(layer.out_channels) * per_output, bound);
+    let got = run(&Parties::new(seed as u8), layer, &weights, &input, 9);
+    assert!(got == direct(layer, &weights, &input), "{layer:?}");
+}
+
+/// The shapes that DESIGN section 4 names, and those that fill their blocks badly.
+#[test]
+fn named_layouts() {
+    let square = Kernel::Square;
+    let layers = [
+        // A stem: four phases of three channels, repeated four times.
+        Layer {
+            stride: 2,
+            repeat: 4,
+            ..layer(3, 31, 16, square(3))
+        },
+        // g = 1: ExRot-Free in its pure form.
+        Layer {
+            padding: 1,
+            groups: 16,
+            shuffle: 4,
+            ..layer(32, 15, 32, Kernel::Cross)
+        },
+        // g > 1, maps that fill their blocks.
+        Layer {
+            padding: 1,
+            groups: 4,
+            shuffle: 8,
+            ..layer(64, 7, 16, square(3))
+        },
+        Layer {
+            padding: 1,
+            groups: 4,
+            repeat: 4,
+            ..layer(64, 3, 64, square(3))
+        },
+        // The same with spare room, and g = c_n: fully dense.
+        Layer {
+            padding: 2,
+            ..layer(10, 9, 3, square(5))
+        },
+        // Stride 2 down to the next map.
+        Layer {
+            stride: 2,
+            groups: 8,
+            shuffle: 8,
+            ..layer(32, 15, 32, square(3))
+        },
+        Layer {
+            stride: 2,
+            groups: 8,
+            ..layer(64, 7, 32, square(3))
+        },
+        // Stride 2 with padding, stride 4, a 7x7 stem.
+        Layer {
+            stride: 2,
+            padding: 1,
+            ..layer(4, 16, 2, square(3))
+        },
+        Layer {
+            stride: 4,
+            repeat: 8,
+            ..layer(1, 31, 16, square(7))
+        },
+        // 1x1 and fully connected.
+        Layer {
+            groups: 8,
+            repeat: 2,
+            ..layer(64, 7, 128, square(1))
+        },
+        Layer {
+            repeat: 16,
+            ..layer(256, 1, 10, square(1))
+        },
+        // Tiles with halos, that do not divide the map.
+        Layer {
+            padding: 1,
+            tile: 20,
+            repeat: 2,
+            ..layer(2, 50, 3, square(3))
+        },
+        Layer {
+            stride: 2,
+            padding: 3,
+            tile: 10,
+            repeat: 2,
+            ..layer(3, 45, 4, square(7))
+        },
+    ];
+    for (i, layer) in layers.iter().enumerate() {
+        check(layer, i as u64 + 1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn random_layouts(
+        side in 1u16..34, kernel in 1u8..=7, cross: bool, stride in 1u8..=4, padding in 0u8..4,
+        log_groups in 0u32..4, inputs in 1u16..5, outputs in 1u16..5, log_repeat in 0u32..3,
+        tile in 0u16..12, shuffle: bool, seed: u64,
+    ) {
+        let groups = 1 << log_groups;
+        let layer = Layer {
+            stride, padding, groups, tile, repeat: 1 << log_repeat,
+            shuffle: if shuffle { groups } else { 1 },
+            ..layer(inputs * groups, side, outputs * groups,
+                if cross { Kernel::Cross } else { Kernel::Square(kernel) })
+        };
+        let layout = layer.layout();
+        prop_assume!(layout.is_ok_and(|l| l.inputs() <= 24 && l.outputs() <= 24));
+        check(&layer, seed);
+    }
+}
