@@ -113,6 +113,23 @@ impl Plaintext {
     }
 }
 
+/// Operations on ciphertexts, counted where they are done.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Work {
+    /// Products with a plaintext.
+    pub products: usize,
+    /// Rotations of slots. Segment packing has none.
+    pub rotations: usize,
+}
+
+impl Work {
+    /// Adds another count.
+    pub fn add(&mut self, other: &Self) {
+        self.products += other.products;
+        self.rotations += other.rotations;
+    }
+}
+
 /// The weights of a layer: `[out_channels, in_channels / groups, taps]`, taps in the order of
 /// [`crate::layer::Kernel::tap`].
 pub struct Weights<'a>(pub &'a [i32]);
@@ -197,11 +214,12 @@ impl PreparedWeights {
     }
 
     /// The sum over a tile's input ciphertexts that makes output ciphertext `output` of it.
-    pub fn apply(&self, inputs: &[Ciphertext], output: usize) -> Ciphertext {
+    pub fn apply(&self, inputs: &[Ciphertext], output: usize, work: &mut Work) -> Ciphertext {
         let mut sum = Ciphertext::zero();
         let row = &self.plaintexts[output * self.inputs..][..self.inputs];
         for (w, x) in row.iter().zip(inputs) {
             sum.multiply_add(w, x);
+            work.products += 1;
         }
         sum
     }

@@ -17,12 +17,15 @@ pub mod error;
 pub mod layer;
 pub mod modular;
 pub mod ntt;
+pub mod ot;
 #[cfg(feature = "server")]
 pub mod parallel;
 pub mod params;
 pub mod prg;
 #[cfg(feature = "server")]
 pub mod privacy;
+pub mod protocol;
+pub mod relu;
 pub mod rlwe;
 pub mod sample;
 pub mod segment;

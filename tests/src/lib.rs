@@ -1,3 +1,17 @@
 //! Helpers shared by the two-party tests.
 
 pub mod linear;
+pub mod two_party;
+
+/// Pseudo-random numbers in [-bound, bound] for test data.
+pub fn values(seed: u64, count: usize, bound: i32) -> Vec<i32> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 33) as i32 % (2 * bound + 1) - bound
+        })
+        .collect()
+}

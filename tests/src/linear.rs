@@ -1,7 +1,7 @@
 //! A linear layer on ciphertexts, both parties in one place, and the direct convolution that it
 //! is compared with.
 
-use stria_core::conv::{Ciphertext, PreparedWeights, Weights};
+use stria_core::conv::{Ciphertext, PreparedWeights, Weights, Work};
 use stria_core::layer::{Activation, Kernel, Layer, Layout};
 use stria_core::ntt::Poly;
 use stria_core::params::{LIMBS, N, T_MOD};
@@ -150,7 +150,7 @@ pub fn run(parties: &Parties, layer: &Layer, weights: &[i32], input: &[i32], see
     for o in 0..layout.outputs() {
         let tile = layout.output_tile(o) * layout.inputs_per_tile;
         let tile = &inputs[tile..tile + layout.inputs_per_tile];
-        let result = prepared.apply(tile, o % layout.outputs_per_tile);
+        let result = prepared.apply(tile, o % layout.outputs_per_tile, &mut Work::default());
         let mut response_seed = [seed; 32];
         response_seed[..8].copy_from_slice(&(o as u64).to_le_bytes());
         let response_seed = Seed(response_seed);

@@ -3,18 +3,7 @@
 use proptest::prelude::*;
 use stria_core::layer::{Kernel, Layer};
 use stria_tests::linear::{Parties, direct, layer, run};
-
-fn values(seed: u64, count: usize, bound: i32) -> Vec<i32> {
-    let mut state = seed;
-    (0..count)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            (state >> 33) as i32 % (2 * bound + 1) - bound
-        })
-        .collect()
-}
+use stria_tests::values;
 
 fn check(layer: &Layer, seed: u64) {
     let inputs = usize::from(layer.in_channels) * usize::from(layer.in_side).pow(2);

@@ -1,0 +1,229 @@
+//! Frames: a kind, a length and up to a KiB of payload; the unit that both parties exchange.
+//! `docs/protocol.md` lists every kind with its direction and size.
+
+use crate::{Error, error::PeerError};
+use embedded_io::{Read, ReadExactError, Write};
+
+/// The most payload a frame carries, in bytes.
+pub const MAX_PAYLOAD: usize = 1024;
+/// Kind and little-endian length.
+pub const HEADER: usize = 3;
+/// The longest frame, in bytes.
+pub const MAX_FRAME: usize = HEADER + MAX_PAYLOAD;
+
+/// Room for one frame.
+pub type FrameBuf = [u8; MAX_FRAME];
+
+/// Says what a frame carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// Client: greeting.
+    Hello = 1,
+    /// Server: greeting.
+    Welcome = 2,
+    /// Server: name of a class.
+    Label = 3,
+    /// Client: public seed of a ciphertext or of a public key.
+    Seed = 4,
+    /// Client: coefficients of one limb of c0, or of a public key's b.
+    Limb = 5,
+    /// Server: coefficients of a response's c1.
+    ResponseC1 = 6,
+    /// Server: coefficients of a response's c0.
+    ResponseC0 = 7,
+    /// Client: decrypted sums of a base transfer.
+    Opening = 8,
+    /// Either: hashes of base transfer keys.
+    Confirm = 9,
+    /// Client: starts an inference.
+    Begin = 10,
+    /// Server: public description of the next layer.
+    Layer = 11,
+    /// Client: corrections of a forward extension.
+    ForwardCorrection = 12,
+    /// Server: corrections of a reverse extension.
+    ReverseCorrection = 13,
+    /// Server: masked comparison tables.
+    Tables = 14,
+    /// Client: derandomisation bits and correlated transfers.
+    Reply = 15,
+    /// Server: 1-out-of-4 entries.
+    Entries = 16,
+    /// Client: its share minus the pseudo-random one that takes its place.
+    Reshare = 17,
+    /// Server: its shares of logits.
+    Logits = 18,
+    /// Client: no more inferences.
+    Bye = 19,
+    /// Either: this session ends here, and why.
+    Fail = 20,
+}
+
+impl Kind {
+    fn from_u8(byte: u8) -> Option<Self> {
+        const ALL: [Kind; 20] = [
+            Kind::Hello,
+            Kind::Welcome,
+            Kind::Label,
+            Kind::Seed,
+            Kind::Limb,
+            Kind::ResponseC1,
+            Kind::ResponseC0,
+            Kind::Opening,
+            Kind::Confirm,
+            Kind::Begin,
+            Kind::Layer,
+            Kind::ForwardCorrection,
+            Kind::ReverseCorrection,
+            Kind::Tables,
+            Kind::Reply,
+            Kind::Entries,
+            Kind::Reshare,
+            Kind::Logits,
+            Kind::Bye,
+            Kind::Fail,
+        ];
+        ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// A view of a received frame that was checked once.
+#[derive(Clone, Copy)]
+pub struct Frame<'a> {
+    /// What it carries.
+    pub kind: Kind,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Checks kind and length.
+    pub fn new_checked(bytes: &'a [u8]) -> Result<Self, Error> {
+        let (header, payload) = bytes
+            .split_first_chunk::<HEADER>()
+            .ok_or(Error::Malformed("frame header"))?;
+        let kind = Kind::from_u8(header[0]).ok_or(Error::UnexpectedFrame {
+            expected: 0,
+            got: header[0],
+        })?;
+        let len = payload_len(header)?;
+        if len != payload.len() {
+            return Err(Error::FrameLength {
+                kind: header[0],
+                expected: len,
+                got: payload.len(),
+            });
+        }
+        Ok(Self { kind, payload })
+    }
+
+    /// The payload, if the frame is of the kind that the next step needs. A peer's failure
+    /// becomes this side's error.
+    pub fn expect(self, kind: Kind) -> Result<&'a [u8], Error> {
+        if self.kind == kind {
+            return Ok(self.payload);
+        }
+        if self.kind == Kind::Fail {
+            return Err(Error::Peer(peer_error(self.payload)));
+        }
+        Err(Error::UnexpectedFrame {
+            expected: kind as u8,
+            got: self.kind as u8,
+        })
+    }
+
+    /// As [`Frame::expect`], with a payload of exactly `N` bytes.
+    pub fn expect_array<const N: usize>(self, kind: Kind) -> Result<&'a [u8; N], Error> {
+        let payload = self.expect(kind)?;
+        payload.try_into().map_err(|_| Error::FrameLength {
+            kind: kind as u8,
+            expected: N,
+            got: payload.len(),
+        })
+    }
+}
+
+fn payload_len(header: &[u8; HEADER]) -> Result<usize, Error> {
+    let len = usize::from(u16::from_le_bytes([header[1], header[2]]));
+    if len > MAX_PAYLOAD {
+        return Err(Error::FrameLength {
+            kind: header[0],
+            expected: MAX_PAYLOAD,
+            got: len,
+        });
+    }
+    Ok(len)
+}
+
+fn peer_error(payload: &[u8]) -> PeerError {
+    match payload {
+        [1] => PeerError::Protocol,
+        [2] => PeerError::Version,
+        [3] => PeerError::Negotiation,
+        [4] => PeerError::Busy,
+        [5] => PeerError::Closing,
+        _ => PeerError::Other,
+    }
+}
+
+/// Writes a frame; `fill` writes the payload and says how long it is. Returns the frame's length.
+pub fn write(out: &mut FrameBuf, kind: Kind, fill: impl FnOnce(&mut [u8]) -> usize) -> usize {
+    let len = fill(&mut out[HEADER..]);
+    out[0] = kind as u8;
+    out[1..HEADER].copy_from_slice(&(len as u16).to_le_bytes());
+    HEADER + len
+}
+
+/// The last frame of a side that gives up because of `error`.
+pub fn write_failure(out: &mut FrameBuf, error: &Error) -> usize {
+    let reason = match error {
+        Error::Version { .. } => PeerError::Version,
+        Error::Negotiation { .. } => PeerError::Negotiation,
+        Error::Usage(_) => PeerError::Other,
+        _ => PeerError::Protocol,
+    };
+    write_reason(out, reason)
+}
+
+/// The last frame of a side that gives up for `reason`.
+pub fn write_reason(out: &mut FrameBuf, reason: PeerError) -> usize {
+    write(out, Kind::Fail, |payload| {
+        payload[0] = reason as u8;
+        1
+    })
+}
+
+/// Why no frame could be read.
+#[derive(Debug)]
+pub enum ReadError<E> {
+    /// The other side closed the line.
+    Closed,
+    /// The line failed.
+    Io(E),
+    /// What came is not a frame.
+    Protocol(Error),
+}
+
+/// Reads one frame, blocking.
+pub fn read_frame<'a, R: Read>(
+    reader: &mut R,
+    buffer: &'a mut FrameBuf,
+) -> Result<Frame<'a>, ReadError<R::Error>> {
+    let fail = |error| match error {
+        ReadExactError::UnexpectedEof => ReadError::Closed,
+        ReadExactError::Other(error) => ReadError::Io(error),
+    };
+    let mut header = [0; HEADER];
+    reader.read_exact(&mut header).map_err(fail)?;
+    let len = payload_len(&header).map_err(ReadError::Protocol)?;
+    buffer[..HEADER].copy_from_slice(&header);
+    let bytes = &mut buffer[..HEADER + len];
+    reader.read_exact(&mut bytes[HEADER..]).map_err(fail)?;
+    Frame::new_checked(bytes).map_err(ReadError::Protocol)
+}
+
+/// Writes one frame, blocking, without flushing.
+pub fn write_frame<W: Write>(writer: &mut W, frame: &[u8]) -> Result<(), W::Error> {
+    writer.write_all(frame)
+}

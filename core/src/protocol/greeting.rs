@@ -1,0 +1,229 @@
+//! Greeting: both sides' settings and nonces, from which the session gets its name.
+//! DESIGN section 8; every value is checked against compile-time limits before it is used.
+
+use heapless::String;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::frame::{FrameBuf, Kind, write};
+use crate::Error;
+use crate::layer::Layer;
+use crate::params::ACC_BITS;
+use crate::relu::ReluParams;
+
+/// Version of the protocol described in `docs/protocol.md`.
+pub const VERSION: u16 = 1;
+/// Names the fixed parameters of [`crate::params`].
+pub const PARAMETER_SET: u16 = 1;
+/// The most chunks of a window that a server accepts.
+pub const MAX_WINDOW: u16 = 1024;
+/// The most layers of a network.
+pub const MAX_LAYERS: u16 = 4096;
+/// The most channels of an input image.
+pub const MAX_IMAGE_CHANNELS: usize = 4;
+/// The longest class or model name, in bytes.
+pub const MAX_NAME: usize = 64;
+
+/// What the client chooses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// k_s of the oblivious transfer extension: 1, 2, 4 or 8.
+    pub k_s: u8,
+    /// h: bits of a share that the comparison takes, 8 to k.
+    pub h: u8,
+    /// Whether the server should tell the classes' names.
+    pub labels: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            k_s: 4,
+            h: 8,
+            labels: false,
+        }
+    }
+}
+
+/// The client's greeting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`].
+    pub version: u16,
+    /// [`PARAMETER_SET`].
+    pub parameters: u16,
+    /// Fresh.
+    pub nonce: [u8; 32],
+    /// See [`Settings`].
+    pub k_s: u8,
+    /// See [`Settings`].
+    pub h: u8,
+    /// Chunks of activations that the client works on at once.
+    pub window: u16,
+    /// See [`Settings`].
+    pub labels: bool,
+}
+
+/// How an image becomes the network's input.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputSpec {
+    /// Channels.
+    pub channels: u8,
+    /// Side of the input in pixels.
+    pub side: u16,
+    /// Side that the image is resized to before it is cropped.
+    pub resize: u16,
+    /// Mean of each channel, pixels being in \[0, 1\].
+    pub mean: [f32; MAX_IMAGE_CHANNELS],
+    /// Standard deviation of each channel.
+    pub std: [f32; MAX_IMAGE_CHANNELS],
+    /// Integer units of one standard deviation.
+    pub scale: f32,
+}
+
+/// The server's greeting: what is public of its network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// [`VERSION`].
+    pub version: u16,
+    /// Fresh.
+    pub nonce: [u8; 32],
+    /// Name of the network.
+    pub name: String<MAX_NAME>,
+    /// Bits that an activation drops.
+    pub shift: u8,
+    /// Layers of the network.
+    pub layers: u16,
+    /// [`PlanHash`] over all of them.
+    pub plan: [u8; 32],
+    /// Classes.
+    pub classes: u16,
+    /// Logit units of 1.0.
+    pub logit_scale: f32,
+    /// The input.
+    pub input: InputSpec,
+}
+
+impl Hello {
+    /// The server's check.
+    pub fn check(&self) -> Result<(), Error> {
+        check_version(self.version)?;
+        let refuse = |what, value: u16| {
+            Err(Error::Negotiation {
+                what,
+                value: u32::from(value),
+            })
+        };
+        if self.parameters != PARAMETER_SET {
+            return refuse("parameter set", self.parameters);
+        }
+        if !matches!(self.k_s, 1 | 2 | 4 | 8) {
+            return refuse("k_s", self.k_s.into());
+        }
+        if !(1..=MAX_WINDOW).contains(&self.window) {
+            return refuse("window", self.window);
+        }
+        Ok(())
+    }
+}
+
+impl Welcome {
+    /// The client's check, which gives the parameters of the ReLU.
+    pub fn check(&self, h: u8) -> Result<ReluParams, Error> {
+        check_version(self.version)?;
+        let refuse = |what, value: u16| {
+            Err(Error::Negotiation {
+                what,
+                value: u32::from(value),
+            })
+        };
+        if !(1..=MAX_LAYERS).contains(&self.layers) {
+            return refuse("layers", self.layers);
+        }
+        if !(1..=MAX_IMAGE_CHANNELS).contains(&usize::from(self.input.channels)) {
+            return refuse("input channels", self.input.channels.into());
+        }
+        if !(1..=crate::layer::MAX_SIDE).contains(&self.input.side) {
+            return refuse("input side", self.input.side);
+        }
+        relu_params(self.shift, h)
+    }
+}
+
+/// The ReLU on shares without their `shift` low bits, comparing `h` bits.
+pub fn relu_params(shift: u8, h: u8) -> Result<ReluParams, Error> {
+    let k = ACC_BITS
+        .checked_sub(u32::from(shift))
+        .ok_or(Error::Negotiation {
+            what: "shift",
+            value: shift.into(),
+        })?;
+    ReluParams::new(h.into(), k)
+}
+
+fn check_version(theirs: u16) -> Result<(), Error> {
+    if theirs == VERSION {
+        Ok(())
+    } else {
+        Err(Error::Version {
+            ours: VERSION,
+            theirs,
+        })
+    }
+}
+
+/// Writes a control message as a frame of its own.
+pub fn write_control<T: Serialize>(
+    out: &mut FrameBuf,
+    kind: Kind,
+    message: &T,
+) -> Result<usize, Error> {
+    let mut result = Ok(());
+    let len = write(out, kind, |payload| {
+        match postcard::to_slice(message, payload) {
+            Ok(bytes) => bytes.len(),
+            Err(_) => {
+                result = Err(Error::Usage("control message longer than a frame"));
+                0
+            }
+        }
+    });
+    result.map(|()| len)
+}
+
+/// Reads a control message that must fill its frame.
+pub fn read_control<'a, T: Deserialize<'a>>(
+    payload: &'a [u8],
+    what: &'static str,
+) -> Result<T, Error> {
+    match postcard::take_from_bytes(payload) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(Error::Malformed(what)),
+    }
+}
+
+/// Hash of a network's public layers, so that both sides know that they ran the same ones.
+#[derive(Clone, Default)]
+pub struct PlanHash(Sha256);
+
+impl PlanHash {
+    /// Adds a layer as it goes over the wire.
+    pub fn add(&mut self, layer: &[u8]) {
+        self.0.update((layer.len() as u32).to_le_bytes());
+        self.0.update(layer);
+    }
+
+    /// Adds a layer.
+    pub fn add_layer(&mut self, layer: &Layer) -> Result<(), Error> {
+        let mut buffer = [0; 128];
+        let bytes = postcard::to_slice(layer, &mut buffer)
+            .map_err(|_| Error::Usage("layer longer than its buffer"))?;
+        self.add(bytes);
+        Ok(())
+    }
+
+    /// The hash.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}

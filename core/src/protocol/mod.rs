@@ -1,0 +1,17 @@
+//! The two-party protocol: what is exchanged (`frame`), one module a step with both parties'
+//! sides, and the two state machines that put the steps in order (`client`, `server`).
+//! DESIGN sections 2 to 8; `docs/protocol.md` lists the messages.
+//!
+//! A state machine does no I/O and never blocks. Its driver repeats: write the frames that `poll`
+//! gives; when it gives none, read one frame and `handle` it. The parties take turns, so a driver
+//! that does only one of both at a time cannot lock up.
+
+pub mod activation;
+pub mod base;
+pub mod client;
+pub mod download;
+pub mod frame;
+pub mod greeting;
+#[cfg(feature = "server")]
+pub mod server;
+pub mod upload;
