@@ -14,6 +14,7 @@ pub mod bits;
 #[cfg(feature = "server")]
 pub mod conv;
 pub mod error;
+pub mod input;
 pub mod layer;
 pub mod modular;
 pub mod ntt;

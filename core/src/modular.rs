@@ -101,12 +101,12 @@ impl Modulus {
         self.reduce_u64((high as u64) << 32 | x[0] as u64)
     }
 
-    /// x mod q for |x| < 2^31.
+    /// x mod q.
     #[inline(always)]
     pub const fn from_i32(&self, x: i32) -> u32 {
-        // The shift by a multiple of q above 2^31 keeps the argument positive.
-        let shift = ((1u64 << 31) / self.q as u64 + 1) * self.q as u64;
-        self.reduce_u64((x as i64 + shift as i64) as u64)
+        // As an unsigned word, a negative x is 2^32 too large.
+        let wrapped = self.mul_montgomery(self.r2, 1) & (x >> 31) as u32;
+        self.sub(self.mul(x as u32, 1), wrapped)
     }
 
     /// The representative of a < q in (-q/2, q/2].

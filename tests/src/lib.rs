@@ -1,6 +1,9 @@
 //! Helpers shared by the two-party tests.
 
 pub mod linear;
+pub mod model;
+pub mod replay;
+pub mod stats;
 pub mod two_party;
 
 /// Pseudo-random numbers in [-bound, bound] for test data.

@@ -1,7 +1,7 @@
 //! A linear layer on ciphertexts, both parties in one place, and the direct convolution that it
 //! is compared with.
 
-use stria_core::conv::{Ciphertext, PreparedWeights, Weights, Work};
+use stria_core::conv::{Ciphertext, Limbs, PreparedWeights, Weights, Work};
 use stria_core::layer::{Activation, Kernel, Layer, Layout};
 use stria_core::ntt::Poly;
 use stria_core::params::{LIMBS, N, T_MOD};
@@ -75,6 +75,10 @@ pub struct Parties {
     pub secret: SecretKey,
     /// The same, as the server has it.
     pub public: PublicKey,
+    /// b of the public key, coefficient domain.
+    pub b: Box<Limbs>,
+    /// The seed of its a.
+    pub a: Seed,
 }
 
 impl Parties {
@@ -87,8 +91,10 @@ impl Parties {
             encrypt_limb(&secret, limb, None, (&a, Expansion::PublicKey), &error, out);
         });
         Self {
-            public: PublicKey::from_wire(b, &a),
+            public: PublicKey::from_wire(b.clone(), &a),
             secret,
+            b,
+            a,
         }
     }
 
@@ -122,8 +128,13 @@ impl Parties {
     }
 }
 
-fn limbs(mut fill: impl FnMut(usize, &mut Poly)) -> Box<[Poly; LIMBS]> {
-    let mut limbs: Box<[Poly; LIMBS]> = vec![[0; N]; LIMBS].into_boxed_slice().try_into().unwrap();
+/// Zero residues of all limbs.
+pub fn zero_limbs() -> Box<Limbs> {
+    vec![[0; N]; LIMBS].into_boxed_slice().try_into().unwrap()
+}
+
+fn limbs(mut fill: impl FnMut(usize, &mut Poly)) -> Box<Limbs> {
+    let mut limbs = zero_limbs();
     for (i, limb) in limbs.iter_mut().enumerate() {
         fill(i, limb);
     }

@@ -99,6 +99,31 @@ impl Plain {
         Self::new(layers, 1)
     }
 
+    /// Two layers and 64 activations, for what needs many sessions: one full window and a short
+    /// one.
+    pub fn tiny() -> Self {
+        let convolution = Layer {
+            stride: 4,
+            ..layer(2, 15, 4, Kernel::Square(3))
+        };
+        let classifier = Layer {
+            input: 1,
+            pool: true,
+            repeat: 8,
+            activation: Activation::Logits,
+            ..layer(4, 4, 5, Kernel::Square(1))
+        };
+        Self::new(vec![convolution, classifier], 3)
+    }
+
+    /// The same network with other weights.
+    pub fn map_weights(mut self, f: impl Fn(i32) -> i32) -> Self {
+        for (_, weights, _) in &mut self.layers {
+            weights.iter_mut().for_each(|w| *w = f(*w));
+        }
+        self
+    }
+
     /// Random weights, small enough that no sum leaves its range.
     pub fn new(layers: Vec<Layer>, seed: u64) -> Self {
         let weighted = |(i, layer): (usize, Layer)| {

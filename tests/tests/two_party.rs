@@ -42,8 +42,15 @@ fn check<const CHUNKS: usize, const SUPPLY: usize>(k_s: u8, h: u8) {
         assert_eq!(logits, expected);
     }
     let counters = pair.server.counters();
-    assert_eq!((counters.work.rotations, counters.galois_key_bytes), (0, 0));
-    assert_eq!(counters.activations, 2 * 49 * (16 + 8 + 8 + 16));
+    assert_eq!((counters.rotations(), counters.galois_key_bytes()), (0, 0));
+    let activations: usize = counters.layers.iter().map(|layer| layer.activations).sum();
+    assert_eq!(activations, 2 * 49 * (16 + 8 + 8 + 16));
+    for (layer, (plain, ..)) in counters.layers.iter().zip(&plain.layers) {
+        let layout = plain.layout().unwrap();
+        assert_eq!(layer.inputs, 2 * layout.inputs());
+        assert_eq!(layer.outputs, 2 * layout.outputs());
+        assert_eq!(layer.work.products, layer.outputs * layout.inputs_per_tile);
+    }
     pair.client.finish().unwrap();
     pair.run(&mut image).unwrap();
     assert!(pair.client.is_closed() && pair.server.is_closed());

@@ -89,22 +89,41 @@ pub struct Limits {
 }
 
 /// Work of a session, counted where it is done.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Counters {
-    /// Products and rotations of ciphertexts.
-    pub work: Work,
-    /// Bytes of public keys received.
+    /// Bytes of key material received.
+    pub key_bytes: usize,
+    /// Of these, bytes of public keys; the rest would be Galois keys.
     pub public_key_bytes: usize,
-    /// Bytes of key material received that is not a public key.
-    pub galois_key_bytes: usize,
-    /// Ciphertexts received as layer inputs.
-    pub inputs: usize,
-    /// Ciphertexts made as layer outputs.
-    pub outputs: usize,
-    /// ReLUs.
-    pub activations: usize,
     /// Inferences started.
     pub queries: u32,
+    /// By layer, summed over inferences.
+    pub layers: Vec<LayerCounters>,
+}
+
+/// Work on one layer.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct LayerCounters {
+    /// Products and rotations of ciphertexts.
+    pub work: Work,
+    /// Ciphertexts received.
+    pub inputs: usize,
+    /// Ciphertexts sent.
+    pub outputs: usize,
+    /// ReLUs done.
+    pub activations: usize,
+}
+
+impl Counters {
+    /// Rotations of ciphertexts in all layers.
+    pub fn rotations(&self) -> usize {
+        self.layers.iter().map(|layer| layer.work.rotations).sum()
+    }
+
+    /// Key material other than public keys, in bytes.
+    pub fn galois_key_bytes(&self) -> usize {
+        self.key_bytes - self.public_key_bytes
+    }
 }
 
 /// The server's side of one session.
@@ -191,13 +210,16 @@ impl Server {
         let mut nonce = [0; 32];
         rng.fill_bytes(&mut nonce);
         Self {
-            network,
             limits,
             step: Step::Hello,
             secret,
             nonce,
             session: None,
-            counters: Counters::default(),
+            counters: Counters {
+                layers: vec![LayerCounters::default(); network.layers.len()],
+                ..Counters::default()
+            },
+            network,
         }
     }
 
@@ -319,6 +341,7 @@ impl Server {
                     Some(len) => len,
                     None => {
                         current.sent += 1;
+                        self.counters.layers[session.layer].outputs += 1;
                         self.next_outputs()?;
                         return self.poll_inner(out);
                     }
@@ -494,6 +517,7 @@ impl Server {
         match what {
             What::BaseKey | What::SessionKey => {
                 session.key = Some(PublicKey::from_wire(limbs, seed));
+                self.counters.key_bytes += bytes;
                 self.counters.public_key_bytes += bytes;
                 self.step = upload(if what == What::BaseKey {
                     What::BaseMessage(Message::Zero)
@@ -565,7 +589,7 @@ impl Server {
             Ciphertext::add_plaintext(&mut limbs, &message);
         }
         current.inputs.push(Ciphertext::from_wire(limbs, seed));
-        self.counters.inputs += 1;
+        self.counters.layers[session.layer].inputs += 1;
         if current.inputs.len() < layout.inputs() {
             self.step = upload(What::Input);
             return Ok(());
@@ -614,13 +638,9 @@ impl Server {
         for (response, shares, work) in crate::parallel::map(layout.outputs(), make) {
             current.responses.push(response);
             current.shares.extend(shares);
-            self.counters.work.add(&work);
+            self.counters.layers[session.layer].work.add(&work);
         }
-        self.counters.outputs += layout.outputs();
         current.inputs.clear();
-        if network.layer.activation == Activation::Relu {
-            self.counters.activations += current.outputs.len();
-        }
         let outputs = current.outputs.len();
         session.tensors.push(vec![0; outputs]);
         self.next_outputs()
@@ -681,6 +701,7 @@ impl Server {
             let channel = usize::from(output.channel) * out_side * out_side;
             tensor[channel + output.position as usize] = share;
         }
+        self.counters.layers[session.layer].activations += outputs.len();
         current.done = current.gathered;
         self.next_outputs()
     }

@@ -1,0 +1,161 @@
+//! `stria eval`: measure a model's accuracy on a data set.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+use rayon::prelude::*;
+use stria_host::data::Dataset;
+use stria_host::input::top_k;
+use stria_host::report::EvalReport;
+use stria_host::{Model, image, reference};
+
+use super::session::{InProcess, Options};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The model file; the bundled one by default.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Folder with the CIFAR-10 binary files, or with one folder a class.
+    #[arg(long, value_name = "FOLDER")]
+    data: PathBuf,
+    /// Classify by the two-party protocol, and compare with the plaintext reference.
+    #[arg(long)]
+    secure: bool,
+    #[command(flatten)]
+    options: Options,
+    /// Only the first so many images.
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let model = super::load_model(args.model)?;
+    let data = Dataset::open(&args.data, &model.classes)?;
+    let images = data.len().min(args.limit.unwrap_or(usize::MAX));
+    anyhow::ensure!(images > 0, "--limit 0 leaves no images");
+    let report = match args.secure {
+        true => secure(&model, &data, images, &args.options)?,
+        false => plaintext(&model, &data, images)?,
+    };
+    if args.json {
+        return super::print_json(&report);
+    }
+    print(&report)
+}
+
+/// Counts over some images.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    top1: usize,
+    top5: usize,
+    out_of_range: usize,
+}
+
+impl Counts {
+    fn add(self, other: Self) -> Self {
+        Self {
+            top1: self.top1 + other.top1,
+            top5: self.top5 + other.top5,
+            out_of_range: self.out_of_range + other.out_of_range,
+        }
+    }
+
+    fn report(self, images: usize, seconds: f64) -> EvalReport {
+        EvalReport {
+            images,
+            top1: percent(self.top1, images),
+            top5: percent(self.top5, images),
+            out_of_range: self.out_of_range,
+            agreement: None,
+            seconds,
+        }
+    }
+
+    fn count(&mut self, logits: &[i32], label: usize) {
+        let best = top_k(logits, 5);
+        self.top1 += usize::from(best.first() == Some(&label));
+        self.top5 += usize::from(best.contains(&label));
+    }
+}
+
+/// The first tensor of an image of the data set.
+fn tensor(model: &Model, data: &Dataset, i: usize) -> anyhow::Result<Vec<i32>> {
+    let seen = image::crop(&data.image(i)?, &model.input)?;
+    Ok(image::normalised(&seen, &model.input))
+}
+
+fn plaintext(model: &Model, data: &Dataset, images: usize) -> anyhow::Result<EvalReport> {
+    let start = Instant::now();
+    let bar = super::progress(images, "images");
+    let batch = |first: usize| -> anyhow::Result<Counts> {
+        let batch = first..images.min(first + reference::LANES);
+        let tensors: Result<Vec<_>, _> = batch.clone().map(|i| tensor(model, data, i)).collect();
+        let tensors = tensors?;
+        let tensors: Vec<&[i32]> = tensors.iter().map(Vec::as_slice).collect();
+        let mut counts = Counts::default();
+        for (i, scored) in batch.clone().zip(reference::logits(model, &tensors)) {
+            counts.count(&scored.logits, data.label(i));
+            counts.out_of_range += scored.out_of_range;
+        }
+        bar.inc(batch.len() as u64);
+        Ok(counts)
+    };
+    let counts = (0..images.div_ceil(reference::LANES))
+        .into_par_iter()
+        .map(|i| batch(i * reference::LANES))
+        .try_reduce(Counts::default, |a, b| Ok(a.add(b)));
+    bar.finish_and_clear();
+    Ok(counts?.report(images, start.elapsed().as_secs_f64()))
+}
+
+fn secure(
+    model: &Model,
+    data: &Dataset,
+    images: usize,
+    options: &Options,
+) -> anyhow::Result<EvalReport> {
+    let start = Instant::now();
+    let mut session = InProcess::start(model, options)?;
+    let bar = super::progress(images, "images");
+    let (mut counts, mut agreed) = (Counts::default(), 0);
+    for i in 0..images {
+        let tensor = tensor(model, data, i)?;
+        let outcome = session
+            .infer(&tensor, None)
+            .with_context(|| format!("cannot classify image {i}"))?;
+        counts.count(&outcome.logits, data.label(i));
+        for scored in reference::logits(model, &[&tensor]) {
+            counts.out_of_range += scored.out_of_range;
+            agreed += usize::from(top_k(&scored.logits, 1) == top_k(&outcome.logits, 1));
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(EvalReport {
+        agreement: Some(percent(agreed, images)),
+        ..counts.report(images, start.elapsed().as_secs_f64())
+    })
+}
+
+fn percent(count: usize, images: usize) -> f64 {
+    100.0 * count as f64 / images as f64
+}
+
+fn print(report: &EvalReport) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "images        {}", report.images)?;
+    writeln!(out, "top 1         {:.2} %", report.top1)?;
+    writeln!(out, "top 5         {:.2} %", report.top5)?;
+    if let Some(agreement) = report.agreement {
+        writeln!(out, "agreement     {agreement:.2} %")?;
+    }
+    writeln!(out, "out of range  {} sums", report.out_of_range)?;
+    writeln!(out, "seconds       {:.1}", report.seconds)?;
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! `stria infer`: classify images privately with a server's model.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use stria_host::present::{self, Colours, Seen};
+use stria_host::report::{InferReport, InferredImage, guesses};
+
+use super::session::{Options, Remote};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Images to classify.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Address and port of the server.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
+    connect: String,
+    #[command(flatten)]
+    options: Options,
+    /// How many of the most likely classes to show.
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    top: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let mut session = Remote::connect(&args.connect, &args.options)
+        .with_context(|| format!("no session with {}", args.connect))?;
+    let network = session.announced()?;
+    let pictures = super::pictures(&args.images, &network.input, &network.classes)?;
+    let bar = super::progress(pictures.len(), "images");
+    let mut images = Vec::with_capacity(pictures.len());
+    for picture in pictures {
+        let outcome = session
+            .infer(&picture.tensor)
+            .with_context(|| format!("cannot classify {}", picture.name))?;
+        let scale = network.logit_scale;
+        let top = guesses(&outcome.logits, &network.classes, scale, args.top);
+        if !args.json {
+            let seen = Seen {
+                name: &picture.name,
+                pixels: &picture.pixels,
+                top: &top,
+                label: None,
+                reference: None,
+                seconds: outcome.seconds,
+            };
+            let show =
+                || present::image(&mut std::io::stdout().lock(), Colours::of_stdout(), &seen);
+            bar.suspend(show)?;
+        }
+        images.push(InferredImage::new(picture.name, top, &outcome));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let (bytes_setup, seconds_setup, client_state_bytes) = session.costs();
+    session.finish()?;
+    let report = InferReport {
+        images,
+        bytes_setup,
+        seconds_setup,
+        client_state_bytes,
+    };
+    if args.json {
+        return super::print_json(&report);
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out)?;
+    present::infer_costs(&mut out, &report)?;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The subcommands, one a module.
+
+mod demo;
+mod eval;
+mod infer;
+mod inspect;
+mod serve;
+mod session;
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use ::image::RgbImage;
+use anyhow::Context;
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use stria_host::model::Input;
+use stria_host::{Model, bundle, image};
+use tracing_subscriber::EnvFilter;
+
+/// Private inference: the client keeps its image, the server keeps its network.
+#[derive(Parser)]
+#[command(name = "stria", version)]
+pub enum Command {
+    /// Classify images privately, server and client in one process.
+    Demo(demo::Args),
+    /// Serve a model to clients.
+    Serve(serve::Args),
+    /// Classify images privately with a server's model.
+    Infer(infer::Args),
+    /// Check a model file and show what its layers cost.
+    Inspect(inspect::Args),
+    /// Measure a model's accuracy on a data set.
+    Eval(eval::Args),
+}
+
+impl Command {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Demo(args) => demo::run(args),
+            Self::Serve(args) => serve::run(args),
+            Self::Infer(args) => infer::run(args),
+            Self::Inspect(args) => inspect::run(args),
+            Self::Eval(args) => eval::run(args),
+        }
+    }
+}
+
+/// Sends logs to standard error, as `RUST_LOG` says; a server tells more by itself.
+pub fn log(command: &Command) {
+    let default = match command {
+        Command::Serve(_) => "info",
+        _ => "warn",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+/// Loads the named model file, or the bundled one.
+fn load_model(path: Option<PathBuf>) -> anyhow::Result<Model> {
+    let path = match path {
+        Some(path) => path,
+        None => bundle::model()?,
+    };
+    let model = load(&path)?;
+    tracing::info!(
+        model = %path.display(),
+        layers = model.layers.len(),
+        activations = model.activations(),
+        "loaded"
+    );
+    Ok(model)
+}
+
+fn load(path: &Path) -> anyhow::Result<Model> {
+    Model::load(path).with_context(|| format!("cannot use the model {}", path.display()))
+}
+
+/// A bar on standard error, or nothing where that is not a terminal.
+fn progress(length: usize, what: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr());
+    let template = "{prefix} {wide_bar} {pos}/{len} {elapsed} (left {eta})";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.with_prefix(what)
+}
+
+/// Prints one JSON object on standard output.
+fn print_json(report: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, report)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// An image as a command needs it.
+struct Picture {
+    /// File name without its folders.
+    name: String,
+    /// True class, where the file name tells it.
+    label: Option<String>,
+    /// The pixels that the network sees.
+    pixels: RgbImage,
+    /// The first tensor, [channels, side, side].
+    tensor: Vec<i32>,
+}
+
+/// Reads images as a network sees them.
+fn pictures(paths: &[PathBuf], input: &Input, classes: &[String]) -> anyhow::Result<Vec<Picture>> {
+    let picture = |path: &PathBuf| {
+        let pixels = image::crop(&image::open(path)?, input)
+            .with_context(|| format!("cannot use the image {}", path.display()))?;
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        Ok(Picture {
+            name: name.to_string_lossy().into_owned(),
+            label: bundle::label(path, classes).map(String::from),
+            tensor: image::normalised(&pixels, input),
+            pixels,
+        })
+    };
+    paths.iter().map(picture).collect()
+}

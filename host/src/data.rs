@@ -1,0 +1,354 @@
+//! Labelled images: the classic CIFAR-10 binary files, or a folder per class.
+
+use std::path::{Path, PathBuf};
+
+use ::image::RgbImage;
+
+use crate::image::{self, ImageError};
+
+/// Side of a CIFAR-10 image in pixels.
+const CIFAR_SIDE: usize = 32;
+/// Bytes of one colour plane.
+const CIFAR_PLANE: usize = CIFAR_SIDE * CIFAR_SIDE;
+/// A label byte and three planes.
+const CIFAR_RECORD: usize = 1 + 3 * CIFAR_PLANE;
+/// Extensions of files in class folders that are images.
+const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "ppm", "pgm", "pnm"];
+
+/// A data set that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Neither CIFAR-10 files nor class folders.
+    #[error("{} holds neither test_batch.bin, data_batch_*.bin nor folders named like the classes", path.display())]
+    Unknown {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A CIFAR-10 file that is not a whole number of records.
+    #[error("{} has {bytes} bytes, not a multiple of {CIFAR_RECORD}", path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: usize,
+    },
+    /// A label that the model has no class for.
+    #[error("{}: record {record} has label {label}, the model has {classes} classes", path.display())]
+    Label {
+        /// The file.
+        path: PathBuf,
+        /// Index of the record.
+        record: usize,
+        /// Its label.
+        label: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A class folder that the model has no class for.
+    #[error("the folder {} is not one of the model's classes", path.display())]
+    UnknownClass {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A data set without images.
+    #[error("{} holds no images", path.display())]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// Images with their classes, in a fixed order.
+#[derive(Debug)]
+pub struct Dataset {
+    labels: Vec<usize>,
+    images: Images,
+}
+
+#[derive(Debug)]
+enum Images {
+    /// Records of the binary files.
+    Cifar(Vec<u8>),
+    /// Files, decoded when they are asked for.
+    Files(Vec<PathBuf>),
+}
+
+impl Dataset {
+    /// Opens what is in `folder`: test_batch.bin, else data_batch_*.bin, else a folder per class.
+    pub fn open(folder: &Path, classes: &[String]) -> Result<Self, DataError> {
+        let entries = list(folder)?;
+        let is_batch = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|n| n.starts_with("data_batch_") && n.ends_with(".bin"))
+        };
+        let test = folder.join("test_batch.bin");
+        let batches: Vec<PathBuf> = if entries.contains(&test) {
+            vec![test]
+        } else {
+            entries
+                .iter()
+                .filter(|path| is_batch(path))
+                .cloned()
+                .collect()
+        };
+        let dataset = if batches.is_empty() {
+            Self::class_folders(folder, &entries, classes)?
+        } else {
+            Self::cifar(&batches, classes.len())?
+        };
+        if dataset.labels.is_empty() {
+            return Err(DataError::Empty {
+                path: folder.into(),
+            });
+        }
+        Ok(dataset)
+    }
+
+    fn cifar(files: &[PathBuf], classes: usize) -> Result<Self, DataError> {
+        let mut records = Vec::new();
+        let mut labels = Vec::new();
+        for path in files {
+            let bytes = read(path)?;
+            if bytes.len() % CIFAR_RECORD != 0 {
+                return Err(DataError::Length {
+                    path: path.clone(),
+                    bytes: bytes.len(),
+                });
+            }
+            for (record, bytes) in bytes.chunks_exact(CIFAR_RECORD).enumerate() {
+                let label = usize::from(bytes[0]);
+                if label >= classes {
+                    return Err(DataError::Label {
+                        path: path.clone(),
+                        record,
+                        label,
+                        classes,
+                    });
+                }
+                labels.push(label);
+            }
+            records.extend_from_slice(&bytes);
+        }
+        Ok(Self {
+            labels,
+            images: Images::Cifar(records),
+        })
+    }
+
+    fn class_folders(
+        folder: &Path,
+        entries: &[PathBuf],
+        classes: &[String],
+    ) -> Result<Self, DataError> {
+        let (mut labels, mut files) = (Vec::new(), Vec::new());
+        let hidden = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with('.'))
+        };
+        for path in entries.iter().filter(|path| path.is_dir() && !hidden(path)) {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let label = classes
+                .iter()
+                .position(|class| Some(class.as_str()) == name);
+            let label = label.ok_or_else(|| DataError::UnknownClass { path: path.clone() })?;
+            let images = list(path)?.into_iter().filter(|path| is_image(path));
+            files.extend(images);
+            labels.resize(files.len(), label);
+        }
+        if files.is_empty() {
+            return Err(DataError::Unknown {
+                path: folder.into(),
+            });
+        }
+        Ok(Self {
+            labels,
+            images: Images::Files(files),
+        })
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none; never, for a set that was opened.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Class index of image `i`.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn label(&self, i: usize) -> usize {
+        self.labels[i]
+    }
+
+    /// Image `i` in its own size.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn image(&self, i: usize) -> Result<RgbImage, ImageError> {
+        match &self.images {
+            Images::Files(files) => image::open(&files[i]),
+            Images::Cifar(records) => {
+                let planes = &records[i * CIFAR_RECORD + 1..][..3 * CIFAR_PLANE];
+                let side = CIFAR_SIDE as u32;
+                Ok(RgbImage::from_fn(side, side, |x, y| {
+                    let pixel = y as usize * CIFAR_SIDE + x as usize;
+                    [0, 1, 2].map(|c| planes[c * CIFAR_PLANE + pixel]).into()
+                }))
+            }
+        }
+    }
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|e| EXTENSIONS.contains(&e.to_ascii_lowercase().as_str()))
+}
+
+/// The entries of a folder, by name.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let error = |source| DataError::Read {
+        path: folder.into(),
+        source,
+    };
+    let mut entries = std::fs::read_dir(folder)
+        .and_then(|entries| {
+            entries
+                .map(|entry| Ok(entry?.path()))
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .map_err(error)?;
+    entries.sort();
+    Ok(entries)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    std::fs::read(path).map_err(|source| DataError::Read {
+        path: path.into(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::image::Rgb;
+
+    /// A folder that is removed when the test ends.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("stria-data-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn write(&self, name: &str, bytes: &[u8]) {
+            let path = self.0.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+
+        fn open(&self) -> Result<Dataset, DataError> {
+            let classes = ["cat", "dog"].map(String::from);
+            Dataset::open(&self.0, &classes)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// A record whose planes hold the column, the row and a constant.
+    fn record(label: u8, blue: u8) -> Vec<u8> {
+        let pixels = 0..CIFAR_PLANE;
+        let mut bytes = vec![label];
+        bytes.extend(pixels.clone().map(|i| (i % 32) as u8));
+        bytes.extend(pixels.clone().map(|i| (i / 32) as u8));
+        bytes.extend(pixels.map(|_| blue));
+        bytes
+    }
+
+    #[test]
+    fn cifar_planes_become_pixels() {
+        let folder = Folder::new("cifar");
+        folder.write("data_batch_2.bin", &record(0, 2));
+        folder.write("data_batch_1.bin", &[record(1, 9), record(0, 1)].concat());
+        let training = folder.open().unwrap();
+        assert_eq!(training.labels, [1, 0, 0]);
+        assert_eq!(
+            training.image(1).unwrap().get_pixel(5, 30),
+            &Rgb([5, 30, 1])
+        );
+
+        folder.write("test_batch.bin", &record(1, 77));
+        let test = folder.open().unwrap();
+        assert_eq!((test.len(), test.label(0)), (1, 1));
+        assert_eq!(test.image(0).unwrap().get_pixel(31, 0), &Rgb([31, 0, 77]));
+    }
+
+    #[test]
+    fn broken_cifar_files_are_refused() {
+        let folder = Folder::new("broken");
+        folder.write("test_batch.bin", &record(0, 0)[1..]);
+        let error = folder.open().unwrap_err();
+        assert!(
+            matches!(error, DataError::Length { bytes: 3072, .. }),
+            "{error}"
+        );
+        folder.write("test_batch.bin", &[record(1, 0), record(2, 0)].concat());
+        let error = folder.open().unwrap_err();
+        let expected = matches!(
+            error,
+            DataError::Label {
+                record: 1,
+                label: 2,
+                ..
+            }
+        );
+        assert!(expected, "{error}");
+        folder.write("test_batch.bin", &[]);
+        let error = folder.open().unwrap_err();
+        assert!(matches!(error, DataError::Empty { .. }), "{error}");
+    }
+
+    #[test]
+    fn folders_are_classes() {
+        let folder = Folder::new("folders");
+        let error = folder.open().unwrap_err();
+        assert!(matches!(error, DataError::Unknown { .. }), "{error}");
+        folder.write("dog/b.ppm", b"P3 1 1 255 1 2 3");
+        folder.write("dog/a.PPM", b"P3 1 1 255 4 5 6");
+        folder.write("dog/notes.txt", b"not an image");
+        folder.write("cat/c.ppm", b"P3 1 1 255 7 8 9");
+        let dataset = folder.open().unwrap();
+        assert_eq!(dataset.labels, [0, 1, 1]);
+        assert_eq!(dataset.image(1).unwrap().get_pixel(0, 0), &Rgb([4, 5, 6]));
+        folder.write("bird/d.ppm", b"P3 1 1 255 7 8 9");
+        let error = folder.open().unwrap_err();
+        assert!(matches!(error, DataError::UnknownClass { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let error = Dataset::open(Path::new("no/such/folder"), &[]).unwrap_err();
+        assert!(error.to_string().contains("no/such/folder"), "{error}");
+    }
+}

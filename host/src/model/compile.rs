@@ -1,0 +1,367 @@
+//! From the file's description to layers that can be run: names, shapes, packing and ranges.
+
+use std::collections::{HashMap, HashSet};
+
+use stria_core::layer::{Activation, Kernel, Layer, Layout, MAX_SIDE, Skip, TensorId};
+use stria_core::params::ACC_BITS;
+
+use super::bound::{self, Range};
+use super::schema::{self, IMAGE, Network};
+use super::{Input, Integers, Model, ModelError, ModelLayer};
+use crate::{input, plan};
+
+/// A layer whose shape is checked and planned, without its integers.
+pub(super) struct Outline {
+    pub name: String,
+    pub layer: Layer,
+    pub layout: Layout,
+    max_abs: Option<u64>,
+}
+
+/// Largest number of layers: tensors are named by 16 bits, and 0 is the image.
+const MAX_LAYERS: usize = TensorId::MAX as usize;
+
+/// Checks everything that does not need the weights, and plans the packing.
+pub(super) fn outline(network: &Network) -> Result<Vec<Outline>, ModelError> {
+    check_network(network)?;
+    let mut tensors = HashMap::from([(
+        IMAGE,
+        Tensor {
+            id: 0,
+            channels: network.input.channels,
+            side: network.input.side,
+        },
+    )]);
+    let mut outlines = Vec::with_capacity(network.layers.len());
+    let last = network.layers.len() - 1;
+    for (i, layer) in network.layers.iter().enumerate() {
+        if layer.relu == (i == last) {
+            return Err(ModelError::Logits {
+                layer: layer.name.clone(),
+                last: i == last,
+            });
+        }
+        let (outline, output) = outline_layer(layer, &tensors)?;
+        let output = Tensor {
+            id: i as TensorId + 1,
+            ..output
+        };
+        if i == last && (output.side != 1 || output.channels != network.classes.len() as u64) {
+            return Err(ModelError::Classes {
+                layer: layer.name.clone(),
+                found: [output.channels, output.side],
+                classes: network.classes.len(),
+            });
+        }
+        tensors.insert(&layer.name, output);
+        outlines.push(outline);
+    }
+    Ok(outlines)
+}
+
+/// Adds the integers, and proves every layer's range or takes its calibration.
+pub(super) fn finish(
+    network: Network,
+    outlines: Vec<Outline>,
+    integers: Vec<Integers>,
+) -> Result<Model, ModelError> {
+    let shift = network.shift;
+    let input = checked_input(&network.input)?;
+    let mut layers: Vec<ModelLayer> = Vec::with_capacity(outlines.len());
+    for (outline, Integers { weights, bias }) in outlines.into_iter().zip(integers) {
+        let Outline {
+            name,
+            layer,
+            layout,
+            max_abs,
+        } = outline;
+        let ranges = |tensor: TensorId| match usize::from(tensor).checked_sub(1) {
+            None => image_ranges(&input),
+            Some(i) => {
+                vec![bound::activations(shift); usize::from(layers[i].layer.out_channels)]
+            }
+        };
+        let worst = bound::worst_case(
+            &layer,
+            &layout,
+            &weights,
+            &bias,
+            &ranges(layer.input),
+            layer.skip.map(|skip| ranges(skip.tensor)).as_deref(),
+        );
+        let allowed = bound::allowed(layer.activation, shift);
+        let bound = bound::prove_or_calibrate(&name, worst, allowed, max_abs)?;
+        layers.push(ModelLayer {
+            name,
+            layer,
+            layout,
+            weights,
+            bias,
+            bound,
+        });
+    }
+    Ok(Model {
+        name: network.name,
+        classes: network.classes,
+        input,
+        shift,
+        logit_scale: network.logit_scale,
+        layers,
+    })
+}
+
+/// What later layers need to know of an earlier output.
+#[derive(Clone, Copy)]
+struct Tensor {
+    id: TensorId,
+    channels: u64,
+    side: u64,
+}
+
+fn check_network(network: &Network) -> Result<(), ModelError> {
+    if network.layers.is_empty() {
+        return Err(ModelError::NoLayers);
+    }
+    if network.layers.len() > MAX_LAYERS {
+        let layers = network.layers.len() as u64;
+        return Err(field("network", "layers", layers, 1..=MAX_LAYERS as u64));
+    }
+    names("class", network.classes.iter(), None)?;
+    names("layer", network.layers.iter().map(|l| &l.name), Some(IMAGE))?;
+    let shift = u64::from(network.shift);
+    if !(8..=12).contains(&shift) {
+        return Err(field("network", "shift", shift, 8..=12));
+    }
+    positive("network", "logit_scale", network.logit_scale)?;
+    checked_input(&network.input).map(drop)
+}
+
+fn names<'a>(
+    what: &'static str,
+    names: impl Iterator<Item = &'a String>,
+    reserved: Option<&str>,
+) -> Result<(), ModelError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if name.is_empty() || reserved == Some(name) || !seen.insert(name) {
+            return Err(ModelError::Name {
+                what,
+                name: name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn checked_input(input: &schema::Input) -> Result<Input, ModelError> {
+    if input.channels != 1 && input.channels != 3 {
+        return Err(ModelError::Field {
+            at: "input".into(),
+            field: "channels",
+            value: input.channels.to_string(),
+            allowed: "1 or 3".into(),
+        });
+    }
+    let side = number("input", "side", input.side, 1..=u64::from(MAX_SIDE))?;
+    let resize = number(
+        "input",
+        "resize",
+        input.resize,
+        input.side..=u64::from(MAX_SIDE),
+    )?;
+    for (field, values) in [("mean", &input.mean), ("std", &input.std)] {
+        if values.len() as u64 != input.channels {
+            return Err(ModelError::Field {
+                at: "input".into(),
+                field,
+                value: format!("{values:?}"),
+                allowed: format!("one number for each of {} channels", input.channels),
+            });
+        }
+    }
+    for &mean in &input.mean {
+        if !mean.is_finite() {
+            return Err(ModelError::Field {
+                at: "input".into(),
+                field: "mean",
+                value: mean.to_string(),
+                allowed: "finite".into(),
+            });
+        }
+    }
+    for &std in &input.std {
+        positive("input", "std", std)?;
+    }
+    positive("input", "scale", input.scale)?;
+    let input = Input {
+        channels: input.channels as usize,
+        side,
+        resize,
+        mean: input.mean.clone(),
+        std: input.std.clone(),
+        scale: input.scale,
+    };
+    let largest = image_ranges(&input)
+        .iter()
+        .map(|range| range.high.max(-range.low))
+        .max();
+    if largest >= Some(1 << (ACC_BITS - 1)) {
+        return Err(ModelError::Field {
+            at: "input".into(),
+            field: "scale",
+            value: input.scale.to_string(),
+            allowed: "so small that normalised pixels stay below 2^19".into(),
+        });
+    }
+    Ok(input)
+}
+
+/// What normalisation can give, per channel.
+fn image_ranges(input: &Input) -> Vec<Range> {
+    let range = |(&mean, &std)| Range {
+        low: input::normalise(0, mean, std, input.scale).into(),
+        high: input::normalise(255, mean, std, input.scale).into(),
+    };
+    input.mean.iter().zip(&input.std).map(range).collect()
+}
+
+fn outline_layer(
+    layer: &schema::Layer,
+    tensors: &HashMap<&str, Tensor>,
+) -> Result<(Outline, Tensor), ModelError> {
+    let at = &layer.name;
+    let find = |what, name: &String| {
+        let unknown = || ModelError::UnknownTensor {
+            layer: at.clone(),
+            what,
+            name: name.clone(),
+        };
+        tensors.get(name.as_str()).copied().ok_or_else(unknown)
+    };
+    let input = find("input", &layer.input)?;
+    let [in_channels, out_channels] = layer.channels;
+    if in_channels != input.channels {
+        return Err(ModelError::InputChannels {
+            layer: at.clone(),
+            input: layer.input.clone(),
+            expects: in_channels,
+            found: input.channels,
+        });
+    }
+    let kernel = match (layer.cross, layer.kernel) {
+        (true, 3) => Kernel::Cross,
+        (true, side) => return Err(field(at, "kernel of a cross", side, 3..=3)),
+        (false, side) => Kernel::Square(number(at, "kernel", side, 1..=u8::MAX.into())?),
+    };
+    let skip = match &layer.skip {
+        None => None,
+        Some(skip) => Some((find("skip", &skip.from)?, skip)),
+    };
+    let word = 1..=u64::from(u16::MAX);
+    let any = 0..=u64::from(u16::MAX);
+    let factor = 1..=(1 << (ACC_BITS - 1)) - 1;
+    let described = Layer {
+        input: input.id,
+        in_channels: number(at, "channels in", in_channels, word.clone())?,
+        in_side: number(at, "side", input.side, word.clone())?,
+        pool: layer.pool,
+        shuffle: number(at, "shuffle", layer.shuffle, word.clone())?,
+        out_channels: number(at, "channels out", out_channels, word.clone())?,
+        kernel,
+        stride: number(at, "stride", layer.stride, 1..=u8::MAX.into())?,
+        padding: number(at, "padding", layer.padding, 0..=u8::MAX.into())?,
+        groups: number(at, "groups", layer.groups, word.clone())?,
+        repeat: 1,
+        tile: 0,
+        skip: skip
+            .map(|(tensor, skip)| {
+                Ok::<_, ModelError>(Skip {
+                    tensor: tensor.id,
+                    factor: number(at, "skip factor", skip.factor, factor)?,
+                })
+            })
+            .transpose()?,
+        activation: if layer.relu {
+            Activation::Relu
+        } else {
+            Activation::Logits
+        },
+    };
+    let repeat = given(at, "repeat", layer.repeat, word)?;
+    let tile = given(at, "tile", layer.tile, any)?;
+    let (described, layout) =
+        plan::plan(described, repeat, tile).map_err(|reason| ModelError::Layout {
+            layer: at.clone(),
+            reason,
+        })?;
+    let output = Tensor {
+        id: 0,
+        channels: out_channels,
+        side: layout.out_side as u64,
+    };
+    if let Some((tensor, skip)) = skip
+        && (tensor.channels, tensor.side) != (output.channels, output.side)
+    {
+        return Err(ModelError::SkipShape {
+            layer: at.clone(),
+            skip: skip.from.clone(),
+            expects: [output.channels, output.side],
+            found: [tensor.channels, tensor.side],
+        });
+    }
+    let outline = Outline {
+        name: layer.name.clone(),
+        layer: described,
+        layout,
+        max_abs: layer.max_abs,
+    };
+    Ok((outline, output))
+}
+
+fn given(
+    at: &str,
+    name: &'static str,
+    value: Option<u64>,
+    allowed: std::ops::RangeInclusive<u64>,
+) -> Result<Option<u16>, ModelError> {
+    value.map(|v| number(at, name, v, allowed)).transpose()
+}
+
+/// The value in the type that the layer holds it in, if it is allowed.
+fn number<T: TryFrom<u64>>(
+    at: &str,
+    name: &'static str,
+    value: u64,
+    allowed: std::ops::RangeInclusive<u64>,
+) -> Result<T, ModelError> {
+    match T::try_from(value) {
+        Ok(number) if allowed.contains(&value) => Ok(number),
+        _ => Err(field(at, name, value, allowed)),
+    }
+}
+
+fn positive(at: &str, name: &'static str, value: f32) -> Result<(), ModelError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(ModelError::Field {
+        at: at.into(),
+        field: name,
+        value: value.to_string(),
+        allowed: "finite and above 0".into(),
+    })
+}
+
+fn field(
+    at: &str,
+    field: &'static str,
+    value: u64,
+    allowed: std::ops::RangeInclusive<u64>,
+) -> ModelError {
+    ModelError::Field {
+        at: at.into(),
+        field,
+        value: value.to_string(),
+        allowed: format!("{}..={}", allowed.start(), allowed.end()),
+    }
+}

@@ -1,0 +1,325 @@
+//! The client's side of a session over a line, with the small or the large window.
+
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use stria_core::layer::MAX_SIDE;
+use stria_core::protocol::client::{App, Client, SmallClient};
+use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME, write_failure};
+use stria_core::protocol::greeting::{Settings, Welcome};
+use stria_core::share::SharePrf;
+
+use super::{Line, SessionError, entropy};
+use crate::model::Input;
+
+/// Works on 14,336 activations at once: most layers of a small network.
+pub type LargeClient = Client<256, 28>;
+
+/// Which client runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Window {
+    /// The one that fits a microcontroller.
+    Small,
+    /// A desktop's.
+    Large,
+}
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Window of activations.
+    pub window: Window,
+    /// k_s and h.
+    pub settings: Settings,
+    /// How long the server may stay silent.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            window: Window::Large,
+            settings: Settings {
+                labels: true,
+                ..Settings::default()
+            },
+            timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// A client of either size.
+trait AnyClient: Send {
+    fn poll(
+        &mut self,
+        app: &mut Picture,
+        out: &mut FrameBuf,
+    ) -> Result<Option<usize>, SessionError>;
+    fn handle(&mut self, app: &mut Picture, frame: Frame<'_>) -> Result<(), SessionError>;
+    fn start(&mut self) -> Result<(), SessionError>;
+    fn finish(&mut self) -> Result<(), SessionError>;
+    fn rests(&self) -> bool;
+    fn welcome(&self) -> Option<&Welcome>;
+    fn audit_shares(&self) -> Option<SharePrf>;
+    fn bytes(&self) -> usize;
+}
+
+impl<const CHUNKS: usize, const SUPPLY: usize> AnyClient for Client<CHUNKS, SUPPLY> {
+    fn poll(
+        &mut self,
+        app: &mut Picture,
+        out: &mut FrameBuf,
+    ) -> Result<Option<usize>, SessionError> {
+        Ok(self.poll(app, out)?)
+    }
+    fn handle(&mut self, app: &mut Picture, frame: Frame<'_>) -> Result<(), SessionError> {
+        Ok(self.handle(app, frame)?)
+    }
+    fn start(&mut self) -> Result<(), SessionError> {
+        Ok(self.start()?)
+    }
+    fn finish(&mut self) -> Result<(), SessionError> {
+        Ok(self.finish()?)
+    }
+    fn rests(&self) -> bool {
+        self.is_ready() || self.is_closed()
+    }
+    fn welcome(&self) -> Option<&Welcome> {
+        self.welcome()
+    }
+    fn audit_shares(&self) -> Option<SharePrf> {
+        self.audit_shares()
+    }
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+}
+
+/// The image that is classified, and what comes back.
+#[derive(Default)]
+struct Picture {
+    side: usize,
+    /// [channels, rows, cols].
+    pixels: Vec<i32>,
+    logits: Vec<i32>,
+    classes: Vec<String>,
+}
+
+impl App for Picture {
+    fn pixel(&mut self, channel: usize, row: usize, col: usize) -> i32 {
+        let at = (channel * self.side + row) * self.side + col;
+        self.pixels.get(at).copied().unwrap_or(0)
+    }
+    fn label(&mut self, _class: u16, name: &str) {
+        self.classes.push(name.into());
+    }
+    fn logit(&mut self, class: u32, value: i32) {
+        let class = class as usize;
+        if self.logits.len() <= class {
+            self.logits.resize(class + 1, 0);
+        }
+        self.logits[class] = value;
+    }
+}
+
+/// What one inference gave and cost.
+#[derive(Clone, Debug)]
+pub struct Inference {
+    /// Integer logits, by class.
+    pub logits: Vec<i32>,
+    /// Bytes to the server.
+    pub bytes_up: u64,
+    /// Bytes from the server.
+    pub bytes_down: u64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// A session with a server whose set-up is done.
+pub struct Session {
+    client: Box<dyn AnyClient>,
+    line: Option<Line>,
+    picture: Picture,
+    setup_seconds: f64,
+    setup_bytes: u64,
+}
+
+impl Session {
+    /// Connects to `address` (host and port) and sets a session up.
+    pub fn connect(address: &str, options: Options) -> Result<Self, SessionError> {
+        let refused = |source| SessionError::Connect {
+            address: address.into(),
+            source,
+        };
+        let mut last = None;
+        for address in address.to_socket_addrs().map_err(refused)? {
+            match TcpStream::connect_timeout(&address, options.timeout) {
+                Ok(stream) => return Self::open(stream, options),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(refused(last.unwrap_or_else(|| {
+            std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address")
+        })))
+    }
+
+    /// Sets a session up on a connection.
+    pub fn open(stream: TcpStream, options: Options) -> Result<Self, SessionError> {
+        let start = Instant::now();
+        let mut rng = entropy::session_rng("client")?;
+        let client: Box<dyn AnyClient> = match options.window {
+            Window::Small => Box::new(SmallClient::new(options.settings, &mut rng)),
+            Window::Large => Box::new(LargeClient::new(options.settings, &mut rng)),
+        };
+        let never = Arc::new(AtomicBool::new(false));
+        let mut session = Self {
+            client,
+            line: Some(Line::new(stream, options.timeout, never)?),
+            picture: Picture::default(),
+            setup_seconds: 0.0,
+            setup_bytes: 0,
+        };
+        session.run()?;
+        session.setup_seconds = start.elapsed().as_secs_f64();
+        (session.setup_bytes, _) = session.bytes();
+        let (up, down) = session.bytes();
+        session.setup_bytes = up + down;
+        session.input()?;
+        Ok(session)
+    }
+
+    fn bytes(&self) -> (u64, u64) {
+        self.line
+            .as_ref()
+            .map_or((0, 0), |line| (line.sent(), line.received()))
+    }
+
+    /// Exchanges frames until the client rests. After an error the session is dead.
+    fn run(&mut self) -> Result<(), SessionError> {
+        let result = self.exchange();
+        if let (Err(error), Some(line)) = (&result, self.line.take_if(|_| result.is_err())) {
+            let mut buffer = [0; MAX_FRAME];
+            match error {
+                SessionError::Protocol(stria_core::Error::Peer(_)) | SessionError::Closed => {}
+                SessionError::Protocol(error) => {
+                    let len = write_failure(&mut buffer, error);
+                    line.close_with(&buffer[..len]);
+                }
+                _ => {}
+            }
+        }
+        result
+    }
+
+    fn exchange(&mut self) -> Result<(), SessionError> {
+        let line = self.line.as_mut().ok_or(SessionError::Closed)?;
+        let (client, picture) = (&mut self.client, &mut self.picture);
+        let mut buffer = [0; MAX_FRAME];
+        loop {
+            let sent = loop {
+                match client.poll(picture, &mut buffer)? {
+                    None => break line.flush(),
+                    Some(len) => {
+                        if let Err(error) = line.write_frame(&buffer[..len]) {
+                            break Err(error);
+                        }
+                    }
+                }
+            };
+            if sent.is_ok() && client.rests() {
+                return Ok(());
+            }
+            // If the server hung up, it may have said why.
+            let frame = match (sent, line.read_frame(&mut buffer, false)) {
+                (Err(error), Err(_)) => return Err(error.into()),
+                (_, frame) => frame?,
+            };
+            client.handle(picture, frame)?;
+        }
+    }
+
+    /// What the server told of its network.
+    pub fn welcome(&self) -> Option<&Welcome> {
+        self.client.welcome()
+    }
+
+    /// Class names, in the order of the logits, if they were asked for.
+    pub fn classes(&self) -> &[String] {
+        &self.picture.classes
+    }
+
+    /// How a picture becomes the network's input.
+    pub fn input(&self) -> Result<Input, SessionError> {
+        let welcome = self.welcome().ok_or(SessionError::Closed)?;
+        let spec = &welcome.input;
+        let channels = usize::from(spec.channels);
+        let (mean, std) = (&spec.mean[..channels], &spec.std[..channels]);
+        if !matches!(channels, 1 | 3) {
+            return Err(SessionError::Input("neither grey nor RGB"));
+        }
+        if spec.side > spec.resize || spec.resize > MAX_SIDE {
+            return Err(SessionError::Input("a crop larger than the picture"));
+        }
+        let finite = mean.iter().chain(std).all(|x| x.is_finite()) && spec.scale.is_finite();
+        if !finite || std.iter().any(|&x| x <= 0.0) {
+            return Err(SessionError::Input("constants that are not numbers"));
+        }
+        Ok(Input {
+            channels,
+            side: spec.side.into(),
+            resize: spec.resize.into(),
+            mean: mean.to_vec(),
+            std: std.to_vec(),
+            scale: spec.scale,
+        })
+    }
+
+    /// Classifies one image, [channels, side, side].
+    pub fn infer(&mut self, pixels: &[i32]) -> Result<Inference, SessionError> {
+        let start = Instant::now();
+        let before = self.bytes();
+        let side = self
+            .welcome()
+            .map_or(0, |welcome| welcome.input.side.into());
+        self.picture.pixels = pixels.to_vec();
+        self.picture.side = side;
+        self.picture.logits.clear();
+        self.client.start()?;
+        self.run()?;
+        let after = self.bytes();
+        Ok(Inference {
+            logits: std::mem::take(&mut self.picture.logits),
+            bytes_up: after.0 - before.0,
+            bytes_down: after.1 - before.1,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Says goodbye.
+    pub fn finish(mut self) -> Result<(), SessionError> {
+        self.client.finish()?;
+        self.run()
+    }
+
+    /// Seconds from the connection to the end of the set-up.
+    pub fn setup_seconds(&self) -> f64 {
+        self.setup_seconds
+    }
+
+    /// Bytes of the set-up, both ways.
+    pub fn setup_bytes(&self) -> u64 {
+        self.setup_bytes
+    }
+
+    /// Bytes of the client's whole state.
+    pub fn state_bytes(&self) -> usize {
+        self.client.bytes()
+    }
+
+    /// See [`Client::audit_shares`].
+    pub fn audit_shares(&self) -> Option<SharePrf> {
+        self.client.audit_shares()
+    }
+}

@@ -1,0 +1,139 @@
+//! A TCP connection as the protocol sees it: frames, deadlines and byte counts.
+
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use stria_core::protocol::frame::{Frame, FrameBuf, ReadError, read_frame, write_frame};
+
+/// How often a waiting side looks whether it should stop.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How long a closing side listens on, so that its last frame is not lost.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A connection with buffers.
+pub struct Line {
+    reader: BufReader<TcpStream>,
+    writer: BufWriter<TcpStream>,
+    timeout: Duration,
+    deadline: Instant,
+    /// Set when this side should stop; looked at only between inferences.
+    stop: Arc<AtomicBool>,
+    stoppable: bool,
+    received: u64,
+    sent: u64,
+}
+
+impl Line {
+    /// Takes a connection. A peer that does not complete a frame in `timeout` is given up.
+    pub fn new(stream: TcpStream, timeout: Duration, stop: Arc<AtomicBool>) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(GLANCE))?;
+        stream.set_write_timeout(Some(timeout))?;
+        Ok(Self {
+            writer: BufWriter::with_capacity(1 << 16, stream.try_clone()?),
+            reader: BufReader::with_capacity(1 << 16, stream),
+            timeout,
+            deadline: Instant::now() + timeout,
+            stop,
+            stoppable: false,
+            received: 0,
+            sent: 0,
+        })
+    }
+
+    /// Bytes received so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Reads one frame. If `stoppable`, a request to stop ends the wait.
+    pub fn read_frame<'a>(
+        &mut self,
+        buffer: &'a mut FrameBuf,
+        stoppable: bool,
+    ) -> Result<Frame<'a>, ReadError<io::Error>> {
+        self.stoppable = stoppable;
+        self.deadline = Instant::now() + self.timeout;
+        read_frame(self, buffer)
+    }
+
+    /// Buffers one frame.
+    pub fn write_frame(&mut self, frame: &[u8]) -> io::Result<()> {
+        write_frame(self, frame)
+    }
+
+    /// Sends what is buffered.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+
+    /// Sends a last frame, and listens for a moment so that the peer gets it.
+    pub fn close_with(mut self, frame: &[u8]) {
+        let sent = self.write_frame(frame).and_then(|()| self.flush());
+        let stream = self.reader.get_ref();
+        if sent.is_err() || stream.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let deadline = Instant::now() + LINGER;
+        let mut sink = [0; 4096];
+        while Instant::now() < deadline {
+            match self.reader.get_mut().read(&mut sink) {
+                Ok(1..) => {}
+                Err(error) if is_timeout(&error) => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+impl embedded_io::ErrorType for Line {
+    type Error = io::Error;
+}
+
+impl embedded_io::Read for Line {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.reader.read(buffer) {
+                Ok(count) => {
+                    self.received += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if is_timeout(&error) => {
+                    if self.stoppable && self.stop.load(Ordering::Relaxed) {
+                        return Err(io::Error::new(ErrorKind::Interrupted, "asked to stop"));
+                    }
+                    if Instant::now() >= self.deadline {
+                        return Err(ErrorKind::TimedOut.into());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl embedded_io::Write for Line {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.writer.write(buffer)?;
+        self.sent += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}

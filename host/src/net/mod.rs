@@ -1,0 +1,63 @@
+//! The protocol over a line: TCP transport, the server's sessions, and the client's.
+
+pub mod client;
+pub mod entropy;
+mod line;
+pub mod local;
+pub mod server;
+
+use stria_core::error::Error as ProtocolError;
+use stria_core::protocol::frame::ReadError;
+
+pub use line::Line;
+
+/// Why a session ended before its time.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The line could not be opened.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// Where to.
+        address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The operating system gives no randomness.
+    #[error("no randomness from the operating system: {0}")]
+    Entropy(getrandom::Error),
+    /// The line failed.
+    #[error("the line failed")]
+    Io(#[from] std::io::Error),
+    /// The peer closed the line in the middle of a session.
+    #[error("the peer closed the line")]
+    Closed,
+    /// The peer said nothing for too long.
+    #[error("the peer was silent for too long")]
+    Silent,
+    /// This side is asked to stop, and the session is between inferences.
+    #[error("shutting down")]
+    Stopped,
+    /// The peer broke the protocol, or refused to go on.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// The server's greeting does not describe an input that this client can make.
+    #[error("the server's network has an input that this client cannot make: {0}")]
+    Input(&'static str),
+}
+
+impl From<ReadError<std::io::Error>> for SessionError {
+    fn from(error: ReadError<std::io::Error>) -> Self {
+        use std::io::ErrorKind;
+        match error {
+            ReadError::Closed => Self::Closed,
+            ReadError::Protocol(error) => Self::Protocol(error),
+            ReadError::Io(error) => match error.kind() {
+                ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::Silent,
+                ErrorKind::Interrupted => Self::Stopped,
+                ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Self::Closed,
+                _ => Self::Io(error),
+            },
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The planner: how often a layer's channels are repeated and how its map is tiled.
+//! DESIGN section 4, "Repetition r" and "What traffic a grouped layer costs".
+
+use stria_core::layer::{Layer, Layout};
+use stria_core::params::N;
+
+/// Bytes that a layer's ciphertexts take on the wire, up and down.
+pub fn bytes(layout: &Layout) -> (usize, usize) {
+    (
+        layout.inputs() * Layout::upload_bytes(),
+        layout.outputs() * layout.download_bytes(),
+    )
+}
+
+/// Fills in the `repeat` and `tile` that move the fewest bytes; a given one is kept.
+///
+/// Shapes are all it looks at, never weights. Of equal choices it takes the one with the fewest
+/// repetitions, and the whole map before tiles. The error is that of the plainest choice.
+pub fn plan(
+    layer: Layer,
+    repeat: Option<u16>,
+    tile: Option<u16>,
+) -> Result<(Layer, Layout), &'static str> {
+    let plainest = Layer {
+        repeat: repeat.unwrap_or(1),
+        tile: tile.unwrap_or(0),
+        ..layer
+    };
+    let mut best: Option<(usize, Layer, Layout)> = None;
+    for repeat in choices(repeat, repeats(layer.groups)) {
+        for tile in choices(tile, 0..=largest_tile(&layer)) {
+            let candidate = Layer {
+                repeat,
+                tile,
+                ..layer
+            };
+            let Ok(layout) = candidate.layout() else {
+                continue;
+            };
+            let (up, down) = bytes(&layout);
+            if best.is_none_or(|(least, ..)| up + down < least) {
+                best = Some((up + down, candidate, layout));
+            }
+        }
+    }
+    match best {
+        Some((_, layer, layout)) => Ok((layer, layout)),
+        None => plainest.layout().map(|layout| (plainest, layout)),
+    }
+}
+
+/// The given value alone, or all of `values`.
+fn choices(
+    given: Option<u16>,
+    values: impl Iterator<Item = u16> + Clone,
+) -> impl Iterator<Item = u16> + Clone {
+    let all = given.is_none().then_some(values).into_iter().flatten();
+    given.into_iter().chain(all)
+}
+
+/// Powers of two that keep groups times repeat within N segments.
+fn repeats(groups: u16) -> impl Iterator<Item = u16> + Clone {
+    (0..)
+        .map(|log| 1u16 << log)
+        .take_while(move |&r| usize::from(groups.max(1)) * usize::from(r) <= N)
+}
+
+/// Side of the output; a tile is at most as large.
+fn largest_tile(layer: &Layer) -> u16 {
+    let side = if layer.pool { 1 } else { layer.in_side };
+    let padded = side.saturating_add(2 * u16::from(layer.padding));
+    padded.saturating_sub(u16::from(layer.kernel.side())) / u16::from(layer.stride).max(1) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stria_core::layer::{Activation, Kernel};
+
+    fn layer() -> Layer {
+        Layer {
+            input: 0,
+            in_channels: 3,
+            in_side: 31,
+            pool: false,
+            shuffle: 1,
+            out_channels: 64,
+            kernel: Kernel::Square(3),
+            stride: 2,
+            padding: 0,
+            groups: 1,
+            repeat: 1,
+            tile: 0,
+            skip: None,
+            activation: Activation::Relu,
+        }
+    }
+
+    fn total(layer: &Layer) -> Option<usize> {
+        let layout = layer.layout().ok()?;
+        let (up, down) = bytes(&layout);
+        Some(up + down)
+    }
+
+    #[test]
+    fn the_stem_repeats_its_few_channels() {
+        let (planned, layout) = plan(layer(), None, None).unwrap();
+        assert_eq!((planned.repeat, planned.tile), (4, 0));
+        assert_eq!((layout.inputs(), layout.outputs()), (3, 16));
+    }
+
+    #[test]
+    fn nothing_cheaper_exists() {
+        let wide = Layer {
+            in_channels: 64,
+            in_side: 15,
+            groups: 4,
+            ..layer()
+        };
+        let large = Layer {
+            in_side: 100,
+            kernel: Kernel::Square(5),
+            padding: 2,
+            stride: 1,
+            out_channels: 6,
+            ..layer()
+        };
+        let pooled = Layer {
+            in_channels: 256,
+            in_side: 3,
+            pool: true,
+            kernel: Kernel::Square(1),
+            stride: 1,
+            out_channels: 10,
+            ..layer()
+        };
+        for layer in [layer(), wide, large, pooled] {
+            let (planned, layout) = plan(layer, None, None).unwrap();
+            assert_eq!(planned.layout().unwrap(), layout);
+            let chosen = total(&planned).unwrap();
+            for log in 0..12 {
+                for tile in 0..=100 {
+                    let other = Layer {
+                        repeat: 1 << log,
+                        tile,
+                        ..layer
+                    };
+                    assert!(
+                        total(&other).is_none_or(|bytes| bytes >= chosen),
+                        "{other:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_map_larger_than_a_ciphertext_is_tiled() {
+        let layer = Layer {
+            in_side: 224,
+            ..layer()
+        };
+        assert!(layer.layout().is_err());
+        let (planned, layout) = plan(layer, None, None).unwrap();
+        assert!(planned.tile > 0 && layout.tiles > 1);
+        assert!(plan(layer, None, Some(0)).is_err());
+    }
+
+    #[test]
+    fn a_given_choice_is_kept() {
+        let (planned, _) = plan(layer(), Some(1), None).unwrap();
+        assert_eq!(planned.repeat, 1);
+        let (planned, _) = plan(layer(), Some(2), Some(5)).unwrap();
+        assert_eq!((planned.repeat, planned.tile), (2, 5));
+        let groups = Layer {
+            groups: 3,
+            in_channels: 3,
+            out_channels: 6,
+            ..layer()
+        };
+        assert!(
+            plan(groups, None, None)
+                .unwrap_err()
+                .contains("power of two")
+        );
+    }
+}
