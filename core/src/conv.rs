@@ -4,6 +4,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use zeroize::Zeroize;
+
 use crate::layer::{Layer, Layout};
 use crate::modular::Modulus;
 use crate::ntt::{Poly, Q_NTT, T_NTT};
@@ -110,6 +112,13 @@ impl Plaintext {
             Q_NTT[limb].forward(out, LOG_N);
         }
         Self(limbs)
+    }
+}
+
+/// Factors of base transfers are secrets of the server as much as weights are.
+impl Drop for Plaintext {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

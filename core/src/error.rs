@@ -6,7 +6,7 @@
 pub enum Error {
     /// A frame of another kind than the protocol's next step.
     UnexpectedFrame {
-        /// Kind that the next step needs.
+        /// Kind that the next step needs; 0 for none.
         expected: u8,
         /// Kind that came.
         got: u8,
@@ -52,6 +52,8 @@ pub enum Error {
     },
     /// A control message that does not decode.
     Malformed(&'static str),
+    /// The client has no queries left.
+    BudgetSpent,
     /// Base transfers gave keys that the two sides do not agree on.
     BaseTransferMismatch,
     /// The layers that were run are not those that were announced.
@@ -72,12 +74,14 @@ pub enum PeerError {
     Version = 2,
     /// It does not accept a negotiated value.
     Negotiation = 3,
-    /// It is at its limit of sessions or queries.
+    /// It is at its limit of sessions.
     Busy = 4,
     /// It is shutting down.
     Closing = 5,
     /// Something else.
     Other = 6,
+    /// This client has no queries left.
+    BudgetSpent = 7,
 }
 
 impl core::fmt::Display for PeerError {
@@ -86,7 +90,8 @@ impl core::fmt::Display for PeerError {
             Self::Protocol => "it received something that breaks the protocol",
             Self::Version => "it speaks another protocol version",
             Self::Negotiation => "it does not accept a proposed setting",
-            Self::Busy => "it is at its limit of sessions or queries",
+            Self::Busy => "it is at its limit of sessions",
+            Self::BudgetSpent => "the budget of queries is spent",
             Self::Closing => "it is shutting down",
             Self::Other => "of an error on its side",
         })
@@ -96,6 +101,9 @@ impl core::fmt::Display for PeerError {
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
+            Self::UnexpectedFrame { expected: 0, got } => {
+                write!(f, "expected no frame, got kind {got}")
+            }
             Self::UnexpectedFrame { expected, got } => {
                 write!(f, "expected a frame of kind {expected}, got kind {got}")
             }
@@ -123,6 +131,7 @@ impl core::fmt::Display for Error {
             }
             Self::Layer { index, reason } => write!(f, "layer {index} cannot be run: {reason}"),
             Self::Malformed(what) => write!(f, "malformed {what}"),
+            Self::BudgetSpent => f.write_str("the client has spent its budget of queries"),
             Self::BaseTransferMismatch => {
                 f.write_str("the two sides' base transfer keys do not match")
             }

@@ -14,6 +14,10 @@ pub const MAX_KERNEL: u8 = 7;
 pub const MAX_STRIDE: u8 = 4;
 /// Largest side of a map, in pixels.
 pub const MAX_SIDE: u16 = 1024;
+/// Most values of a tensor.
+pub const MAX_VALUES: u64 = 1 << 24;
+/// Most ciphertexts that a layer takes, and most that it returns.
+pub const MAX_CIPHERTEXTS: u64 = 1 << 14;
 /// Largest number of channels of a tensor.
 pub const MAX_CHANNELS: u16 = 8192;
 
@@ -216,15 +220,11 @@ impl Layer {
         let first = (-padding).div_euclid(stride as i32);
         let last = (kernel as i32 - 1 - padding).div_euclid(stride as i32);
         let segment_len = N / segments;
-        let halo = HaloOrSpare::halo(
-            if self.tile == 0 {
-                out_side
-            } else {
-                usize::from(self.tile)
-            },
-            first,
-            last,
-        );
+        let tile = match usize::from(self.tile) {
+            0 => out_side,
+            tile => tile,
+        };
+        let halo = HaloOrSpare::halo(tile, first, last);
         let spare = HaloOrSpare::spare(map_side.div_ceil(stride), out_side, first, last);
         let choice = match spare {
             Some(spare) if self.tile == 0 && spare.block_len < halo.block_len => spare,
@@ -235,15 +235,25 @@ impl Layer {
             "the map does not fit a segment; it needs tiles",
         )?;
 
+        let values = |channels: u16, side: usize| u64::from(channels) * (side as u64).pow(2);
+        ensure(
+            values(self.in_channels, self.in_side.into()) <= MAX_VALUES
+                && values(self.out_channels, out_side) <= MAX_VALUES,
+            "tensor with too many values",
+        )?;
+
         let group_inputs = usize::from(self.in_channels / self.groups);
         let group_outputs = usize::from(self.out_channels / self.groups);
         let virtual_channels = group_inputs * stride * stride;
         let blocks = (segment_len / choice.block_len).min(virtual_channels);
-        let tile = if self.tile == 0 {
-            out_side
-        } else {
-            usize::from(self.tile)
-        };
+        let tiles = out_side.div_ceil(tile);
+        let inputs_per_tile = virtual_channels.div_ceil(blocks);
+        let outputs_per_tile = group_outputs.div_ceil(usize::from(self.repeat));
+        let ciphertexts = |per_tile: usize| (tiles as u64).pow(2) * per_tile as u64;
+        ensure(
+            ciphertexts(inputs_per_tile).max(ciphertexts(outputs_per_tile)) <= MAX_CIPHERTEXTS,
+            "too many ciphertexts",
+        )?;
         Ok(Layout {
             depth: segments.trailing_zeros() as usize,
             segments,
@@ -253,9 +263,9 @@ impl Layer {
             row_stride: choice.row_stride,
             out_side,
             tile,
-            tiles: out_side.div_ceil(tile),
-            inputs_per_tile: virtual_channels.div_ceil(blocks),
-            outputs_per_tile: group_outputs.div_ceil(usize::from(self.repeat)),
+            tiles,
+            inputs_per_tile,
+            outputs_per_tile,
             map_side,
             local_side: choice.local_side,
             halo: choice.halo,

@@ -1,6 +1,25 @@
 //! Arithmetic modulo an odd prime below 2^31, in constant time.
 //! Montgomery's method with R = 2^32 (Montgomery, 1985).
 
+/// All ones if the highest bit of x is set, else zero.
+///
+/// On processors that can select without a branch the compiler is left free to use that. On others
+/// (RISC-V, ARMv6-M) it would turn the use of the mask into a branch, which the barrier prevents.
+#[inline(always)]
+pub(crate) const fn sign_mask(x: u32) -> u32 {
+    let mask = ((x as i32) >> 31) as u32;
+    if cfg!(any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        // ARMv7-M and later; ARMv6-M has no compare-and-swap.
+        all(target_arch = "arm", target_has_atomic = "32"),
+    )) {
+        mask
+    } else {
+        core::hint::black_box(mask)
+    }
+}
+
 /// A prime modulus q < 2^31 with the constants of Montgomery reduction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Modulus {
@@ -38,7 +57,7 @@ impl Modulus {
     #[inline(always)]
     pub const fn reduce_once(&self, x: u32) -> u32 {
         let y = x.wrapping_sub(self.q);
-        y.wrapping_add(self.q & ((y as i32) >> 31) as u32)
+        y.wrapping_add(self.q & sign_mask(y))
     }
 
     /// a + b mod q, for a, b < q.
@@ -51,7 +70,7 @@ impl Modulus {
     #[inline(always)]
     pub const fn sub(&self, a: u32, b: u32) -> u32 {
         let y = a.wrapping_sub(b);
-        y.wrapping_add(self.q & ((y as i32) >> 31) as u32)
+        y.wrapping_add(self.q & sign_mask(y))
     }
 
     /// -a mod q, for a < q.
@@ -105,7 +124,7 @@ impl Modulus {
     #[inline(always)]
     pub const fn from_i32(&self, x: i32) -> u32 {
         // As an unsigned word, a negative x is 2^32 too large.
-        let wrapped = self.mul_montgomery(self.r2, 1) & (x >> 31) as u32;
+        let wrapped = self.mul_montgomery(self.r2, 1) & sign_mask(x as u32);
         self.sub(self.mul(x as u32, 1), wrapped)
     }
 
@@ -113,8 +132,8 @@ impl Modulus {
     #[inline(always)]
     pub const fn centered(&self, a: u32) -> i32 {
         let half = self.q / 2;
-        let above = (half.wrapping_sub(a) as i32) >> 31;
-        a as i32 - (self.q as i32 & above)
+        let above = sign_mask(half.wrapping_sub(a));
+        a as i32 - (self.q & above) as i32
     }
 
     /// base^exponent mod q; for public constants only.

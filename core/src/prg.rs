@@ -76,19 +76,26 @@ pub enum Purpose {
     Response = 9,
     /// Server: bits and masks of one chunk of ReLUs.
     Relu = 10,
-    /// Server: random shares in base transfers.
-    BaseTransfer = 11,
     /// Client: random choice bits of one chunk.
-    Choices = 12,
+    Choices = 11,
 }
 
 /// Derives seeds: `HKDF-SHA256(salt = session id, secret)`, expanded by purpose and counter.
-pub struct Kdf(Hkdf<Sha256>);
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Kdf(Seed);
 
 impl Kdf {
     /// Binds a party's long secret to one session.
     pub fn new(secret: &Seed, session: &SessionId) -> Self {
-        Self(Hkdf::new(Some(&session.0), &secret.0))
+        let (mut key, _) = Hkdf::<Sha256>::extract(Some(&session.0), &secret.0);
+        let kdf = Self(Seed(key.into()));
+        key.zeroize();
+        kdf
+    }
+
+    /// Of no session.
+    pub(crate) const fn empty() -> Self {
+        Self(Seed([0; 32]))
     }
 
     /// The seed of (purpose, counter). Each pair must be used once.
@@ -97,7 +104,8 @@ impl Kdf {
         info[0] = purpose as u8;
         info[1..].copy_from_slice(&counter.to_le_bytes());
         let mut seed = Seed([0; 32]);
-        self.0
+        Hkdf::<Sha256>::from_prk(&self.0.0)
+            .expect("the key is as long as the hash")
             .expand(&info, &mut seed.0)
             .expect("32 bytes are far below HKDF's limit");
         seed

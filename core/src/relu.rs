@@ -33,6 +33,9 @@ pub struct ReluParams {
 }
 
 impl ReluParams {
+    /// Of no session.
+    pub(crate) const NONE: Self = Self { h: 0, k: 0 };
+
     /// 8 <= h <= k <= 12. With h = k the comparison is exact; with h < k, u in (0, 2^(k-h)) may
     /// become 0, and u in \[-2^(k-1), -2^(k-1) + 2^(k-h)) may be taken for positive.
     pub fn new(h: u32, k: u32) -> Result<Self, Error> {

@@ -2,7 +2,7 @@
 //! DESIGN sections 3 and 5. Where a sampler rejects, what it rejects is independent of what it
 //! returns, so its timing tells nothing about the result.
 
-use crate::modular::Modulus;
+use crate::modular::{Modulus, sign_mask};
 use crate::params::{FLOOD_BITS, T_MOD};
 use crate::prg::Stream;
 
@@ -48,7 +48,7 @@ impl Ternary {
 
 /// The residue of a sign 0, 1, 2; constant-time.
 pub fn sign_residue(sign: u32, modulus: &Modulus) -> u32 {
-    (sign & 1) | (modulus.value() - 1) & (sign >> 1).wrapping_neg()
+    (sign & 1) | (modulus.value() - 1) & sign_mask(sign << 30)
 }
 
 /// Centred binomial error with 21 coins a side: sigma 3.24, |e| <= 21; constant-time.
@@ -60,7 +60,7 @@ pub fn error(stream: &mut Stream) -> i32 {
 
 /// A small signed number as a residue; constant-time.
 pub fn small_residue(x: i32, modulus: &Modulus) -> u32 {
-    (x as u32).wrapping_add(modulus.value() & (x >> 31) as u32)
+    (x as u32).wrapping_add(modulus.value() & sign_mask(x as u32))
 }
 
 /// A residue mod t, 2^-73 from uniform, from 96 bits; constant-time.

@@ -27,6 +27,15 @@ impl SharePrf {
         }
     }
 
+    /// Of no inference.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            key: [0; 8],
+            at: None,
+            block: [0; prg::BLOCK_WORDS],
+        }
+    }
+
     /// The share of one value; `position` counts the map's pixels row by row. Neighbouring
     /// positions come from one block, so reading in order is cheap.
     pub fn value(&mut self, tensor: TensorId, channel: u16, position: u32) -> u32 {
@@ -45,10 +54,17 @@ impl SharePrf {
     }
 }
 
-impl Drop for SharePrf {
-    fn drop(&mut self) {
+impl Zeroize for SharePrf {
+    fn zeroize(&mut self) {
         self.key.zeroize();
         self.block.zeroize();
+        self.at = None;
+    }
+}
+
+impl Drop for SharePrf {
+    fn drop(&mut self) {
+        self.zeroize();
     }
 }
 

@@ -35,9 +35,12 @@ pub fn layers(
     for (i, layer) in model.layers.iter().enumerate() {
         let y = reference::sums(model, i, &tensors);
         let mut check = LayerCheck::default();
-        let secure = match layer.layer.activation {
+        let mut secure = match layer.layer.activation {
             Activation::Logits => logits.to_vec(),
-            Activation::Relu => open(i, layer.layout.out_side, client, &server[i]),
+            Activation::Relu => {
+                let shares = server.get(i).map_or(&[][..], Vec::as_slice);
+                open(i, layer.layout.out_side, client, shares)
+            }
         };
         for (&y, &got) in y.iter().zip(&secure) {
             let expected = match layer.layer.activation {
@@ -53,6 +56,7 @@ pub fn layers(
         }
         if secure.len() != y.len() {
             check.max_error_units = u32::MAX;
+            secure.resize(y.len(), 0);
         }
         checks.push(check);
         tensors.push(secure);
@@ -68,4 +72,83 @@ fn open(layer: usize, side: usize, client: &mut SharePrf, server: &[u32]) -> Vec
         T_MOD.centered(T_MOD.add(own, share))
     };
     server.iter().enumerate().map(&mut value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use stria_core::prg::Seed;
+
+    use super::*;
+    use crate::model::Integers;
+
+    /// Two layers of one weight, shift 8: a copy of the image, then its sum.
+    fn model() -> Model {
+        let network = serde_json::json!({
+            "schema": 1, "name": "copy", "classes": ["sum"], "shift": 8, "logit_scale": 1,
+            "input": {"channels": 1, "side": 3, "resize": 3, "mean": [0], "std": [1], "scale": 255},
+            "layers": [
+                {"name": "copy", "input": "image", "channels": [1, 1], "kernel": 1, "relu": true},
+                {"name": "sum", "input": "copy", "channels": [1, 1], "kernel": 1, "pool": true,
+                 "relu": false},
+            ],
+        });
+        let integers = |weight| Integers {
+            weights: vec![weight],
+            bias: vec![0],
+        };
+        let network = serde_json::from_value(network).unwrap();
+        Model::new(network, vec![integers(256), integers(1)]).unwrap()
+    }
+
+    /// The check of a run whose opened activations and logit are off by so much.
+    fn check(activation: i32, logit: i32, h: u32) -> [LayerCheck; 2] {
+        let image = [0, 9, 30, 100, 200, 255, 1, 2, 3];
+        let mut client = SharePrf::new(&Seed([7; 32]));
+        let mut opened = image;
+        opened[2] += activation;
+        let server = opened.iter().enumerate().map(|(i, &x)| {
+            let own = client.value(1, 0, i as u32);
+            T_MOD.sub(T_MOD.from_i32(x), own)
+        });
+        let server = [server.collect(), Vec::new()];
+        let logits = [opened.iter().sum::<i32>() + logit];
+        layers(&model(), &image, &mut client, &server, &logits, h)
+            .try_into()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_wrong_share_is_reported_where_it_is() {
+        let found = |max_error_units, zeroed| LayerCheck {
+            max_error_units,
+            zeroed,
+        };
+        let good = found(0, 0);
+        // Off by, h, what is found in each layer.
+        for (activation, logit, h, expected) in [
+            (0, 0, 12, [good, good]),
+            (1, 0, 12, [found(1, 0), good]),
+            (2, 0, 12, [found(2, 0), good]),
+            (-2, 0, 8, [found(2, 0), good]),
+            (0, 2, 12, [good, found(2, 0)]),
+            // 30 is more than 2^(12 - 8), so zero is wrong; it is not more than 2^(12 - 7).
+            (-30, 0, 8, [found(30, 0), good]),
+            (-30, 0, 7, [found(0, 1), good]),
+        ] {
+            assert_eq!(
+                check(activation, logit, h),
+                expected,
+                "{activation} {logit} {h}"
+            );
+        }
+    }
+
+    #[test]
+    fn missing_shares_are_reported() {
+        let mut client = SharePrf::new(&Seed([7; 32]));
+        for server in [vec![], vec![vec![0; 8]]] {
+            let checks = layers(&model(), &[0; 9], &mut client, &server, &[0], 12);
+            assert_eq!(checks[0].max_error_units, u32::MAX);
+        }
+    }
 }

@@ -9,7 +9,7 @@ import dataset
 import integer
 import model_file
 from network import StriaNet
-from quantise import quantise
+from calibrate import calibrated_model
 from train import CHECKPOINTS, accuracy
 
 
@@ -29,7 +29,7 @@ def main():
 
     torch.set_num_threads(1)
     network, state = load(options.run)
-    model_file.write(options.output, *quantise(network))
+    model_file.write(options.output, *calibrated_model(network))
     model = model_file.read(options.output)
     for layer in model[0]["layers"]:
         weight = model[1][layer["name"]]

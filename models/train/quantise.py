@@ -1,27 +1,31 @@
 """From the trained network to integers: batch normalisation folded, weights and
-biases scaled and rounded, ranges calibrated on training images.
+biases scaled and rounded.
 
-All activations share one scale, so the skip connections need one factor, 2^shift,
-and every pre-activation is in units of 1/(activation scale * 2^shift).
+A layer's activations have a scale, in units per 1.0; its pre-activations have
+2^shift times that. Layers joined by skip connections share a scale, so that the
+factor of every skip is 2^shift. The scales appear nowhere in the integer model:
+the ReLU commutes with them, and the weights absorb them.
 """
-
-import math
 
 import numpy as np
 
 import dataset
 import integer
 from architecture import LAYERS
+from rounding import rounded_with_feedback
 
 INPUT_SCALE = 64
 SHIFT = 8
-ACTIVATION_SCALES = [128, 64]  # the finest that keeps the range
-TRIAL_LOGIT_SCALE = 1 << 16
-LIMIT = 1 << 19
-# With the comparison on the top 8 of 12 bits, 2^12 is lost at the lower end.
-LOWER_MARGIN = 4096 + 256
-CALIBRATION_IMAGES = 10000
-HEADROOM = 1.25
+
+
+def stream(name):
+    """The layers joined to this one by skip connections, itself included."""
+    sources = {layer.name: layer.skip for layer in LAYERS if layer.skip}
+
+    def root(member):
+        return root(sources[member]) if member in sources else member
+
+    return [layer.name for layer in LAYERS if root(layer.name) == root(name)]
 
 
 def folded(module):
@@ -32,36 +36,31 @@ def folded(module):
     norm = module.norm
     gain = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
     bias = norm.bias.detach().double() - norm.running_mean.double() * gain
-    gain = gain.numpy()
-    return weight * gain[:, None, None, None], bias.numpy()
+    return weight * gain.numpy()[:, None, None, None], bias.numpy()
 
 
-def centred_logits(weight, bias):
-    """The same differences between logits, with smaller logits: their mean is removed."""
-    return weight - weight.mean(0, keepdims=True), bias - bias.mean()
+def scaled(module, scales):
+    """The weight and bias of a layer in the units of the integers, not rounded yet."""
+    layer = module.layer
+    weight, bias = folded(module)
+    in_scale = INPUT_SCALE if layer.input == "image" else scales[layer.input]
+    out_scale = scales[layer.name]
+    if layer.relu:
+        out_scale *= 1 << SHIFT
+    else:
+        # The same differences between logits, with smaller logits.
+        weight, bias = weight - weight.mean(0, keepdims=True), bias - bias.mean()
+    if layer.pool:
+        weight = weight / 9  # the integers sum over 3x3 positions
+    if layer.cross:
+        weight = np.stack([weight[:, :, r, c] for r, c in integer.PLUS_TAPS], axis=2)
+    weight, bias = weight * (out_scale / in_scale), bias * out_scale
+    if layer.relu:
+        bias = bias + (1 << (SHIFT - 1))  # the shift floors: half a unit makes it round
+    return weight, bias
 
 
-def to_integers(network, activation_scale, logit_scale):
-    weights, biases = {}, {}
-    for module in network.layers:
-        layer = module.layer
-        weight, bias = folded(module)
-        in_scale = INPUT_SCALE if layer.input == "image" else activation_scale
-        out_scale = activation_scale << SHIFT
-        rounding = 1 << (SHIFT - 1)  # the shift floors: half a unit makes it round
-        if not layer.relu:
-            weight, bias = centred_logits(weight, bias)
-            out_scale, rounding = logit_scale, 0
-        if layer.pool:
-            weight = weight / 9  # the integers sum over 3x3 positions
-        if layer.cross:
-            weight = np.stack([weight[:, :, r, c] for r, c in integer.PLUS_TAPS], axis=2)
-        weights[layer.name] = np.rint(weight * (out_scale / in_scale)).astype(np.int64)
-        biases[layer.name] = np.rint(bias * out_scale).astype(np.int64) + rounding
-    return weights, biases
-
-
-def describe(logit_scale):
+def description(logit_scale):
     return {
         "schema": 1,
         "name": "strianet-c10",
@@ -82,51 +81,21 @@ def describe(logit_scale):
     }
 
 
-def largest_seen(model, images):
-    """The largest |y| of every layer over the images."""
-    largest = {layer["name"]: 0 for layer in model[0]["layers"]}
-
-    def observe(layer, y):
-        largest[layer["name"]] = max(largest[layer["name"]], int(np.abs(y).max()))
-
-    integer.accuracy(model, images, np.zeros(len(images)), observe=observe)
-    return largest
-
-
-def allowed(layer):
-    return LIMIT - LOWER_MARGIN if layer["relu"] else LIMIT - 1
+def integer_model(network, scales):
+    """Description, weights and biases, all rounded to the nearest."""
+    weights, biases = {}, {}
+    for module in network.layers:
+        name = module.layer.name
+        weight, bias = scaled(module, scales)
+        weights[name] = np.rint(weight).astype(np.int64)
+        biases[name] = np.rint(bias).astype(np.int64)
+    return description(scales[LAYERS[-1].name]), weights, biases
 
 
-def in_range(model):
-    return all(layer["max_abs"] <= allowed(layer) for layer in model[0]["layers"])
-
-
-def calibrate(model, images):
-    largest = largest_seen(model, images)
-    for layer in model[0]["layers"]:
-        layer["max_abs"] = math.ceil(HEADROOM * largest[layer["name"]])
-
-
-def finest_logit_scale(largest_logit, scale):
-    """The largest power of two that keeps the logits in range with headroom."""
-    factor = (LIMIT - 1) / (HEADROOM * largest_logit)
-    return int(scale * 2 ** math.floor(math.log2(factor)))
-
-
-def quantise(network):
-    """The integer model: description, weights and biases."""
-    images = dataset.load("train")[0][:CALIBRATION_IMAGES]
-    for activation_scale in ACTIVATION_SCALES:
-        scale = TRIAL_LOGIT_SCALE
-        model = (describe(scale), *to_integers(network, activation_scale, scale))
-        largest = largest_seen(model, images[:2000])
-        scale = finest_logit_scale(largest[LAYERS[-1].name] * 1.1, scale)
-        model = (describe(scale), *to_integers(network, activation_scale, scale))
-        calibrate(model, images)
-        if in_range(model):
-            print(f"activation scale {activation_scale}, logit scale {scale}")
-            return model
-        print(f"activation scale {activation_scale} does not fit: " + ", ".join(
-            f"{layer['name']} {layer['max_abs']}" for layer in model[0]["layers"]
-            if layer["max_abs"] > allowed(layer)))
-    raise SystemExit("the pre-activations do not fit the integer range")
+def refine_logits(model, network, scales, pooled):
+    """Rounds the last layer again, given its inputs [images, channels]."""
+    name = LAYERS[-1].name
+    weight, bias = scaled(network.layers[-1], scales)
+    rounded, correction = rounded_with_feedback(weight[:, :, 0, 0], pooled)
+    model[1][name] = rounded[:, :, None, None]
+    model[2][name] = np.rint(bias + correction).astype(np.int64)

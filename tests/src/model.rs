@@ -166,13 +166,7 @@ impl Wide {
     }
 
     /// What [`stria_core::privacy::respond`] adds, `b` and `a` being the public key.
-    pub fn prepare(
-        mut self,
-        [b, a]: [&[u128]; 2],
-        mask: &Poly,
-        seed: &Seed,
-        steps: Steps,
-    ) -> Self {
+    pub fn prepare(mut self, [b, a]: [&[u128]; 2], mask: &Poly, seed: &Seed, steps: Steps) -> Self {
         let stream = |part: u32| Stream::new(seed, [part, 0, 0]);
         if steps.zero {
             let (mut signs, mut ternary) = (stream(1), Ternary::new());

@@ -1,13 +1,14 @@
 //! One party alone, fed with the frames of a recorded session, so that a test can bring it to any
 //! message of the protocol and then be its wrong peer.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use stria_core::Error;
 use stria_core::protocol::client::SmallClient;
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME, write_reason};
 use stria_core::protocol::greeting::Settings;
-use stria_core::protocol::server::{Limits, Network, Server};
+use stria_core::protocol::network::Network;
+use stria_core::protocol::server::{Budget, Server};
 
 use crate::two_party::{Image, Pair, Plain, SmallPair, rng, settings};
 
@@ -32,8 +33,13 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Records the tiny network with k_s = 4 and h = 8, from greeting to goodbye.
-    pub fn tiny() -> Self {
+    /// The tiny network with k_s = 4 and h = 8, from greeting to goodbye; recorded once.
+    pub fn tiny() -> &'static Self {
+        static TINY: LazyLock<Recording> = LazyLock::new(Recording::record);
+        &TINY
+    }
+
+    fn record() -> Self {
         let (settings, seeds) = (settings(4, 8), [11, 12]);
         let network = Plain::tiny().network();
         let mut pair: SmallPair = Pair::new(network.clone(), settings, seeds);
@@ -76,11 +82,11 @@ impl Recording {
                 let client = SmallClient::new(self.settings, &mut rng(self.seeds[0]));
                 Party::Client(Box::new(client), Image::random(5))
             }
-            Side::Server => Party::Server(Server::new(
+            Side::Server => Party::Server(Box::new(Server::new(
                 self.network.clone(),
-                Limits { queries: 3 },
+                Budget::new(3),
                 &mut rng(self.seeds[1]),
-            )),
+            ))),
         };
         party.settle().unwrap();
         for frame in &self.frames(side)[..count] {
@@ -96,7 +102,7 @@ pub enum Party {
     /// With its image.
     Client(Box<SmallClient>, Image),
     /// Without.
-    Server(Server),
+    Server(Box<Server>),
 }
 
 impl Party {

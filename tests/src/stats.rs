@@ -28,7 +28,10 @@ pub fn kolmogorov_smirnov(a: &[f64], b: &[f64]) -> f64 {
     };
     let (a, b) = (sorted(a), sorted(b));
     let below = |x: &[f64], v: f64| x.partition_point(|y| *y <= v) as f64 / x.len() as f64;
-    let distances = a.iter().chain(&b).map(|&v| (below(&a, v) - below(&b, v)).abs());
+    let distances = a
+        .iter()
+        .chain(&b)
+        .map(|&v| (below(&a, v) - below(&b, v)).abs());
     let (n, m) = (a.len() as f64, b.len() as f64);
     distances.fold(0.0, f64::max) * (n * m / (n + m)).sqrt()
 }

@@ -10,7 +10,8 @@ use stria_core::params::T_MOD;
 use stria_core::protocol::client::{App, Client, SmallClient};
 use stria_core::protocol::frame::{Frame, MAX_FRAME};
 use stria_core::protocol::greeting::{InputSpec, Settings};
-use stria_core::protocol::server::{Limits, Network, NetworkLayer, Server};
+use stria_core::protocol::network::{About, Network, NetworkLayer};
+use stria_core::protocol::server::{Budget, Server};
 
 use crate::linear::{direct, layer};
 use crate::values;
@@ -50,8 +51,8 @@ impl App for Image {
         assert_eq!(usize::from(class), self.labels.len());
         self.labels.push(name.into());
     }
-    fn logit(&mut self, class: u32, value: i32) {
-        assert_eq!(class as usize, self.logits.len());
+    fn logit(&mut self, class: u16, value: i32) {
+        assert_eq!(usize::from(class), self.logits.len());
         self.logits.push(value);
     }
 }
@@ -144,10 +145,12 @@ impl Plain {
             .layers
             .iter()
             .map(|(layer, weights, bias)| NetworkLayer::new(*layer, weights, bias).unwrap());
-        Arc::new(Network {
+        let about = About {
             name: "test".try_into().unwrap(),
             shift: SHIFT as u8,
-            classes: ["a", "b", "c", "d", "e"].map(String::from).into(),
+            classes: ["a", "b", "c", "d", "e"]
+                .map(|name| name.try_into().unwrap())
+                .into(),
             logit_scale: 1.0,
             input: InputSpec {
                 channels: 2,
@@ -157,8 +160,8 @@ impl Plain {
                 std: [1.0; 4],
                 scale: 1.0,
             },
-            layers: layers.collect(),
-        })
+        };
+        Arc::new(Network::new(about, layers.collect()).unwrap())
     }
 
     /// y of a layer, from the tensors before it: [channels, rows, cols].
@@ -228,10 +231,9 @@ const _: fn(SmallPair) -> Box<SmallClient> = |pair| pair.client;
 impl<const CHUNKS: usize, const SUPPLY: usize> Pair<CHUNKS, SUPPLY> {
     /// Both sides before the first frame.
     pub fn new(network: Arc<Network>, settings: Settings, seeds: [u64; 2]) -> Self {
-        let limits = Limits { queries: 3 };
         Self {
             client: Box::new(Client::new(settings, &mut rng(seeds[0]))),
-            server: Server::new(network, limits, &mut rng(seeds[1])),
+            server: Server::new(network, Budget::new(3), &mut rng(seeds[1])),
             up: Vec::new(),
             down: Vec::new(),
         }

@@ -8,7 +8,10 @@ use stria_tests::model::power;
 
 /// By trial division.
 fn is_prime(n: u32) -> bool {
-    n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+    n > 1
+        && (2..)
+            .take_while(|d| d * d <= n)
+            .all(|d| !n.is_multiple_of(d))
 }
 
 fn log2(x: &BigUint) -> f64 {

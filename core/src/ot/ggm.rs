@@ -80,18 +80,36 @@ impl ReceiverTrees {
         session: &SessionId,
         seed: &Seed,
     ) -> Result<Self, Error> {
-        let hash = Hash::new(direction, session);
-        let mut trees = Self {
+        let mut trees = Self::empty();
+        trees.plant(direction, k_s, session, seed)?;
+        Ok(trees)
+    }
+
+    /// No trees.
+    pub(crate) const fn empty() -> Self {
+        Self {
             roots: [[0; 4]; COLUMNS],
-            k_s: check_depth(k_s)?,
-            hash,
-        };
-        let mut stream = Stream::new(seed, hash.nonce(Domain::Root, 0));
-        let count = trees.count();
-        for root in &mut trees.roots[..count] {
+            k_s: 1,
+            hash: Hash::empty(),
+        }
+    }
+
+    /// As [`Self::new`], in place.
+    pub(crate) fn plant(
+        &mut self,
+        direction: Direction,
+        k_s: u32,
+        session: &SessionId,
+        seed: &Seed,
+    ) -> Result<(), Error> {
+        self.k_s = check_depth(k_s)?;
+        self.hash = Hash::new(direction, session);
+        let mut stream = Stream::new(seed, self.hash.nonce(Domain::Root, 0));
+        let count = self.count();
+        for root in &mut self.roots[..count] {
             *root = core::array::from_fn(|_| stream.next_u32());
         }
-        Ok(trees)
+        Ok(())
     }
 
     /// k_s: columns a tree, log2 of its leaves.
@@ -151,12 +169,46 @@ impl SenderTrees {
         delta: &Key,
         keys: &[Key; COLUMNS],
     ) -> Result<Self, Error> {
-        Ok(Self {
-            delta: *delta,
-            sums: *keys,
-            k_s: check_depth(k_s)?,
-            hash: Hash::new(direction, session),
-        })
+        let mut trees = Self::empty();
+        trees.delta = *delta;
+        trees.plant(direction, k_s, session, |sums| {
+            sums.copy_from_slice(keys);
+            Ok(())
+        })?;
+        Ok(trees)
+    }
+
+    /// No trees.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            delta: [0; 4],
+            sums: [[0; 4]; COLUMNS],
+            k_s: 1,
+            hash: Hash::empty(),
+        }
+    }
+
+    /// Chooses delta, before the base transfers.
+    pub(crate) fn choose(&mut self, delta: Key) {
+        self.delta = delta;
+    }
+
+    /// Takes the messages that the base transfers gave, in place: `keys` writes all 128.
+    pub(crate) fn plant(
+        &mut self,
+        direction: Direction,
+        k_s: u32,
+        session: &SessionId,
+        keys: impl FnOnce(&mut [Key; COLUMNS]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.k_s = check_depth(k_s)?;
+        self.hash = Hash::new(direction, session);
+        keys(&mut self.sums)
+    }
+
+    /// Delta, one bit a column.
+    pub(crate) fn delta(&self) -> &Key {
+        &self.delta
     }
 
     /// The choice bit of base transfer `index` (below 128): the side away from delta's path.

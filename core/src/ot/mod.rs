@@ -79,6 +79,14 @@ struct Hash {
 }
 
 impl Hash {
+    /// Of no session.
+    const fn empty() -> Self {
+        Self {
+            session_half: [0; 4],
+            direction: Direction::Forward,
+        }
+    }
+
     fn new(direction: Direction, session: &SessionId) -> Self {
         Self {
             session_half: session.half_key(),

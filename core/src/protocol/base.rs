@@ -99,8 +99,8 @@ pub fn encode_choices(delta: &Key, out: &mut Poly) {
 }
 
 /// Keys out of slots; an error if a slot has more than 16 bits.
-pub fn decode_keys(slots: &[u32]) -> Result<[Key; COLUMNS], Error> {
-    let mut keys = [[0; 4]; COLUMNS];
+pub fn decode_keys(slots: &[u32], keys: &mut [Key; COLUMNS]) -> Result<(), Error> {
+    keys.fill([0; 4]);
     let mut excess = 0;
     for (key, slots) in keys.iter_mut().zip(slots.chunks_exact(SLOTS_PER_KEY)) {
         for (i, &x) in slots.iter().enumerate() {
@@ -109,7 +109,7 @@ pub fn decode_keys(slots: &[u32]) -> Result<[Key; COLUMNS], Error> {
         }
     }
     if excess == 0 {
-        Ok(keys)
+        Ok(())
     } else {
         Err(Error::BaseTransferMismatch)
     }
@@ -205,6 +205,7 @@ mod server {
     use crate::prg::Seed;
     use crate::privacy::{PublicKey, Response, respond, uniform_mask};
     use alloc::boxed::Box;
+    use zeroize::Zeroize;
 
     /// Server, forward: the response, and the mask's slots, which it takes off the opening.
     /// `seed` belongs to this response alone.
@@ -218,6 +219,7 @@ mod server {
         let mut choices = zero_poly();
         encode_choices(delta, &mut choices);
         zero.multiply_add(&Plaintext::lift(&choices), difference);
+        choices.zeroize();
         let mut mask = uniform_mask(seed);
         let response = respond(zero, key, &mask, seed);
         segment::decode(&mut mask, LOG_N);
@@ -242,6 +244,8 @@ mod server {
         fill_slots(trees, &mut slots, scratch, |k0, _| k0)?;
         slots[SLOTS..].copy_from_slice(&uniform_mask(seed)[SLOTS..]);
         segment::encode(&mut slots, LOG_N);
-        Ok(respond(result, key, &slots, seed))
+        let response = respond(result, key, &slots, seed);
+        slots.zeroize();
+        Ok(response)
     }
 }

@@ -136,7 +136,7 @@ impl ReceiveDownload {
         self.next += 1;
         let last = self.next == frames(useful);
         if last {
-            *poly = *scratch;
+            poly.copy_from_slice(scratch);
         }
         Ok(last)
     }

@@ -124,13 +124,24 @@ impl<'a> Frame<'a> {
         if self.kind == kind {
             return Ok(self.payload);
         }
-        if self.kind == Kind::Fail {
-            return Err(Error::Peer(peer_error(self.payload)));
-        }
-        Err(Error::UnexpectedFrame {
-            expected: kind as u8,
-            got: self.kind as u8,
+        Err(match self.unexpected() {
+            Error::UnexpectedFrame { got, .. } => Error::UnexpectedFrame {
+                expected: kind as u8,
+                got,
+            },
+            failure => failure,
         })
+    }
+
+    /// What a frame means to a side that waits for none: the peer's failure, or its mistake.
+    pub fn unexpected(self) -> Error {
+        if self.kind == Kind::Fail {
+            return Error::Peer(peer_error(self.payload));
+        }
+        Error::UnexpectedFrame {
+            expected: 0,
+            got: self.kind as u8,
+        }
     }
 
     /// As [`Frame::expect`], with a payload of exactly `N` bytes.
@@ -163,6 +174,7 @@ fn peer_error(payload: &[u8]) -> PeerError {
         [3] => PeerError::Negotiation,
         [4] => PeerError::Busy,
         [5] => PeerError::Closing,
+        [7] => PeerError::BudgetSpent,
         _ => PeerError::Other,
     }
 }
@@ -180,6 +192,7 @@ pub fn write_failure(out: &mut FrameBuf, error: &Error) -> usize {
     let reason = match error {
         Error::Version { .. } => PeerError::Version,
         Error::Negotiation { .. } => PeerError::Negotiation,
+        Error::BudgetSpent => PeerError::BudgetSpent,
         Error::Usage(_) => PeerError::Other,
         _ => PeerError::Protocol,
     };

@@ -21,6 +21,8 @@ pub const MAX_WINDOW: u16 = 1024;
 pub const MAX_LAYERS: u16 = 4096;
 /// The most channels of an input image.
 pub const MAX_IMAGE_CHANNELS: usize = 4;
+/// The most classes of a network.
+pub const MAX_CLASSES: u16 = 8192;
 /// The longest class or model name, in bytes.
 pub const MAX_NAME: usize = 64;
 
@@ -44,6 +46,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// The longest encoding of a [`Hello`], in bytes.
+pub(super) const MAX_HELLO: usize = 64;
 
 /// The client's greeting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,11 +145,26 @@ impl Welcome {
         if !(1..=MAX_LAYERS).contains(&self.layers) {
             return refuse("layers", self.layers);
         }
-        if !(1..=MAX_IMAGE_CHANNELS).contains(&usize::from(self.input.channels)) {
-            return refuse("input channels", self.input.channels.into());
+        if !(1..=MAX_CLASSES).contains(&self.classes) {
+            return refuse("classes", self.classes);
         }
-        if !(1..=crate::layer::MAX_SIDE).contains(&self.input.side) {
-            return refuse("input side", self.input.side);
+        let input = &self.input;
+        let channels = usize::from(input.channels);
+        if !(1..=MAX_IMAGE_CHANNELS).contains(&channels) {
+            return refuse("input channels", input.channels.into());
+        }
+        if !(1..=crate::layer::MAX_SIDE).contains(&input.resize) {
+            return refuse("input size before the crop", input.resize);
+        }
+        if !(1..=input.resize).contains(&input.side) {
+            return refuse("input side", input.side);
+        }
+        let positive = |x: &f32| x.is_finite() && *x > 0.0;
+        let scales = input.std[..channels].iter();
+        let scales = scales.chain([&input.scale, &self.logit_scale]);
+        let means = &input.mean[..channels];
+        if !scales.copied().all(|x| positive(&x)) || !means.iter().all(|x| x.is_finite()) {
+            return Err(Error::Malformed("normalisation"));
         }
         relu_params(self.shift, h)
     }
@@ -202,15 +222,16 @@ pub fn read_control<'a, T: Deserialize<'a>>(
     }
 }
 
-/// Hash of a network's public layers, so that both sides know that they ran the same ones.
-#[derive(Clone, Default)]
-pub struct PlanHash(Sha256);
+/// Hash of a network's public layers, so that both sides know that they ran the same ones:
+/// SHA-256 over what was before and the layer as it goes over the wire.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct PlanHash(pub [u8; 32]);
 
 impl PlanHash {
     /// Adds a layer as it goes over the wire.
     pub fn add(&mut self, layer: &[u8]) {
-        self.0.update((layer.len() as u32).to_le_bytes());
-        self.0.update(layer);
+        let hash = Sha256::new().chain_update(self.0).chain_update(layer);
+        self.0 = hash.finalize().into();
     }
 
     /// Adds a layer.
@@ -220,10 +241,5 @@ impl PlanHash {
             .map_err(|_| Error::Usage("layer longer than its buffer"))?;
         self.add(bytes);
         Ok(())
-    }
-
-    /// The hash.
-    pub fn finish(self) -> [u8; 32] {
-        self.0.finalize().into()
     }
 }

@@ -13,5 +13,7 @@ pub mod download;
 pub mod frame;
 pub mod greeting;
 #[cfg(feature = "server")]
+pub mod network;
+#[cfg(feature = "server")]
 pub mod server;
 pub mod upload;

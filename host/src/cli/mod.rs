@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use ::image::RgbImage;
 use anyhow::Context;
 use clap::Parser;
+use clap::builder::RangedU64ValueParser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use stria_host::model::Input;
@@ -60,6 +61,11 @@ pub fn log(command: &Command) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+}
+
+/// Patience, from a second to a day.
+fn seconds() -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(1..=86_400)
 }
 
 /// Loads the named model file, or the bundled one.

@@ -20,12 +20,14 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
     listen: String,
     /// Sessions that may run at the same time.
-    #[arg(long, value_name = "COUNT", default_value_t = 4)]
-    sessions: usize,
+    #[arg(long, value_name = "COUNT", default_value_t = 4,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    sessions: u16,
     /// Seconds to wait for a silent client.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30,
+          value_parser = super::seconds())]
     timeout: u64,
-    /// Inferences that one session may start. Enough of them let a malicious client copy the
+    /// Inferences that one client address may start. Enough of them let a malicious client copy the
     /// network: see the README.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     queries: u32,
@@ -48,7 +50,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     tracing::info!(address = %listener.local_addr()?, "listening");
     let options = Options {
-        sessions: args.sessions,
+        sessions: args.sessions.into(),
         timeout: Duration::from_secs(args.timeout),
         queries: args.queries,
     };

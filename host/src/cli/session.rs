@@ -17,13 +17,15 @@ pub struct Options {
     #[arg(long)]
     small: bool,
     /// k_s of the oblivious transfer extension: 1, 2, 4 or 8. More is less traffic and more work.
-    #[arg(long, value_name = "BITS", default_value_t = 4)]
+    #[arg(long, value_name = "BITS", default_value_t = 4, value_parser = k_s)]
     ks: u8,
     /// h: bits that a comparison takes, from 8 to the shares' 20 - shift (exact).
-    #[arg(long, value_name = "BITS", default_value_t = 8)]
+    #[arg(long, value_name = "BITS", default_value_t = 8,
+          value_parser = clap::value_parser!(u8).range(8..=12))]
     compare: u8,
     /// Seconds to wait for a silent server.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120,
+          value_parser = super::seconds())]
     patience: u64,
 }
 
@@ -42,6 +44,13 @@ impl Options {
             },
             timeout: Duration::from_secs(self.patience),
         }
+    }
+}
+
+fn k_s(text: &str) -> Result<u8, &'static str> {
+    match text.parse() {
+        Ok(k_s @ (1 | 2 | 4 | 8)) => Ok(k_s),
+        _ => Err("not 1, 2, 4 or 8"),
     }
 }
 

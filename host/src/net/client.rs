@@ -11,7 +11,7 @@ use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME, write_failure};
 use stria_core::protocol::greeting::{Settings, Welcome};
 use stria_core::share::SharePrf;
 
-use super::{Line, SessionError, entropy};
+use super::{Line, ProtocolError, SessionError, entropy};
 use crate::model::Input;
 
 /// Works on 14,336 activations at once: most layers of a small network.
@@ -103,7 +103,10 @@ struct Picture {
     side: usize,
     /// [channels, rows, cols].
     pixels: Vec<i32>,
+    /// One a class.
     logits: Vec<i32>,
+    /// Logits that came.
+    received: usize,
     classes: Vec<String>,
 }
 
@@ -113,14 +116,15 @@ impl App for Picture {
         self.pixels.get(at).copied().unwrap_or(0)
     }
     fn label(&mut self, _class: u16, name: &str) {
-        self.classes.push(name.into());
+        // A name is shown on a terminal, which must not take orders from the server.
+        self.classes
+            .push(name.replace(char::is_control, "\u{fffd}"));
     }
-    fn logit(&mut self, class: u32, value: i32) {
-        let class = class as usize;
-        if self.logits.len() <= class {
-            self.logits.resize(class + 1, 0);
+    fn logit(&mut self, class: u16, value: i32) {
+        self.received += 1;
+        if let Some(logit) = self.logits.get_mut(usize::from(class)) {
+            *logit = value;
         }
-        self.logits[class] = value;
     }
 }
 
@@ -183,7 +187,6 @@ impl Session {
         };
         session.run()?;
         session.setup_seconds = start.elapsed().as_secs_f64();
-        (session.setup_bytes, _) = session.bytes();
         let (up, down) = session.bytes();
         session.setup_bytes = up + down;
         session.input()?;
@@ -202,7 +205,7 @@ impl Session {
         if let (Err(error), Some(line)) = (&result, self.line.take_if(|_| result.is_err())) {
             let mut buffer = [0; MAX_FRAME];
             match error {
-                SessionError::Protocol(stria_core::Error::Peer(_)) | SessionError::Closed => {}
+                SessionError::Protocol(ProtocolError::Peer(_)) | SessionError::Closed => {}
                 SessionError::Protocol(error) => {
                     let len = write_failure(&mut buffer, error);
                     line.close_with(&buffer[..len]);
@@ -280,14 +283,21 @@ impl Session {
     pub fn infer(&mut self, pixels: &[i32]) -> Result<Inference, SessionError> {
         let start = Instant::now();
         let before = self.bytes();
-        let side = self
-            .welcome()
-            .map_or(0, |welcome| welcome.input.side.into());
+        let welcome = self.welcome().ok_or(SessionError::Closed)?;
+        let side = usize::from(welcome.input.side);
+        let classes = usize::from(welcome.classes);
+        if pixels.len() != side * side * usize::from(welcome.input.channels) {
+            return Err(ProtocolError::Usage("an image of another shape than announced").into());
+        }
         self.picture.pixels = pixels.to_vec();
         self.picture.side = side;
-        self.picture.logits.clear();
+        self.picture.logits = vec![0; classes];
+        self.picture.received = 0;
         self.client.start()?;
         self.run()?;
+        if self.picture.received != classes {
+            return Err(ProtocolError::Malformed("answer: not one logit a class").into());
+        }
         let after = self.bytes();
         Ok(Inference {
             logits: std::mem::take(&mut self.picture.logits),

@@ -78,6 +78,8 @@ impl Line {
 
     /// Sends a last frame, and listens for a moment so that the peer gets it.
     pub fn close_with(mut self, frame: &[u8]) {
+        // A peer that has stopped reading gets no second full wait.
+        let _ = self.reader.get_ref().set_write_timeout(Some(LINGER));
         let sent = self.write_frame(frame).and_then(|()| self.flush());
         let stream = self.reader.get_ref();
         if sent.is_err() || stream.shutdown(Shutdown::Write).is_err() {
@@ -106,20 +108,20 @@ impl embedded_io::ErrorType for Line {
 impl embedded_io::Read for Line {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
+            // Before every read: neither a peer that sends a byte now and then nor one that
+            // always has another request may keep this side for ever.
+            if self.stoppable && self.stop.load(Ordering::Relaxed) {
+                return Err(io::Error::new(ErrorKind::Interrupted, "asked to stop"));
+            }
+            if Instant::now() >= self.deadline {
+                return Err(ErrorKind::TimedOut.into());
+            }
             match self.reader.read(buffer) {
                 Ok(count) => {
                     self.received += count as u64;
                     return Ok(count);
                 }
-                Err(error) if is_timeout(&error) => {
-                    if self.stoppable && self.stop.load(Ordering::Relaxed) {
-                        return Err(io::Error::new(ErrorKind::Interrupted, "asked to stop"));
-                    }
-                    if Instant::now() >= self.deadline {
-                        return Err(ErrorKind::TimedOut.into());
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) || error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }

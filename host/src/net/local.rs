@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
-use stria_core::protocol::server::{Counters, Limits, Server};
+use stria_core::error::Error::Peer;
+use stria_core::protocol::server::{Budget, Counters, Server};
 
 use super::client::{Inference, Options, Session};
 use super::{Line, SessionError, entropy, server};
@@ -35,14 +36,14 @@ impl Local {
         let network = Arc::new(server::network(model)?);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
+        let client = TcpStream::connect(address)?;
+        let (stream, _) = listener.accept()?;
         let (send, snapshots) = channel();
         let thread = thread::spawn(move || {
-            let (stream, _) = listener.accept()?;
             let never = Arc::new(AtomicBool::new(false));
             let mut line = Line::new(stream, options.timeout, never)?;
-            let limits = Limits { queries: u32::MAX };
             let mut rng = entropy::session_rng("server")?;
-            let mut server = Server::new(network, limits, &mut rng);
+            let mut server = Server::new(network, Budget::new(u32::MAX), &mut rng);
             let result = server::run(&mut server, &mut line, |server| {
                 // The client may have gone: then nobody wants to know.
                 let _ = send.send(Snapshot {
@@ -62,10 +63,7 @@ impl Local {
             counters: Counters::default(),
             h: options.settings.h.into(),
         };
-        let session = TcpStream::connect(address)
-            .map_err(SessionError::from)
-            .and_then(|stream| Session::open(stream, options));
-        match session {
+        match Session::open(client, options) {
             Ok(session) => local.session = Some(session),
             Err(error) => return Err(local.blame(error)),
         }
@@ -103,12 +101,14 @@ impl Local {
         Ok((inference, checks))
     }
 
-    /// The server's error, if it is why the client failed.
+    /// The server's error, if it is why the client failed. A side that is told of a failure or
+    /// hung up on does not know why.
     fn blame(&mut self, error: SessionError) -> SessionError {
+        use SessionError::{Closed, Protocol};
         self.session = None;
         let server = self.server.take().map(JoinHandle::join);
         match (error, server) {
-            (SessionError::Closed | SessionError::Protocol(_), Some(Ok(Err(server)))) => server,
+            (Closed | Protocol(Peer(_)), Some(Ok(Err(server)))) => server,
             (error, _) => error,
         }
     }

@@ -1,5 +1,6 @@
 //! The protocol over a line: TCP transport, the server's sessions, and the client's.
 
+mod budget;
 pub mod client;
 pub mod entropy;
 mod line;
@@ -28,7 +29,7 @@ pub enum SessionError {
     Entropy(getrandom::Error),
     /// The line failed.
     #[error("the line failed")]
-    Io(#[from] std::io::Error),
+    Io(#[source] std::io::Error),
     /// The peer closed the line in the middle of a session.
     #[error("the peer closed the line")]
     Closed,
@@ -46,18 +47,24 @@ pub enum SessionError {
     Input(&'static str),
 }
 
+impl From<std::io::Error> for SessionError {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind::*;
+        match error.kind() {
+            TimedOut | WouldBlock => Self::Silent,
+            Interrupted => Self::Stopped,
+            ConnectionReset | ConnectionAborted | BrokenPipe => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+}
+
 impl From<ReadError<std::io::Error>> for SessionError {
     fn from(error: ReadError<std::io::Error>) -> Self {
-        use std::io::ErrorKind;
         match error {
             ReadError::Closed => Self::Closed,
             ReadError::Protocol(error) => Self::Protocol(error),
-            ReadError::Io(error) => match error.kind() {
-                ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::Silent,
-                ErrorKind::Interrupted => Self::Stopped,
-                ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Self::Closed,
-                _ => Self::Io(error),
-            },
+            ReadError::Io(error) => error.into(),
         }
     }
 }

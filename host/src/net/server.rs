@@ -8,16 +8,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stria_core::error::{Error as ProtocolError, PeerError};
-use stria_core::layer::Activation;
 use stria_core::protocol::frame::{MAX_FRAME, write_failure, write_reason};
 use stria_core::protocol::greeting::{InputSpec, MAX_IMAGE_CHANNELS, MAX_NAME};
-use stria_core::protocol::server::{Counters, Limits, Network, NetworkLayer, Server};
+use stria_core::protocol::network::{About, Network, NetworkLayer};
+use stria_core::protocol::server::{Budget, Counters, Server};
 
+use super::budget::Ledger;
 use super::{Line, SessionError, entropy};
-use crate::Model;
+use crate::{Model, ModelLayer};
 
 /// How often the accept loop looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(50);
+/// Clients that are told at the same time that the server is busy; others are just hung up on.
+const REFUSALS: usize = 64;
 
 /// How a server treats its clients.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +29,7 @@ pub struct Options {
     pub sessions: usize,
     /// How long a client may stay silent.
     pub timeout: Duration,
-    /// Inferences that one session may start.
+    /// Inferences that a client may start, in all its sessions. Clients are told apart by address.
     pub queries: u32,
 }
 
@@ -59,14 +62,22 @@ pub struct Ended {
 
 /// Prepares a model for serving: transforms every weight.
 pub fn network(model: &Model) -> Result<Network, SessionError> {
-    let layers = model.layers.iter().enumerate().map(|(i, layer)| {
+    Ok(Network::new(about(model), layers(model)?)?)
+}
+
+/// The layers of a model with transformed weights.
+pub fn layers(model: &Model) -> Result<Vec<NetworkLayer>, SessionError> {
+    let layer = |(index, layer): (usize, &ModelLayer)| {
         NetworkLayer::new(layer.layer, &layer.weights, &layer.bias).map_err(|reason| {
-            ProtocolError::Layer {
-                index: i as u16,
-                reason,
-            }
+            let index = index as u16;
+            ProtocolError::Layer { index, reason }.into()
         })
-    });
+    };
+    model.layers.iter().enumerate().map(layer).collect()
+}
+
+/// What a server tells of a model.
+pub fn about(model: &Model) -> About {
     let per_channel = |values: &[f32]| {
         let mut padded = [0.0; MAX_IMAGE_CHANNELS];
         for (to, from) in padded.iter_mut().zip(values) {
@@ -74,21 +85,11 @@ pub fn network(model: &Model) -> Result<Network, SessionError> {
         }
         padded
     };
-    debug_assert!(
-        model
-            .layers
-            .last()
-            .is_some_and(|l| l.layer.activation == Activation::Logits)
-    );
     let input = &model.input;
-    Ok(Network {
+    About {
         name: short(&model.name),
         shift: model.shift as u8,
-        classes: model
-            .classes
-            .iter()
-            .map(|name| short(name).as_str().into())
-            .collect(),
+        classes: model.classes.iter().map(|name| short(name)).collect(),
         logit_scale: model.logit_scale,
         input: InputSpec {
             channels: input.channels as u8,
@@ -98,8 +99,7 @@ pub fn network(model: &Model) -> Result<Network, SessionError> {
             std: per_channel(&input.std),
             scale: input.scale,
         },
-        layers: layers.collect::<Result<_, _>>()?,
-    })
+    }
 }
 
 /// As much of a name as a greeting carries.
@@ -122,7 +122,8 @@ pub fn serve(
     ended: impl Fn(Ended) + Send + Sync,
 ) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
-    let running = AtomicUsize::new(0);
+    let (running, refusing) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (ended, ledger) = (&ended, &Ledger::new(options.queries));
     thread::scope(|scope| {
         while !stop.load(Ordering::Relaxed) {
             let (stream, peer) = match listener.accept() {
@@ -138,26 +139,55 @@ pub fn serve(
                     continue;
                 }
             };
-            if running.load(Ordering::Relaxed) >= options.sessions {
+            let spawned = if let Some(slot) = Slot::take(&running, options.sessions) {
+                thread::Builder::new().spawn_scoped(scope, move || {
+                    tracing::info!(%peer, "session starts");
+                    let budget = ledger.of(peer.ip());
+                    let end = session(stream, peer, network, budget, options.timeout, stop);
+                    match &end.error {
+                        None => {
+                            tracing::info!(%peer, queries = end.counters.queries, "session ends");
+                        }
+                        Some(error) => tracing::warn!(%peer, %error, "session ends"),
+                    }
+                    drop(slot);
+                    ended(end);
+                })
+            } else {
                 tracing::warn!(%peer, "refused: too many sessions");
-                scope.spawn(move || refuse(stream, stop));
-                continue;
+                let Some(slot) = Slot::take(&refusing, REFUSALS) else {
+                    continue;
+                };
+                thread::Builder::new().spawn_scoped(scope, move || {
+                    refuse(stream, stop);
+                    drop(slot);
+                })
+            };
+            if let Err(error) = spawned {
+                tracing::warn!(%peer, %error, "refused: no thread");
             }
-            running.fetch_add(1, Ordering::Relaxed);
-            let (running, ended) = (&running, &ended);
-            scope.spawn(move || {
-                tracing::info!(%peer, "session starts");
-                let end = session(stream, peer, network, options, stop);
-                match &end.error {
-                    None => tracing::info!(%peer, queries = end.counters.queries, "session ends"),
-                    Some(error) => tracing::warn!(%peer, %error, "session ends"),
-                }
-                running.fetch_sub(1, Ordering::Relaxed);
-                ended(end);
-            });
         }
         Ok(())
     })
+}
+
+/// One of a limited number of threads; given back when dropped.
+struct Slot<'a>(&'a AtomicUsize);
+
+impl<'a> Slot<'a> {
+    /// Only the accepting thread takes slots, so none is taken between look and take.
+    fn take(taken: &'a AtomicUsize, limit: usize) -> Option<Self> {
+        (taken.load(Ordering::Relaxed) < limit).then(|| {
+            taken.fetch_add(1, Ordering::Relaxed);
+            Self(taken)
+        })
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn refuse(stream: TcpStream, stop: &Arc<AtomicBool>) {
@@ -172,7 +202,8 @@ fn session(
     stream: TcpStream,
     peer: SocketAddr,
     network: &Arc<Network>,
-    options: Options,
+    budget: Budget,
+    timeout: Duration,
     stop: &Arc<AtomicBool>,
 ) -> Ended {
     let start = Instant::now();
@@ -184,16 +215,13 @@ fn session(
         seconds: 0.0,
         error: None,
     };
-    let opened = Line::new(stream, options.timeout, stop.clone())
+    let opened = Line::new(stream, timeout, stop.clone())
         .map_err(SessionError::from)
         .and_then(|line| Ok((line, entropy::session_rng("server")?)));
     match opened {
         Err(error) => end.error = Some(error),
         Ok((mut line, mut rng)) => {
-            let limits = Limits {
-                queries: options.queries,
-            };
-            let mut server = Server::new(network.clone(), limits, &mut rng);
+            let mut server = Server::new(network.clone(), budget, &mut rng);
             let result = run(&mut server, &mut line, |_| ());
             end.counters = server.counters().clone();
             (end.bytes_up, end.bytes_down) = (line.received(), line.sent());
@@ -226,7 +254,8 @@ pub fn run(
     mut inferred: impl FnMut(&Server),
 ) -> Result<(), SessionError> {
     let mut buffer = [0; MAX_FRAME];
-    let mut queries = 0;
+    // Inferences that have ended.
+    let mut done = 0;
     loop {
         while let Some(len) = server.poll(&mut buffer)? {
             line.write_frame(&buffer[..len])?;
@@ -235,11 +264,12 @@ pub fn run(
         if server.is_closed() {
             return Ok(());
         }
-        if server.is_ready() && server.counters().queries > queries {
-            queries = server.counters().queries;
+        if server.is_ready() && server.counters().queries > done {
+            done = server.counters().queries;
             inferred(server);
         }
-        let frame = line.read_frame(&mut buffer, server.is_ready())?;
+        let idle = server.counters().queries == done;
+        let frame = line.read_frame(&mut buffer, idle)?;
         server.handle(frame)?;
     }
 }

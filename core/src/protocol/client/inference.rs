@@ -1,0 +1,249 @@
+//! The client's inference: for every layer, encrypt its shares, decrypt the result, and take the
+//! outputs to the ReLU a window at a time. DESIGN sections 2 and 6.
+
+use super::{App, Client, Slot, Step, What};
+use crate::Error;
+use crate::bits::unpack;
+use crate::layer::{Activation, Layer, Layout, TensorId};
+use crate::params::{T, T_BITS, T_MOD};
+use crate::prg::Purpose;
+use crate::protocol::download::ReceiveDownload;
+use crate::protocol::frame::{Frame, Kind};
+use crate::protocol::greeting::{PlanHash, Welcome, read_control};
+use crate::protocol::upload::PIECE;
+use crate::segment::{self, Output, OutputCursor, pack_input};
+use crate::share::{SharePrf, to_ring};
+
+/// The layer that is being run.
+pub(super) struct Current {
+    pub(super) layer: Layer,
+    pub(super) layout: Layout,
+    /// The next output to gather, and what follows it.
+    pending: Option<Output>,
+    gather: OutputCursor,
+    /// The next output to give a new share to.
+    reshare: OutputCursor,
+    /// Responses received; the last one is in the client's polynomial.
+    received: usize,
+}
+
+impl Current {
+    fn new(layer: Layer, layout: Layout) -> Self {
+        let mut gather = OutputCursor::start();
+        Self {
+            layer,
+            layout,
+            pending: gather.next(&layout),
+            gather,
+            reshare: OutputCursor::start(),
+            received: 0,
+        }
+    }
+
+    fn gathered(&mut self) {
+        self.pending = self.gather.next(&self.layout);
+    }
+
+    /// The next output to give a new share to.
+    pub(super) fn reshare(&mut self) -> Result<Output, Error> {
+        self.reshare
+            .next(&self.layout)
+            .ok_or(Error::Usage("window with more activations than the layer"))
+    }
+
+    /// Outputs of the response of `output` from there on.
+    fn left_in_response(&self, output: Output) -> usize {
+        let mut ahead = self.gather;
+        let next = core::iter::from_fn(|| ahead.next(&self.layout));
+        1 + next
+            .take_while(|next| next.ciphertext == output.ciphertext)
+            .count()
+    }
+}
+
+impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
+    /// Begins an inference with fresh shares.
+    pub(super) fn begin(&mut self) {
+        self.shares = SharePrf::new(&self.kdf.seed(Purpose::Shares, self.inferences));
+        self.inferences += 1;
+        self.plan = PlanHash::default();
+        self.layer = 0;
+        self.step = Step::Layer;
+    }
+
+    /// Takes the description of the next layer.
+    #[inline(never)]
+    pub(super) fn next_layer(&mut self, app: &mut impl App, frame: Frame<'_>) -> Result<(), Error> {
+        let payload = frame.expect(Kind::Layer)?;
+        let layer: Layer = read_control(payload, "layer")?;
+        self.plan.add(payload);
+        let index = self.layer;
+        let fail = |reason| Error::Layer { index, reason };
+        let layout = layer.layout().map_err(fail)?;
+        check_reads(&layer, &layout, index, self.welcome.get()?).map_err(fail)?;
+        self.current = Slot::Full(Current::new(layer, layout));
+        self.next_input(0, app)
+    }
+
+    /// Packs and sends input ciphertext `i`, or goes on to the outputs after the last one.
+    pub(super) fn next_input(&mut self, i: usize, app: &mut impl App) -> Result<(), Error> {
+        let Current { layer, layout, .. } = self.current.get()?;
+        if i == layout.inputs() {
+            return self.next_outputs(app);
+        }
+        let (tensor, side) = (layer.input, usize::from(layer.in_side));
+        let shares = &mut self.shares;
+        pack_input(layout, i, &mut self.poly, |channel, row, col| {
+            if layer.pool {
+                let pixels = 0..side * side;
+                return pixels.fold(0, |sum, p| {
+                    T_MOD.add(sum, share(app, shares, tensor, channel, p, side))
+                });
+            }
+            share(app, shares, tensor, channel, row * side + col, side)
+        });
+        self.upload(What::Input(i));
+        Ok(())
+    }
+
+    /// Goes on with a response that is in `poly`.
+    pub(super) fn response(&mut self, app: &mut impl App) -> Result<(), Error> {
+        let current = self.current.get_mut()?;
+        current.received += 1;
+        segment::decode(&mut self.poly, current.layout.depth);
+        self.next_outputs(app)
+    }
+
+    /// Gathers outputs until a window is full or another response is needed, and goes on to what
+    /// comes next; mirrors the server's `next_outputs`.
+    pub(super) fn next_outputs(&mut self, app: &mut impl App) -> Result<(), Error> {
+        let current = self.current.get_mut()?;
+        let shift = self.welcome.get()?.shift.into();
+        let relu = current.layer.activation == Activation::Relu;
+        while let Some(output) = current.pending {
+            if relu && self.window.gathered() == self.window.capacity() {
+                break;
+            }
+            if output.ciphertext >= current.received {
+                self.step = Step::Response(ReceiveDownload::default());
+                return Ok(());
+            }
+            if !relu {
+                self.step = Step::Logits(current.left_in_response(output));
+                return Ok(());
+            }
+            let mut value = self.poly[output.coefficient];
+            if let Some(skip) = current.layer.skip {
+                let side = current.layout.out_side;
+                let (channel, position) = (usize::from(output.channel), output.position as usize);
+                let x = share(app, &mut self.shares, skip.tensor, channel, position, side);
+                value = T_MOD.add(value, T_MOD.mul(x, skip.factor));
+            }
+            self.window.gather(to_ring(value, shift))?;
+            current.gathered();
+        }
+        if self.window.gathered() > 0 {
+            self.window.start();
+            self.step = Step::Window;
+            return Ok(());
+        }
+        self.layer_done()
+    }
+
+    /// Takes the server's shares of up to [`PIECE`] logits; `left` are to come in this response.
+    pub(super) fn logits(
+        &mut self,
+        left: usize,
+        app: &mut impl App,
+        frame: Frame<'_>,
+    ) -> Result<(), Error> {
+        let (current, poly) = (self.current.get_mut()?, &self.poly);
+        let count = left.min(PIECE);
+        let payload = frame.expect(Kind::Logits)?;
+        unpack(Kind::Logits as u8, payload, T_BITS, T, count, |_, share| {
+            if let Some(output) = current.pending {
+                let area = current.layout.out_side * current.layout.out_side;
+                // `check_reads` compared the number of logits with that of the classes.
+                let class = usize::from(output.channel) * area + output.position as usize;
+                let value = T_MOD.add(poly[output.coefficient], share);
+                app.logit(class as u16, T_MOD.centered(value));
+                current.gathered();
+            }
+        })?;
+        self.step = Step::Logits(left - count);
+        if left == count {
+            return self.next_outputs(app);
+        }
+        Ok(())
+    }
+
+    fn layer_done(&mut self) -> Result<(), Error> {
+        let welcome = self.welcome.get()?;
+        self.current = Slot::Empty;
+        self.layer += 1;
+        self.step = Step::Layer;
+        if self.layer == welcome.layers {
+            if self.plan.0 != welcome.plan {
+                return Err(Error::PlanMismatch);
+            }
+            self.wipe();
+            self.step = Step::Ready;
+        }
+        Ok(())
+    }
+}
+
+/// The client's share mod t of a value: the image is its own share, all else is pseudo-random.
+fn share(
+    app: &mut impl App,
+    shares: &mut SharePrf,
+    tensor: TensorId,
+    channel: usize,
+    position: usize,
+    side: usize,
+) -> u32 {
+    if tensor == 0 {
+        T_MOD.from_i32(app.pixel(channel, position / side, position % side))
+    } else {
+        shares.value(tensor, channel as u16, position as u32)
+    }
+}
+
+/// Whether a layer reads only what exists: earlier tensors, and the image in its shape. The shapes
+/// of other tensors are the server's own business: a wrong one gives it a wrong result.
+fn check_reads(
+    layer: &Layer,
+    layout: &Layout,
+    index: u16,
+    welcome: &Welcome,
+) -> Result<(), &'static str> {
+    let image = (
+        u16::from(welcome.input.channels),
+        usize::from(welcome.input.side),
+    );
+    let side = usize::from(layer.in_side);
+    if layer.input > index || layer.skip.is_some_and(|skip| skip.tensor > index) {
+        return Err("it reads a tensor that does not exist yet");
+    }
+    if layer.input == 0 && (layer.in_channels, side) != image {
+        return Err("it reads the image in another shape");
+    }
+    let reads_image = layer.skip.is_some_and(|skip| skip.tensor == 0);
+    if reads_image && (layer.out_channels, layout.out_side) != image {
+        return Err("it adds the image in another shape");
+    }
+    if layer.skip.is_some_and(|skip| skip.factor >= T) {
+        return Err("its skip factor is not below t");
+    }
+    let last = index + 1 == welcome.layers;
+    if last != (layer.activation == Activation::Logits) {
+        return Err("logits come from the last layer, and only from it");
+    }
+    if last && layer.skip.is_some() {
+        return Err("a residual sum of logits is not supported");
+    }
+    if last && layer.outputs(layout) != usize::from(welcome.classes) {
+        return Err("it has another number of logits than there are classes");
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The client's set-up: greeting, base transfers in both directions, and every upload's seeds.
+//! DESIGN section 6, "Oblivious transfer"; the server's half is in [`super::super::server`].
+
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{App, Client, Slot, Step, What};
+use crate::Error;
+use crate::ot::Direction;
+use crate::params::LOG_N;
+use crate::prg::{Kdf, Purpose, SessionId, Stream};
+use crate::protocol::base::{self, Message};
+use crate::protocol::download::ReceiveDownload;
+use crate::protocol::frame::{Frame, Kind};
+use crate::protocol::greeting::{MAX_HELLO, MAX_NAME, Welcome, read_control};
+use crate::protocol::upload::SendUpload;
+use crate::rlwe::{Expansion, SecretKey};
+use crate::segment;
+
+impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
+    /// Opens the session on the server's greeting.
+    #[inline(never)]
+    pub(super) fn greeted(&mut self, frame: Frame<'_>) -> Result<(), Error> {
+        let payload = frame.expect(Kind::Welcome)?;
+        let welcome: Welcome = read_control(payload, "greeting")?;
+        let relu = welcome.check(self.settings.h)?;
+        let mut hello = [0; MAX_HELLO];
+        let hello = postcard::to_slice(&self.hello(), &mut hello)
+            .map_err(|_| Error::Usage("greeting longer than its buffer"))?;
+        self.id = SessionId::new(hello, payload);
+        self.kdf = Kdf::new(&self.secret, &self.id);
+        self.secret.zeroize();
+
+        let k_s = self.settings.k_s.into();
+        let roots = self.kdf.seed(Purpose::GgmRoots, 0);
+        self.receiver
+            .plant(Direction::Forward, k_s, &self.id, &roots)?;
+        let mut stream = Stream::new(&self.kdf.seed(Purpose::Delta, 0), [0; 3]);
+        let delta = Zeroizing::new(core::array::from_fn(|_| stream.next_u32()));
+        self.sender.choose(*delta);
+        self.choices = self.kdf.seed(Purpose::Choices, 0);
+        self.window.begin_session(relu, k_s);
+        self.welcome = Slot::Full(welcome);
+        if self.settings.labels {
+            self.step = Step::Labels(0);
+            return Ok(());
+        }
+        self.base_key();
+        Ok(())
+    }
+
+    pub(super) fn label(
+        &mut self,
+        class: u16,
+        app: &mut impl App,
+        frame: Frame<'_>,
+    ) -> Result<(), Error> {
+        let name = frame.expect(Kind::Label)?;
+        let name = core::str::from_utf8(name).map_err(|_| Error::Malformed("class name"))?;
+        // Names end up on terminals.
+        if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+            return Err(Error::Malformed("class name"));
+        }
+        app.label(class, name);
+        self.step = Step::Labels(class + 1);
+        if class + 1 == self.welcome.get()?.classes {
+            self.base_key();
+        }
+        Ok(())
+    }
+
+    /// Starts the forward base transfers, under a key that serves nothing else.
+    fn base_key(&mut self) {
+        self.key = SecretKey::generate(&self.kdf.seed(Purpose::SecretKey, 0));
+        self.upload(What::BaseKey);
+    }
+
+    /// Starts the reverse base transfers, under the session's key; the other one, which opened
+    /// whatever came, is erased here.
+    pub(super) fn session_key(&mut self) {
+        self.key = SecretKey::generate(&self.kdf.seed(Purpose::SecretKey, 1));
+        self.upload(What::SessionKey);
+    }
+
+    /// Starts an upload with fresh seeds.
+    pub(super) fn upload(&mut self, what: What) {
+        let (a, error, expansion) = match what {
+            What::BaseKey | What::SessionKey => (
+                Purpose::PublicKeyA,
+                Purpose::PublicKeyError,
+                Expansion::PublicKey,
+            ),
+            _ => (
+                Purpose::CiphertextA,
+                Purpose::CiphertextError,
+                Expansion::Ciphertext,
+            ),
+        };
+        let (a, error) = (
+            self.kdf.seed(a, self.uploads),
+            self.kdf.seed(error, self.uploads),
+        );
+        self.uploads += 1;
+        self.step = Step::Upload(what, SendUpload::new(a, error, expansion));
+    }
+
+    pub(super) fn after_upload(&mut self, what: What, app: &mut impl App) -> Result<(), Error> {
+        match what {
+            What::BaseKey => self.upload_messages(Message::Zero)?,
+            What::BaseMessage(Message::Zero) => self.upload_messages(Message::Difference)?,
+            What::BaseMessage(Message::Difference) => {
+                self.step = Step::BaseResponse(Direction::Forward, ReceiveDownload::default());
+            }
+            What::SessionKey => {
+                base::encode_choices(self.sender.delta(), &mut self.poly);
+                self.upload(What::BaseChoices);
+            }
+            What::BaseChoices => {
+                self.step = Step::BaseResponse(Direction::Reverse, ReceiveDownload::default());
+            }
+            What::Input(i) => self.next_input(i + 1, app)?,
+        }
+        Ok(())
+    }
+
+    fn upload_messages(&mut self, message: Message) -> Result<(), Error> {
+        base::encode_messages(&self.receiver, message, &mut self.poly, &mut self.scratch)?;
+        self.upload(What::BaseMessage(message));
+        Ok(())
+    }
+
+    /// Goes on after a base transfer's response, which is in `poly`.
+    pub(super) fn base_response(&mut self, direction: Direction) -> Result<(), Error> {
+        segment::decode(&mut self.poly, LOG_N);
+        self.step = match direction {
+            Direction::Forward => Step::Opening(0),
+            Direction::Reverse => {
+                let (k_s, poly) = (self.settings.k_s.into(), &self.poly);
+                let decode = |keys: &mut _| base::decode_keys(poly, keys);
+                self.sender.plant(direction, k_s, &self.id, decode)?;
+                Step::CheckConfirm(0)
+            }
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+"""The scales of the integer model, as fine as its ranges allow, and the ranges,
+both from training images."""
+
+import math
+
+import numpy as np
+
+import dataset
+import integer
+from architecture import LAYERS
+from quantise import SHIFT, integer_model, refine_logits, stream
+
+LIMIT = 1 << 19
+# With the comparison on the top 8 of 12 bits, 2^12 is lost at the lower end.
+LOWER_MARGIN = (1 << 12) + (1 << SHIFT)
+IMAGES = 10000
+HEADROOM = 1.25
+TRIAL_SCALE = 64
+TRIAL_LOGIT_SCALE = 1 << 16
+SLACKS = [0.995, 0.98, 0.95]  # another scale rounds otherwise, which moves the range
+LOGITS = LAYERS[-1].name
+
+
+def allowed(relu):
+    return LIMIT - LOWER_MARGIN if relu else LIMIT - 1
+
+
+class Observer:
+    """The largest |y| of every layer, and the pooled inputs of the last one."""
+
+    def __init__(self, model, images):
+        self.largest = {layer.name: 0 for layer in LAYERS}
+        self.pooled = []
+        integer.accuracy(model, images, np.zeros(len(images)), observe=self)
+        self.pooled = np.concatenate(self.pooled).astype(np.float64)
+
+    def __call__(self, layer, y):
+        name = layer["name"]
+        self.largest[name] = max(self.largest[name], int(np.abs(y).max()))
+        if name == LAYERS[-1].input:
+            self.pooled.append(integer.plain_relu(y, SHIFT).sum((2, 3)).T)
+
+
+def finest_scales(largest, slack):
+    """The scales that use the whole range, from the largest |y| at the trial scales."""
+    room = {layer.name: allowed(layer.relu) * slack / (HEADROOM * largest[layer.name])
+            for layer in LAYERS}
+    scales = {layer.name: TRIAL_SCALE * min(room[name] for name in stream(layer.name))
+              for layer in LAYERS}
+    scales[LOGITS] = int(TRIAL_LOGIT_SCALE * 2 ** math.floor(math.log2(room[LOGITS])))
+    return scales
+
+
+def calibrated_model(network):
+    """The integer model with the range of every layer recorded."""
+    images = dataset.load("train")[0][:IMAGES]
+    trial = {layer.name: TRIAL_SCALE if layer.relu else TRIAL_LOGIT_SCALE for layer in LAYERS}
+    trial_largest = Observer(integer_model(network, trial), images).largest
+    for slack in SLACKS:
+        scales = finest_scales(trial_largest, slack)
+        model = integer_model(network, scales)
+        seen = Observer(model, images)
+        refine_logits(model, network, scales, seen.pooled)
+        _, weights, biases = model
+        logits = seen.pooled @ weights[LOGITS][:, :, 0, 0].T + biases[LOGITS]
+        seen.largest[LOGITS] = int(np.abs(logits).max())
+        layers = model[0]["layers"]
+        for layer in layers:
+            layer["max_abs"] = math.ceil(HEADROOM * seen.largest[layer["name"]])
+        if all(layer["max_abs"] <= allowed(layer["relu"]) for layer in layers):
+            return model
+    raise SystemExit("the pre-activations do not fit the integer range")

@@ -1,0 +1,827 @@
+//! Wrong peers: whatever comes instead of the right frame ends the session with the error that
+//! names it; never a panic, and never a session that goes on.
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use stria_core::Error;
+use stria_core::error::PeerError;
+use stria_core::layer::{Activation, Kernel, Layer, Skip};
+use stria_core::params::{Q, T};
+use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD};
+use stria_core::protocol::greeting::{Hello, MAX_NAME, Welcome, read_control, write_control};
+use stria_core::rlwe::C0_BOUND;
+use stria_tests::linear::layer;
+use stria_tests::replay::{Party, Recording, Side, failure, frame, raw_frame};
+use stria_tests::two_party::{Image, Pair, Plain, SmallPair, settings};
+
+const FROM_CLIENT: [Kind; 10] = [
+    Kind::Hello,
+    Kind::Seed,
+    Kind::Limb,
+    Kind::Opening,
+    Kind::Confirm,
+    Kind::Begin,
+    Kind::ForwardCorrection,
+    Kind::Reply,
+    Kind::Reshare,
+    Kind::Bye,
+];
+const FROM_SERVER: [Kind; 10] = [
+    Kind::Welcome,
+    Kind::Label,
+    Kind::ResponseC1,
+    Kind::ResponseC0,
+    Kind::Confirm,
+    Kind::Layer,
+    Kind::ReverseCorrection,
+    Kind::Tables,
+    Kind::Entries,
+    Kind::Logits,
+];
+
+/// What a wrong peer does to a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Damage {
+    Shorter,
+    Empty,
+    Longer,
+    OtherKind,
+    Failure,
+    /// The first residue is its modulus.
+    Modulus,
+    Ones,
+    Padding,
+}
+
+const DAMAGES: [Damage; 8] = [
+    Damage::Shorter,
+    Damage::Empty,
+    Damage::Longer,
+    Damage::OtherKind,
+    Damage::Failure,
+    Damage::Modulus,
+    Damage::Ones,
+    Damage::Padding,
+];
+
+/// What a kind's payload is.
+enum Carries {
+    Nothing,
+    Control,
+    Name,
+    /// Bytes of any value.
+    Bytes,
+    Hashes,
+    /// Residues of this modulus, which start behind `skip` bytes.
+    Residues {
+        modulus: u32,
+        skip: usize,
+    },
+}
+
+/// `earlier` frames of the kind came before.
+fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
+    let residues = |modulus| Carries::Residues { modulus, skip: 0 };
+    match kind {
+        Kind::Hello | Kind::Welcome | Kind::Layer => Carries::Control,
+        Kind::Label => Carries::Name,
+        Kind::Limb => residues(Q[earlier / 16 % 4]),
+        Kind::ResponseC1 => residues(Q[0]),
+        Kind::ResponseC0 => residues(C0_BOUND),
+        Kind::Opening | Kind::Entries | Kind::Reshare | Kind::Logits => residues(T),
+        // 2 + 23 bits an activation.
+        Kind::Reply => Carries::Residues {
+            modulus: T,
+            skip: length * 2 / 25,
+        },
+        Kind::Confirm => Carries::Hashes,
+        Kind::Begin | Kind::Bye | Kind::Fail => Carries::Nothing,
+        Kind::Seed | Kind::ForwardCorrection | Kind::ReverseCorrection | Kind::Tables => {
+            Carries::Bytes
+        }
+    }
+}
+
+/// Whether `error` is the one that names the damage.
+type Names = fn(&Error) -> bool;
+
+const LENGTH: Names = |e| matches!(e, Error::FrameLength { .. });
+const MALFORMED: Names = |e| matches!(e, Error::Malformed(_));
+const UNEXPECTED: Names = |e| matches!(e, Error::UnexpectedFrame { .. });
+const TOO_LARGE: Names = |e| matches!(e, Error::ResidueTooLarge { .. });
+
+/// The frame with the damage, and the error that names it; none where the damage cannot be done
+/// to such a frame, or makes another valid one of it.
+fn damaged(
+    original: &[u8],
+    kind: Kind,
+    earlier: usize,
+    damage: Damage,
+) -> Option<(Vec<u8>, Names)> {
+    let payload = &original[HEADER..];
+    let carries = carries(kind, earlier, payload.len());
+    let with = |payload: &[u8]| frame(kind, payload);
+    let wrong_length = match carries {
+        Carries::Control | Carries::Name => MALFORMED,
+        _ => LENGTH,
+    };
+    Some(match damage {
+        Damage::Shorter | Damage::Empty => {
+            // A name may have any length.
+            if payload.is_empty() || matches!(carries, Carries::Name) {
+                return None;
+            }
+            let kept = if damage == Damage::Empty {
+                0
+            } else {
+                payload.len() - 1
+            };
+            (with(&payload[..kept]), wrong_length)
+        }
+        Damage::Longer => (with(&[payload, &[0xff]].concat()), wrong_length),
+        Damage::OtherKind => (raw_frame(kind as u8 % 19 + 1, payload), UNEXPECTED),
+        Damage::Failure => {
+            let peer: Names = |e| *e == Error::Peer(PeerError::Closing);
+            (failure(PeerError::Closing), peer)
+        }
+        Damage::Modulus => {
+            let Carries::Residues { modulus, skip } = carries else {
+                return None;
+            };
+            let mut payload = payload.to_vec();
+            // Moduli have at least 23 bits: the fourth byte also holds bits of the next residue.
+            let bits = u32::BITS - modulus.leading_zeros();
+            let first = payload[skip..].first_chunk_mut::<4>().unwrap();
+            let word = u32::from_le_bytes(*first) >> bits << bits | modulus;
+            *first = word.to_le_bytes();
+            (with(&payload), TOO_LARGE)
+        }
+        Damage::Ones => {
+            let names: Names = match carries {
+                Carries::Control | Carries::Name => MALFORMED,
+                Carries::Hashes => |e| *e == Error::BaseTransferMismatch,
+                Carries::Residues { .. } => TOO_LARGE,
+                Carries::Nothing | Carries::Bytes => return None,
+            };
+            (with(&vec![0xff; payload.len()]), names)
+        }
+        Damage::Padding => {
+            // Of all frames only the logits' have padding here: 5 x 23 bits in 15 bytes.
+            if kind != Kind::Logits {
+                return None;
+            }
+            let mut payload = payload.to_vec();
+            *payload.last_mut().unwrap() |= 0x80;
+            (with(&payload), |e| *e == Error::DirtyPadding)
+        }
+    })
+}
+
+/// Every kind of frame at its first, second and last occurrence, with every damage.
+fn damage_all(side: Side, kinds: &[Kind]) {
+    let recording = Recording::tiny();
+    for &kind in kinds {
+        let places = recording.places(side, kind);
+        assert!(!places.is_empty(), "{kind:?} does not occur");
+        for place in places {
+            let frames = recording.frames(side);
+            let earlier = frames[..place]
+                .iter()
+                .filter(|frame| frame[0] == kind as u8);
+            let earlier = earlier.count();
+            for damage in DAMAGES {
+                let Some((bytes, names)) = damaged(&frames[place], kind, earlier, damage) else {
+                    continue;
+                };
+                let mut party = recording.party(side, place);
+                assert!(!party.is_ready() || side == Side::Server);
+                let error = party.take(&bytes).unwrap_err();
+                let context = format!("{kind:?} at {place}, {damage:?}: {error:?}");
+                assert!(names(&error), "{context}");
+                // A frame beyond the limit does not get as far as the party.
+                if bytes.len() <= MAX_FRAME {
+                    party.assert_dead();
+                }
+            }
+        }
+    }
+}
+
+/// What is not even a frame does not reach a party.
+#[test]
+fn a_frame_is_checked_before_it_is_read() {
+    let recording = Recording::tiny();
+    for original in recording.up.iter().chain(&recording.down) {
+        let check = |bytes: &[u8]| Frame::new_checked(bytes).err();
+        assert_eq!(check(original), None);
+        for kind in [0, 21, 255] {
+            let error = check(&raw_frame(kind, &original[HEADER..])).unwrap();
+            assert!(matches!(error, Error::UnexpectedFrame { got, .. } if got == kind));
+        }
+        let mut length = original.clone();
+        for byte in [1, 2] {
+            length[byte] ^= 1;
+            assert!(matches!(check(&length), Some(Error::FrameLength { .. })));
+        }
+        for cut in [0, 1, HEADER - 1] {
+            let error = Some(Error::Malformed("frame header"));
+            assert_eq!(check(&original[..cut]), error);
+        }
+        if original.len() > HEADER {
+            let error = check(&original[..original.len() - 1]);
+            assert!(matches!(error, Some(Error::FrameLength { .. })));
+        }
+    }
+}
+
+#[test]
+fn the_server_names_what_is_wrong_with_a_frame() {
+    damage_all(Side::Server, &FROM_CLIENT);
+}
+
+#[test]
+fn the_client_names_what_is_wrong_with_a_frame() {
+    damage_all(Side::Client, &FROM_SERVER);
+}
+
+#[test]
+fn the_recording_holds_every_kind() {
+    let recording = Recording::tiny();
+    for (side, kinds) in [(Side::Server, FROM_CLIENT), (Side::Client, FROM_SERVER)] {
+        let known = |frame: &Vec<u8>| kinds.iter().any(|kind| *kind as u8 == frame[0]);
+        assert!(recording.frames(side).iter().all(known));
+        let mut party = recording.party(side, recording.frames(side).len());
+        if side == Side::Server {
+            party.assert_dead();
+        }
+    }
+}
+
+/// After every single frame: only at the end of the set-up and of the inference are both sides
+/// ready, so that a disconnect anywhere else leaves nobody in doubt.
+#[test]
+fn both_are_ready_only_when_a_step_is_over() {
+    let recording = Recording::tiny();
+    let mut pair: SmallPair = Pair::new(Plain::tiny().network(), settings(4, 8), [11, 12]);
+    let mut image = Image::random(5);
+    let mut buffer = [0; MAX_FRAME];
+    let (mut frames, mut ends) = ([0, 0], Vec::new());
+    while !pair.client.is_closed() {
+        // A side takes frames once it has no more to say.
+        if let Some(len) = pair.server.poll(&mut buffer).unwrap() {
+            frames[1] += 1;
+            let frame = Frame::new_checked(&buffer[..len]).unwrap();
+            pair.client.handle(&mut image, frame).unwrap();
+        } else if let Some(len) = pair.client.poll(&mut image, &mut buffer).unwrap() {
+            frames[0] += 1;
+            let frame = Frame::new_checked(&buffer[..len]).unwrap();
+            pair.server.handle(frame).unwrap();
+        } else {
+            // Nobody has a word left.
+            assert!(pair.client.is_ready() && pair.server.is_ready());
+            match ends.len() {
+                1 => pair.client.start().unwrap(),
+                _ => pair.client.finish().unwrap(),
+            }
+            continue;
+        }
+        if pair.client.is_ready() && pair.server.is_ready() {
+            ends.push(frames);
+        }
+    }
+    assert!(pair.server.is_closed());
+    let begin = recording.places(Side::Server, Kind::Begin)[0];
+    let confirm = recording.places(Side::Client, Kind::Confirm)[1];
+    let all = [recording.up.len(), recording.down.len()];
+    assert_eq!(ends, [[begin, confirm + 1], [all[0] - 1, all[1]]]);
+}
+
+/// Also while this side has the word, or is ready.
+#[test]
+fn a_failure_out_of_turn_is_the_peers() {
+    let recording = Recording::tiny();
+    let fail = failure(PeerError::Closing);
+    let ready = recording.places(Side::Client, Kind::Confirm)[1];
+    let upload = recording.places(Side::Client, Kind::Layer)[0];
+    // A client that is ready, or has a ciphertext to send; a server that has to greet.
+    for (side, place) in [
+        (Side::Client, ready),
+        (Side::Client, upload),
+        (Side::Server, 0),
+    ] {
+        let mut party = recording.party(side, place);
+        party.take(&recording.frames(side)[place]).unwrap();
+        let error = party.take(&fail).unwrap_err();
+        assert_eq!(error, Error::Peer(PeerError::Closing), "{side:?}");
+        party.assert_dead();
+    }
+}
+
+/// An application has room for the classes that were announced.
+#[test]
+fn logits_of_other_classes_than_announced_are_refused() {
+    let changes: [Change; 3] = [
+        |l| l.out_channels = 4,
+        |l| l.out_channels = 6,
+        |l| l.out_channels = 8192,
+    ];
+    for change in changes {
+        refuses(1, "number of logits", change);
+    }
+}
+
+/// An application has room for names of `MAX_NAME` bytes.
+#[test]
+fn names_longer_than_agreed_are_refused() {
+    let recording = Recording::tiny();
+    for length in [0, MAX_NAME] {
+        let mut client = recording.party(Side::Client, 1);
+        client
+            .take(&frame(Kind::Label, &vec![b'x'; length]))
+            .unwrap();
+    }
+    let mut client = recording.party(Side::Client, 1);
+    let refused = client.take(&frame(Kind::Label, &[b'x'; MAX_NAME + 1]));
+    assert!(
+        refused.is_err(),
+        "a name of {} bytes was taken",
+        MAX_NAME + 1
+    );
+}
+
+#[test]
+fn every_reason_of_a_failure_is_told() {
+    let recording = Recording::tiny();
+    for (payload, reason) in [
+        (&[1][..], PeerError::Protocol),
+        (&[2], PeerError::Version),
+        (&[3], PeerError::Negotiation),
+        (&[4], PeerError::Busy),
+        (&[5], PeerError::Closing),
+        (&[6], PeerError::Other),
+        (&[7], PeerError::BudgetSpent),
+        (&[0], PeerError::Other),
+        (&[], PeerError::Other),
+        (&[1, 1], PeerError::Other),
+    ] {
+        for side in [Side::Client, Side::Server] {
+            let mut party = recording.party(side, 0);
+            let error = party.take(&frame(Kind::Fail, payload)).unwrap_err();
+            assert_eq!(error, Error::Peer(reason));
+            party.assert_dead();
+        }
+    }
+}
+
+/// A control message as a frame.
+fn control<M: serde::Serialize>(kind: Kind, message: &M) -> Vec<u8> {
+    let mut buffer = [0; MAX_FRAME];
+    let len = write_control(&mut buffer, kind, message).unwrap();
+    buffer[..len].to_vec()
+}
+
+#[test]
+fn a_greeting_out_of_range_is_refused() {
+    let recording = Recording::tiny();
+    let hello: Hello = read_control(&recording.up[0][HEADER..], "hello").unwrap();
+    let refused = |change: &dyn Fn(&mut Hello)| {
+        let mut hello = hello.clone();
+        change(&mut hello);
+        let mut server = recording.party(Side::Server, 0);
+        let error = server.take(&control(Kind::Hello, &hello)).err();
+        if error.is_some() {
+            server.assert_dead();
+        }
+        error
+    };
+    let negotiation = |what, value| Some(Error::Negotiation { what, value });
+    assert_eq!(refused(&|_| ()), None);
+    for theirs in [0, 2, u16::MAX] {
+        let error = Some(Error::Version { ours: 1, theirs });
+        assert_eq!(refused(&|h| h.version = theirs), error);
+    }
+    assert_eq!(
+        refused(&|h| h.parameters = 2),
+        negotiation("parameter set", 2)
+    );
+    for k_s in [0, 3, 5, 16, 255] {
+        assert_eq!(refused(&|h| h.k_s = k_s), negotiation("k_s", k_s.into()));
+    }
+    for h in [0, 7, 13, 255] {
+        assert_eq!(refused(&|hello| hello.h = h), negotiation("h", h.into()));
+    }
+    for window in [0, 1025, u16::MAX] {
+        assert_eq!(
+            refused(&|h| h.window = window),
+            negotiation("window", window.into())
+        );
+    }
+    for (k_s, h, window) in [(1, 8, 1), (8, 12, 1024)] {
+        assert_eq!(
+            refused(&|hello| (hello.k_s, hello.h, hello.window) = (k_s, h, window)),
+            None
+        );
+    }
+}
+
+#[test]
+fn a_welcome_out_of_range_is_refused() {
+    let recording = Recording::tiny();
+    let welcome: Welcome = read_control(&recording.down[0][HEADER..], "welcome").unwrap();
+    let refused = |change: &dyn Fn(&mut Welcome)| {
+        let mut welcome = welcome.clone();
+        change(&mut welcome);
+        let mut client = recording.party(Side::Client, 0);
+        let error = client.take(&control(Kind::Welcome, &welcome)).err();
+        if error.is_some() {
+            client.assert_dead();
+        }
+        error
+    };
+    let negotiation = |what, value| Some(Error::Negotiation { what, value });
+    assert_eq!(refused(&|_| ()), None);
+    for theirs in [0, 2, u16::MAX] {
+        let error = Some(Error::Version { ours: 1, theirs });
+        assert_eq!(refused(&|w| w.version = theirs), error);
+    }
+    // k = 20 - shift must be 8 to 12.
+    for (shift, what, value) in [
+        (0, "k", 20),
+        (7, "k", 13),
+        (13, "k", 7),
+        (20, "k", 0),
+        (21, "shift", 21),
+        (255, "shift", 255),
+    ] {
+        assert_eq!(refused(&|w| w.shift = shift), negotiation(what, value));
+    }
+    for layers in [0, 4097, u16::MAX] {
+        assert_eq!(
+            refused(&|w| w.layers = layers),
+            negotiation("layers", layers.into())
+        );
+    }
+    for classes in [0, 8193, u16::MAX] {
+        assert_eq!(
+            refused(&|w| w.classes = classes),
+            negotiation("classes", classes.into())
+        );
+    }
+    let scales: [fn(&mut Welcome, f32); 3] = [
+        |w, x| w.logit_scale = x,
+        |w, x| w.input.scale = x,
+        |w, x| w.input.std[1] = x,
+    ];
+    let malformed = Some(Error::Malformed("normalisation"));
+    for set in scales {
+        for x in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert_eq!(refused(&|w| set(w, x)), malformed);
+        }
+    }
+    assert_eq!(refused(&|w| w.input.mean[0] = f32::NAN), malformed);
+    // The image has two channels: what is said of a third is not used.
+    assert_eq!(refused(&|w| w.input.std[2] = f32::NAN), None);
+    for channels in [0, 5, 255] {
+        let error = negotiation("input channels", channels.into());
+        assert_eq!(refused(&|w| w.input.channels = channels), error);
+    }
+    for side in [0, 1025, u16::MAX] {
+        assert_eq!(
+            refused(&|w| w.input.side = side),
+            negotiation("input side", side.into())
+        );
+    }
+}
+
+/// A session in which one frame is changed on its way; what became of it.
+fn tampered(
+    mut change: impl FnMut(bool, usize, &mut Vec<u8>),
+) -> (SmallPair, Image, Result<(), Error>) {
+    let mut pair: SmallPair = Pair::new(Plain::tiny().network(), settings(4, 8), [11, 12]);
+    let mut image = Image::random(5);
+    let mut counts = [0; 2];
+    let mut tamper = |up: bool, frame: &mut Vec<u8>| {
+        let count = &mut counts[usize::from(up)];
+        change(up, *count, frame);
+        *count += 1;
+    };
+    let mut result = pair.run_with(&mut image, &mut tamper);
+    if result.is_ok() {
+        pair.client.start().unwrap();
+        result = pair.run_with(&mut image, &mut tamper);
+    }
+    (pair, image, result)
+}
+
+/// Zeros are valid residues, seeds and hashes: what is wrong shows in the base transfers' keys.
+#[test]
+fn a_set_up_with_other_valid_values_ends_in_a_mismatch() {
+    let recording = Recording::tiny();
+    let begin = recording.places(Side::Server, Kind::Begin)[0];
+    for (side, kind) in [
+        (Side::Server, Kind::Seed),
+        (Side::Server, Kind::Limb),
+        (Side::Server, Kind::Opening),
+        (Side::Server, Kind::Confirm),
+        (Side::Client, Kind::ResponseC1),
+        (Side::Client, Kind::ResponseC0),
+        (Side::Client, Kind::Confirm),
+    ] {
+        let setup = match side {
+            Side::Server => &recording.up[..begin],
+            Side::Client => &recording.down[..recording.places(side, Kind::Layer)[0]],
+        };
+        let of_kind: Vec<usize> = (0..setup.len())
+            .filter(|&i| setup[i][0] == kind as u8)
+            .collect();
+        for place in [of_kind[0], of_kind[of_kind.len() - 1]] {
+            let (mut pair, mut image, result) = tampered(|up, i, frame| {
+                if up == (side == Side::Server) && i == place {
+                    frame[HEADER..].fill(0);
+                }
+            });
+            assert_eq!(
+                result,
+                Err(Error::BaseTransferMismatch),
+                "{kind:?} at {place}"
+            );
+            assert!(pair.client.is_closed() != pair.server.is_closed());
+            assert!(!pair.client.is_ready());
+            // The other side is told, and ends too.
+            let fail = failure(PeerError::Protocol);
+            let fail = Frame::new_checked(&fail).unwrap();
+            let _ = pair.server.handle(fail);
+            let _ = pair.client.handle(&mut image, fail);
+            assert!(pair.client.is_closed() && pair.server.is_closed());
+        }
+    }
+}
+
+/// Greetings that differ on the way give the sides different sessions, which the keys show.
+#[test]
+fn a_changed_greeting_ends_in_a_mismatch() {
+    let h = |hello: &mut Hello| hello.h = 12;
+    let k_s = |hello: &mut Hello| hello.k_s = 8;
+    let window = |hello: &mut Hello| hello.window = 2;
+    let nonce = |hello: &mut Hello| hello.nonce[0] ^= 1;
+    let changes: [fn(&mut Hello); 4] = [h, k_s, window, nonce];
+    for change in changes {
+        let (.., result) = tampered(|up, i, frame| {
+            if up && i == 0 {
+                let mut hello: Hello = read_control(&frame[HEADER..], "hello").unwrap();
+                change(&mut hello);
+                *frame = control(Kind::Hello, &hello);
+            }
+        });
+        assert_eq!(result, Err(Error::BaseTransferMismatch));
+    }
+    let plan = |welcome: &mut Welcome| welcome.plan[0] ^= 1;
+    let shift = |welcome: &mut Welcome| welcome.shift = 9;
+    let changes: [fn(&mut Welcome); 2] = [plan, shift];
+    for change in changes {
+        let (.., result) = tampered(|up, i, frame| {
+            if !up && i == 0 {
+                let mut welcome: Welcome = read_control(&frame[HEADER..], "welcome").unwrap();
+                change(&mut welcome);
+                *frame = control(Kind::Welcome, &welcome);
+            }
+        });
+        assert_eq!(result, Err(Error::BaseTransferMismatch));
+    }
+}
+
+/// In an inference another valid value is another share: only the channel can tell. The session
+/// keeps its step.
+#[test]
+fn other_valid_shares_change_the_result_only() {
+    let recording = Recording::tiny();
+    let (_, honest, result) = tampered(|_, _, _| ());
+    assert_eq!(result, Ok(()));
+    for (side, kind) in [
+        (Side::Server, Kind::Limb),
+        (Side::Server, Kind::ForwardCorrection),
+        (Side::Server, Kind::Reply),
+        (Side::Server, Kind::Reshare),
+        (Side::Client, Kind::ResponseC1),
+        (Side::Client, Kind::ResponseC0),
+        (Side::Client, Kind::ReverseCorrection),
+        (Side::Client, Kind::Tables),
+        (Side::Client, Kind::Entries),
+        (Side::Client, Kind::Logits),
+    ] {
+        let mut place = *recording.places(side, kind).last().unwrap();
+        if kind == Kind::Limb {
+            // The first of the same upload: the last coefficients are unused.
+            place -= 63;
+        }
+        let (pair, image, result) = tampered(|up, i, frame| {
+            if up == (side == Side::Server) && i == place {
+                frame[HEADER..].fill(0);
+            }
+        });
+        assert_eq!(result, Ok(()), "{kind:?}");
+        assert!(pair.client.is_ready() && pair.server.is_ready());
+        assert_ne!(image.logits, honest.logits, "{kind:?}");
+    }
+}
+
+#[test]
+fn other_layers_than_announced_are_noticed() {
+    let mut layers = 0;
+    let (pair, _, result) = tampered(|up, _, frame| {
+        if !up && frame[0] == Kind::Layer as u8 {
+            layers += 1;
+            let mut layer: Layer = read_control(&frame[HEADER..], "layer").unwrap();
+            layer.shuffle = layer.in_channels;
+            *frame = control(Kind::Layer, &layer);
+        }
+    });
+    assert_eq!((layers, result), (2, Err(Error::PlanMismatch)));
+    assert!(pair.client.is_closed());
+}
+
+/// What a hostile server does to a layer's description.
+type Change = fn(&mut Layer);
+
+/// Feeds a client that waits for layer `index` that layer with a change, which it must refuse for
+/// `reason`.
+fn refuses(index: usize, reason: &str, change: Change) {
+    let recording = Recording::tiny();
+    let mut layer = Plain::tiny().layers[index].0;
+    change(&mut layer);
+    let place = recording.places(Side::Client, Kind::Layer)[index];
+    let mut client = recording.party(Side::Client, place);
+    match client.take(&control(Kind::Layer, &layer)) {
+        Err(Error::Layer {
+            index: at,
+            reason: told,
+        }) if usize::from(at) == index && told.contains(reason) => {}
+        other => panic!("layer {index}, {layer:?}: {other:?}"),
+    }
+    client.assert_dead();
+}
+
+const fn skip(tensor: u16, factor: u32) -> Option<Skip> {
+    Some(Skip { tensor, factor })
+}
+
+#[test]
+fn hostile_layers_are_refused() {
+    let first: &[(&str, Change)] = &[
+        ("channels out of range", |l| l.in_channels = 0),
+        ("channels out of range", |l| l.in_channels = 8193),
+        ("channels out of range", |l| l.in_channels = u16::MAX),
+        ("channels out of range", |l| l.out_channels = 0),
+        ("channels out of range", |l| l.out_channels = u16::MAX),
+        ("side out of range", |l| l.in_side = 0),
+        ("side out of range", |l| l.in_side = u16::MAX),
+        ("kernel out of range", |l| l.kernel = Kernel::Square(0)),
+        ("kernel out of range", |l| l.kernel = Kernel::Square(8)),
+        ("kernel out of range", |l| l.kernel = Kernel::Square(255)),
+        ("stride out of range", |l| l.stride = 0),
+        ("stride out of range", |l| l.stride = 5),
+        ("padding as wide", |l| l.padding = 3),
+        ("padding as wide", |l| l.padding = 255),
+        ("no groups or repeats", |l| l.groups = 0),
+        ("no groups or repeats", |l| l.repeat = 0),
+        ("multiple of the groups", |l| l.groups = 3),
+        ("multiple of the groups", |l| {
+            (l.groups, l.out_channels) = (2, 3)
+        }),
+        ("multiple of the shuffle", |l| l.shuffle = 0),
+        ("multiple of the shuffle", |l| l.shuffle = 3),
+        ("power of two", |l| l.repeat = 3),
+        ("power of two", |l| l.repeat = 8192),
+        ("power of two", |l| (l.groups, l.repeat) = (2, u16::MAX)),
+        ("kernel larger", |l| l.pool = true),
+        ("tile larger", |l| l.tile = 5),
+        ("tile larger", |l| l.tile = u16::MAX),
+        ("does not fit", |l| l.repeat = 4096),
+        ("too many values", |l| {
+            (l.in_channels, l.in_side, l.tile) = (8192, 1024, 8);
+        }),
+        ("too many ciphertexts", |l| (l.in_side, l.tile) = (1023, 1)),
+        ("another shape", |l| l.in_channels = 4),
+        ("another shape", |l| l.in_channels = 8192),
+        ("another shape", |l| l.in_side = 16),
+        ("does not exist", |l| l.input = 1),
+        ("does not exist", |l| l.input = u16::MAX),
+        ("does not exist", |l| l.skip = skip(1, 1)),
+        ("does not exist", |l| l.skip = skip(u16::MAX, 1)),
+        ("adds the image", |l| l.skip = skip(0, 1)),
+        ("not below t", |l| {
+            // In the image's shape, so that it may add the image.
+            *l = layer(2, 15, 2, Kernel::Square(1));
+            l.skip = skip(0, T);
+        }),
+        ("last layer", |l| l.activation = Activation::Logits),
+    ];
+    for (reason, change) in first {
+        refuses(0, reason, *change);
+    }
+    let last: &[(&str, Change)] = &[
+        ("last layer", |l| l.activation = Activation::Relu),
+        ("does not exist", |l| l.input = 2),
+        ("residual sum of logits", |l| l.skip = skip(1, 1)),
+        ("another shape", |l| l.input = 0),
+    ];
+    for (reason, change) in last {
+        refuses(1, reason, *change);
+    }
+}
+
+/// The same cases in every run.
+fn repeatable(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        rng_seed: RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    }
+}
+
+proptest! {
+    #![proptest_config(repeatable(48))]
+
+    #[test]
+    fn no_layer_makes_the_client_panic(
+        input in 0u16..3, channels in prop::array::uniform2(0u16..40), in_side in 0u16..40,
+        flags: [bool; 3], small in prop::array::uniform5(0u8..9), repeat in 0u16..40, tile in 0u16..20,
+        skip in prop::option::of((0u16..3, any::<u32>())),
+    ) {
+        let recording = Recording::tiny();
+        let place = recording.places(Side::Client, Kind::Layer)[0];
+        let mut client = recording.party(Side::Client, place);
+        let [side, stride, padding, groups, shuffle] = small;
+        let layer = Layer {
+            input, in_side, stride, padding, repeat, tile,
+            in_channels: if flags[0] { 2 } else { channels[0] },
+            out_channels: channels[1],
+            pool: flags[1],
+            shuffle: shuffle.into(),
+            groups: groups.into(),
+            kernel: if flags[2] { Kernel::Cross } else { Kernel::Square(side) },
+            skip: skip.map(|(tensor, factor)| Skip { tensor, factor }),
+            activation: Activation::Relu,
+        };
+        match client.take(&control(Kind::Layer, &layer)) {
+            Ok(()) => prop_assert!(client.poll().unwrap().is_some()),
+            Err(error) => {
+                prop_assert!(matches!(error, Error::Layer { index: 0, .. }), "{:?}", error);
+                client.assert_dead();
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_party_panic(
+        server: bool, at: prop::sample::Index, fresh: bool,
+        frames in prop::collection::vec(
+            (any::<u8>(), prop::collection::vec(any::<u8>(), 0..=MAX_PAYLOAD + 2), 0..4u8), 1..8),
+    ) {
+        let recording = Recording::tiny();
+        let side = if server { Side::Server } else { Side::Client };
+        let all = recording.frames(side);
+        let at = if fresh { 0 } else { at.index(all.len()) };
+        let mut party = recording.party(side, at);
+        for (i, (kind, payload, form)) in frames.iter().enumerate() {
+            let template = &all[(at + i).min(all.len() - 1)];
+            // The right kind and length, only the right kind, any frame, any bytes.
+            let bytes = match form {
+                0 => {
+                    let length = template.len() - HEADER;
+                    let filled: Vec<u8> = payload.iter().copied().chain(std::iter::repeat(*kind)).take(length).collect();
+                    raw_frame(template[0], &filled)
+                }
+                1 => raw_frame(template[0], payload),
+                2 => raw_frame(*kind, payload),
+                _ => payload.clone(),
+            };
+            let _ = party.take(&bytes).and_then(|()| party.settle());
+            let closed = match &party {
+                Party::Client(client, _) => client.is_closed(),
+                Party::Server(server) => server.is_closed(),
+            };
+            if closed {
+                party.assert_dead();
+            }
+        }
+    }
+}
+
+/// A query counts when it starts, and one beyond the limit ends the session.
+#[test]
+fn queries_are_limited() {
+    let plain = Plain::tiny();
+    let mut pair: SmallPair = Pair::new(plain.network(), settings(4, 8), [1, 2]);
+    let mut image = Image::random(1);
+    pair.run(&mut image).unwrap();
+    for query in 1..=3 {
+        pair.infer(&mut image).unwrap();
+        assert_eq!(pair.server.counters().queries, query);
+    }
+    let refused = pair.infer(&mut image);
+    assert_eq!(refused, Err(Error::BudgetSpent));
+    assert_eq!(pair.server.counters().queries, 3);
+    assert!(pair.server.is_closed());
+    assert!(image.logits.is_empty());
+}

@@ -1,0 +1,463 @@
+//! DESIGN section 5: what the server sends back tells the client its share and nothing else, and
+//! nothing is used twice. Every statistic is also run with the step left out that it watches, and
+//! must see that.
+
+use std::collections::BTreeSet;
+
+use num_bigint::BigUint;
+use stria_core::conv::{Ciphertext, PreparedWeights, Weights, Work};
+use stria_core::layer::{Kernel, Layer, Layout};
+use stria_core::ntt::{Poly, Q_NTT};
+use stria_core::ot::{COLUMNS, Direction, Key, ReceiverTrees, SenderTrees, scratch_words};
+use stria_core::params::{DROPPED_BITS, LOG_N, N, Q, Q_MOD, T, T_BITS, T_MOD};
+use stria_core::prg::{Seed, SessionId};
+use stria_core::privacy::{Response, respond, uniform_mask};
+use stria_core::protocol::base::{
+    Message, SLOTS, decode_keys, encode_choices, encode_messages, forward_response,
+    reverse_response,
+};
+use stria_core::protocol::frame::{HEADER, Kind};
+use stria_core::rlwe::{Expansion, decrypt_coefficient, multiply_key};
+use stria_core::segment::{self, OutputCursor, pack_input};
+use stria_tests::linear::{Parties, layer};
+use stria_tests::model::{self, ALL, Steps, Wide};
+use stria_tests::stats::{CHI_SQUARE_LIMIT, KS_LIMIT, chi_square, deviation, kolmogorov_smirnov};
+use stria_tests::two_party::{Image, Pair, Plain, SmallPair, settings};
+use stria_tests::values;
+
+/// Weights that leave different noise: the encoding spreads every single weight over the whole
+/// range, so that their number tells more than their size.
+#[derive(Clone, Copy, Debug)]
+enum Filling {
+    Zero,
+    One,
+    Large,
+}
+
+const FILLINGS: [Filling; 3] = [Filling::Zero, Filling::One, Filling::Large];
+
+impl Filling {
+    fn weights(self, count: usize) -> Vec<i32> {
+        match self {
+            Filling::Zero => vec![0; count],
+            Filling::One => (0..count).map(|i| i32::from(i == 0)).collect(),
+            Filling::Large => values(9, count, 1 << 22),
+        }
+    }
+}
+
+/// One layer, its keys and its input ciphertexts.
+struct Scene {
+    parties: Parties,
+    layer: Layer,
+    layout: Layout,
+    inputs: Vec<Ciphertext>,
+    key: Vec<i128>,
+    public: [Vec<u128>; 2],
+}
+
+/// What the client learns of one response, and what only its key and the model show.
+struct View {
+    /// c0 at q0 and c1, coefficient domain.
+    ciphertext: [Vec<u32>; 2],
+    /// The decrypted residues mod t of all coefficients.
+    message: Box<Poly>,
+    /// Noise of the phase before the switch, in units of 2^78.
+    wide: Vec<f64>,
+    /// Noise of the returned phase, in units of 1/q0.
+    returned: Vec<f64>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let parties = Parties::new(7);
+        // Maps that leave coefficients and segments unused.
+        let layer = Layer {
+            groups: 4,
+            ..layer(24, 20, 12, Kernel::Square(3))
+        };
+        let layout = layer.layout().unwrap();
+        let input = values(1, 24 * 20 * 20, 2000);
+        let inputs: Vec<_> = (0..layout.inputs())
+            .map(|i| {
+                let mut message: Box<Poly> = Box::new([0; N]);
+                pack_input(&layout, i, &mut message, |channel, row, col| {
+                    T_MOD.from_i32(input[(channel * 20 + row) * 20 + col])
+                });
+                parties.encrypt(&message, i as u64)
+            })
+            .collect();
+        assert!(inputs.len() >= 2);
+        Self {
+            key: model::key(&parties.secret),
+            public: [
+                model::crt(&parties.b),
+                model::public(&parties.a, Expansion::PublicKey),
+            ],
+            parties,
+            layer,
+            layout,
+            inputs,
+        }
+    }
+
+    /// The layer's first output, before anything hides it.
+    fn result(&self, filling: Filling) -> Ciphertext {
+        let weights = filling.weights(12 * 6 * 9);
+        let prepared = PreparedWeights::new(&self.layer, &self.layout, &Weights(&weights));
+        prepared.apply(&self.inputs, 0, &mut Work::default())
+    }
+
+    /// What the client sees of the layer's first output. With all steps this is the response of
+    /// [`respond`]; a step left out is left out of the model.
+    fn view(&self, weights: Filling, steps: Steps, mask: &Poly, seed: u8) -> View {
+        let seed = Seed([seed; 32]);
+        let result = Wide::new(&self.result(weights));
+        let mut message: Box<Poly> = Box::new([0; N]);
+        for (m, phase) in message.iter_mut().zip(result.phase(&self.key)) {
+            let nearest = (BigUint::from(phase) * T + model::q() / 2) / model::q();
+            *m = (nearest % T).try_into().unwrap();
+        }
+        if steps.mask {
+            let masked = message.iter_mut().zip(mask);
+            masked.for_each(|(m, &mask)| *m = T_MOD.add(*m, mask));
+        }
+
+        let [b, a] = &self.public;
+        let ciphertext = result.prepare([b, a], mask, &seed, steps);
+        let noise = ciphertext.noise(&self.key, &message).into_iter();
+        let wide = noise.map(|e| e as f64 / 2f64.powi(78)).collect();
+        let [c0, c1] = ciphertext.switch();
+        if steps.zero && steps.mask && steps.flood {
+            let key = &self.parties.public;
+            let real = respond(self.result(weights), key, mask, &seed);
+            assert!(
+                *real.c0 == c0 && *real.c1 == c1,
+                "the model is not what the server does"
+            );
+        }
+
+        let (mut phase, mut scratch) = (c1, [0; N]);
+        multiply_key(&self.parties.secret, &mut phase, &mut scratch);
+        let mut decrypted: Box<Poly> = Box::new([0; N]);
+        let mut returned = Vec::new();
+        for i in 0..N {
+            decrypted[i] = decrypt_coefficient(c0[i], phase[i]);
+            assert_eq!(decrypted[i], message[i], "noise beyond the margin");
+            let sum = Q_MOD[0].add(Q_MOD[0].reduce_once(c0[i] << DROPPED_BITS), phase[i]);
+            let ideal = f64::from(Q[0]) * f64::from(message[i]) / f64::from(T);
+            let noise = f64::from(sum) - ideal;
+            let q0 = f64::from(Q[0]);
+            returned.push(noise - q0 * (noise / q0).round());
+        }
+        let mut c1_coefficients = c1;
+        Q_NTT[0].inverse(&mut c1_coefficients, LOG_N);
+        let c0 = c0.map(|x| Q_MOD[0].reduce_once(x << DROPPED_BITS));
+        View {
+            ciphertext: [c0.into(), c1_coefficients.into()],
+            message: decrypted,
+            wide,
+            returned,
+        }
+    }
+
+    /// Views of two responses with masks and seeds of their own, one after the other.
+    fn noise(&self, weights: Filling, steps: Steps, seed: u8) -> [Vec<f64>; 2] {
+        let views = [seed, seed + 1].map(|seed| {
+            let mask = uniform_mask(&Seed([seed; 32]));
+            self.view(weights, steps, &mask, seed)
+        });
+        let [one, two] = views;
+        [
+            [one.wide, two.wide].concat(),
+            [one.returned, two.returned].concat(),
+        ]
+    }
+}
+
+#[test]
+fn noise_does_not_depend_on_the_weights() {
+    let scene = Scene::new();
+    let noise = [0, 1, 2].map(|i| scene.noise(FILLINGS[i], ALL, 2 * i as u8 + 10));
+    for [wide, returned] in &noise {
+        // Four uniforms on [-1, 1); the variances of tests/parameters.rs.
+        assert!((deviation(wide) - 1.1547).abs() < 0.03);
+        assert!(
+            (deviation(returned) - 18.35).abs() < 0.5,
+            "{}",
+            deviation(returned)
+        );
+    }
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        for level in [0, 1] {
+            let distance = kolmogorov_smirnov(&noise[a][level], &noise[b][level]);
+            assert!(
+                distance < KS_LIMIT,
+                "weights {a} and {b}, level {level}: {distance}"
+            );
+        }
+    }
+
+    // Without the flood the same comparison tells all weights apart, and its absence shows in
+    // what comes back, too.
+    let steps = Steps {
+        flood: false,
+        ..ALL
+    };
+    let noise = [0, 1, 2].map(|i| scene.noise(FILLINGS[i], steps, 2 * i as u8 + 20));
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        let distance = kolmogorov_smirnov(&noise[a][0], &noise[b][0]);
+        assert!(distance > 5.0 * KS_LIMIT, "weights {a} and {b}: {distance}");
+    }
+    assert!(noise.iter().all(|[_, returned]| deviation(returned) < 16.5));
+}
+
+#[test]
+fn ciphertexts_are_fresh_however_often_a_layer_runs() {
+    let scene = Scene::new();
+    let mask = uniform_mask(&Seed([1; 32]));
+    let differences = |weights, steps| {
+        let [one, two] = [2, 3].map(|seed| scene.view(weights, steps, &mask, seed));
+        [0, 1].map(|i| -> Vec<u32> {
+            let pairs = one.ciphertext[i].iter().zip(&two.ciphertext[i]);
+            pairs.map(|(&x, &y)| Q_MOD[0].sub(x, y)).collect()
+        })
+    };
+    for weights in FILLINGS {
+        // The same inputs, the same mask: both halves differ by uniform polynomials.
+        for half in differences(weights, ALL) {
+            assert!(chi_square(half, Q[0]) < CHI_SQUARE_LIMIT, "{weights:?}");
+        }
+        // Without the encryption of zero c1 is a function of the weights, and c0 differs by noise.
+        let [c0, c1] = differences(weights, Steps { zero: false, ..ALL });
+        assert!(c1.iter().all(|&x| x == 0));
+        assert!(c0.iter().all(|&x| Q_MOD[0].centered(x).abs() < 100));
+        assert!(chi_square(c1, Q[0]) > 100.0 * CHI_SQUARE_LIMIT);
+        assert!(chi_square(c0, Q[0]) > 100.0 * CHI_SQUARE_LIMIT);
+    }
+}
+
+#[test]
+fn the_clients_share_is_uniform_wherever_it_looks() {
+    let scene = Scene::new();
+    let mut outputs = BTreeSet::new();
+    let mut cursor = OutputCursor::start();
+    while let Some(output) = cursor.next(&scene.layout) {
+        if output.ciphertext == 0 {
+            outputs.insert(output.coefficient);
+        }
+    }
+    assert!((500..N - 500).contains(&outputs.len()));
+    // Statistics of valid outputs, of garbage, and of all coefficients as they come.
+    let statistics = |weights, steps, seed| {
+        let mask = uniform_mask(&Seed([seed; 32]));
+        let view = scene.view(weights, steps, &mask, seed);
+        let mut segments = view.message.clone();
+        segment::decode(&mut segments, scene.layout.depth);
+        let (valid, garbage): (Vec<_>, Vec<_>) = (0..N).partition(|i| outputs.contains(i));
+        [
+            chi_square(valid.iter().map(|&i| segments[i]), T),
+            chi_square(garbage.iter().map(|&i| segments[i]), T),
+            chi_square(view.message.iter().copied(), T),
+        ]
+    };
+    for (seed, weights) in FILLINGS.into_iter().enumerate() {
+        for chi in statistics(weights, ALL, 30 + seed as u8) {
+            assert!(chi < CHI_SQUARE_LIMIT, "{weights:?}: {chi}");
+        }
+    }
+    // Without the mask few weights show, valid or garbage.
+    for weights in [Filling::Zero, Filling::One] {
+        let [valid, garbage, _] = statistics(weights, Steps { mask: false, ..ALL }, 40);
+        assert!(valid > 10.0 * CHI_SQUARE_LIMIT && garbage > 10.0 * CHI_SQUARE_LIMIT);
+    }
+}
+
+/// All coefficients of a response.
+fn decrypt(parties: &Parties, response: &Response) -> Box<Poly> {
+    let (mut phase, mut scratch) = (response.c1.clone(), [0; N]);
+    multiply_key(&parties.secret, &mut phase, &mut scratch);
+    Box::new(std::array::from_fn(|i| {
+        decrypt_coefficient(response.c0[i], phase[i])
+    }))
+}
+
+#[test]
+fn base_transfers_answer_with_the_chosen_key_and_nothing_else() {
+    let parties = Parties::new(5);
+    let session = SessionId([6; 32]);
+    let delta: Key = [0x0123_4567, 0x89ab_cdef, 0xffff_0000, 0x5555_aaaa];
+    let mut scratch = vec![0; scratch_words(4)];
+    let trees = |direction| ReceiverTrees::new(direction, 4, &session, &Seed([7; 32])).unwrap();
+    let mut plaintext: Box<Poly> = Box::new([0; N]);
+    let chosen = |trees: &ReceiverTrees, index: usize| {
+        let choice = SenderTrees::base_choice(&delta, index);
+        trees.base_message(index, &mut vec![0; 1024]).unwrap()[choice as usize]
+    };
+
+    // Reverse: the client's answer is in its slots; the others are uniform.
+    let server = trees(Direction::Reverse);
+    encode_choices(&delta, &mut plaintext);
+    let choices = parties.encrypt(&plaintext, 1);
+    let seed = Seed([8; 32]);
+    let response =
+        reverse_response(&choices, &server, &parties.public, &seed, &mut scratch).unwrap();
+    let mut slots = decrypt(&parties, &response);
+    segment::decode(&mut slots, LOG_N);
+    for (index, key) in keys(&slots[..SLOTS]).iter().enumerate() {
+        assert_eq!(*key, chosen(&server, index));
+    }
+    assert!(chi_square(slots[SLOTS..].iter().copied(), T) < CHI_SQUARE_LIMIT);
+
+    // Forward: what the client opens is uniform in every slot, and is the server's key and mask.
+    let client = trees(Direction::Forward);
+    let mut ciphertext = |message, seed| {
+        encode_messages(&client, message, &mut plaintext, &mut scratch).unwrap();
+        parties.encrypt(&plaintext, seed)
+    };
+    let zero = ciphertext(Message::Zero, 2);
+    let difference = ciphertext(Message::Difference, 3);
+    let seed = Seed([9; 32]);
+    let (response, mask) = forward_response(zero, &difference, &delta, &parties.public, &seed);
+    let mut slots = decrypt(&parties, &response);
+    segment::decode(&mut slots, LOG_N);
+    assert!(chi_square(slots[..SLOTS].iter().copied(), T) < CHI_SQUARE_LIMIT);
+    assert!(chi_square(slots[SLOTS..].iter().copied(), T) < CHI_SQUARE_LIMIT);
+    let opened: Vec<u32> = (0..SLOTS).map(|i| T_MOD.sub(slots[i], mask[i])).collect();
+    for (index, key) in keys(&opened).iter().enumerate() {
+        assert_eq!(*key, chosen(&client, index));
+    }
+}
+
+/// The keys that slots hold.
+fn keys(slots: &[u32]) -> [Key; COLUMNS] {
+    let mut keys = [[0; 4]; COLUMNS];
+    decode_keys(slots, &mut keys).unwrap();
+    keys
+}
+
+/// A session of the tiny network: one inference for each image.
+fn session(plain: &Plain, images: &[u64], seeds: [u64; 2]) -> SmallPair {
+    let mut pair: SmallPair = Pair::new(plain.network(), settings(4, 8), seeds);
+    let mut image = Image::random(0);
+    pair.run(&mut image).unwrap();
+    for &seed in images {
+        image.pixels = Image::random(seed).pixels;
+        pair.infer(&mut image).unwrap();
+    }
+    pair
+}
+
+fn of_kind(frames: &[Vec<u8>], kind: Kind) -> Vec<&[u8]> {
+    let of_kind = frames.iter().filter(|frame| frame[0] == kind as u8);
+    of_kind.map(|frame| &frame[HEADER..]).collect()
+}
+
+#[test]
+fn kinds_and_lengths_depend_on_neither_weights_nor_image() {
+    let shape = |plain: &Plain, image| {
+        let pair = session(plain, &[image], [1, 2]);
+        let of = |frames: &[Vec<u8>]| -> Vec<(u8, usize)> {
+            frames.iter().map(|frame| (frame[0], frame.len())).collect()
+        };
+        let work = pair.server.counters().layers.clone();
+        (of(&pair.up), of(&pair.down), work)
+    };
+    let expected = shape(&Plain::tiny(), 1);
+    for plain in [
+        Plain::tiny().map_weights(|_| 0),
+        Plain::tiny().map_weights(|w| 1 << 20 | w),
+        Plain::tiny().map_weights(|w| if w % 2 == 0 { 0 } else { w }),
+    ] {
+        assert!(shape(&plain, 1) == expected);
+    }
+    for image in [2, 3] {
+        assert!(shape(&Plain::tiny(), image) == expected);
+    }
+    // Logits: the server opens the valid positions and no others.
+    let pair = session(&Plain::tiny(), &[1], [1, 2]);
+    let bits = of_kind(&pair.down, Kind::Logits).concat().len();
+    assert_eq!(bits, (5 * T_BITS as usize).div_ceil(8));
+}
+
+#[test]
+fn nothing_is_used_twice() {
+    // Without weights a response is a function of key and seed: one seed would show.
+    let plain = Plain::tiny().map_weights(|_| 0);
+    // The same client again, the same server again: with another peer, and with another image.
+    let sessions = [
+        session(&plain, &[1, 1], [1, 2]),
+        session(&plain, &[1], [1, 3]),
+        session(&plain, &[1], [4, 2]),
+    ];
+    let mut seen = BTreeSet::new();
+    // All that is fresh per ciphertext, per transfer or per activation. Short frames would
+    // coincide by chance: below 16 bytes they do not count.
+    for (side, kinds) in [
+        (
+            0,
+            &[
+                Kind::Seed,
+                Kind::Limb,
+                Kind::Opening,
+                Kind::Confirm,
+                Kind::ForwardCorrection,
+                Kind::Reply,
+                Kind::Reshare,
+            ][..],
+        ),
+        (
+            1,
+            &[
+                Kind::ResponseC1,
+                Kind::ResponseC0,
+                Kind::Confirm,
+                Kind::ReverseCorrection,
+                Kind::Tables,
+                Kind::Entries,
+            ],
+        ),
+    ] {
+        for kind in kinds {
+            for pair in &sessions {
+                let frames = [&pair.up, &pair.down][side];
+                let frames = of_kind(frames, *kind);
+                assert!(!frames.is_empty(), "{kind:?}");
+                for payload in frames {
+                    assert!(
+                        payload.len() < 16 || seen.insert(payload),
+                        "{kind:?} repeats"
+                    );
+                }
+            }
+        }
+    }
+    // Five uploads of the set-up and two layers an inference, each with a seed of its own.
+    let layouts = plain
+        .layers
+        .iter()
+        .map(|(layer, ..)| layer.layout().unwrap());
+    let inputs: usize = layouts.map(|layout| layout.inputs()).sum();
+    let seeds = sessions
+        .each_ref()
+        .map(|pair| of_kind(&pair.up, Kind::Seed).len());
+    assert_eq!(seeds, [5 + 2 * inputs, 5 + inputs, 5 + inputs]);
+}
+
+#[test]
+fn every_inference_has_shares_of_its_own() {
+    let plain = Plain::tiny();
+    let mut pair = session(&plain, &[1], [1, 2]);
+    let read = |pair: &SmallPair| -> Vec<u32> {
+        let mut shares = pair.client.audit_shares().unwrap();
+        (0..64)
+            .map(|i| shares.value(1, i / 16, u32::from(i % 16)))
+            .collect()
+    };
+    let (client, server) = (read(&pair), pair.server.audit_shares()[0].clone());
+    let mut image = Image::random(1);
+    pair.infer(&mut image).unwrap();
+    let same = |a: &[u32], b: &[u32]| a.iter().zip(b).filter(|(x, y)| x == y).count();
+    assert!(same(&client, &read(&pair)) <= 1);
+    assert!(same(&server, &pair.server.audit_shares()[0]) <= 1);
+}
