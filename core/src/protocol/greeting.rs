@@ -112,7 +112,6 @@ pub struct Welcome {
 impl Hello {
     /// The server's check.
     pub fn check(&self) -> Result<(), Error> {
-        check_version(self.version)?;
         let refuse = |what, value: u16| {
             Err(Error::Negotiation {
                 what,
@@ -135,7 +134,6 @@ impl Hello {
 impl Welcome {
     /// The client's check, which gives the parameters of the ReLU.
     pub fn check(&self, h: u8) -> Result<ReluParams, Error> {
-        check_version(self.version)?;
         let refuse = |what, value: u16| {
             Err(Error::Negotiation {
                 what,
@@ -220,6 +218,14 @@ pub fn read_control<'a, T: Deserialize<'a>>(
         Ok((message, [])) => Ok(message),
         _ => Err(Error::Malformed(what)),
     }
+}
+
+/// Reads a greeting. Its version comes first, since another version may have other fields.
+pub fn read_greeting<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Error> {
+    let (version, _) =
+        postcard::take_from_bytes(payload).map_err(|_| Error::Malformed("greeting"))?;
+    check_version(version)?;
+    read_control(payload, "greeting")
 }
 
 /// Hash of a network's public layers, so that both sides know that they ran the same ones:

@@ -80,7 +80,11 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         let index = self.layer;
         let fail = |reason| Error::Layer { index, reason };
         let layout = layer.layout().map_err(fail)?;
-        check_reads(&layer, &layout, index, self.welcome.get()?).map_err(fail)?;
+        let welcome = self.welcome.get()?;
+        check_reads(&layer, &layout, index, welcome).map_err(fail)?;
+        if index + 1 == welcome.layers && self.plan.0 != welcome.plan {
+            return Err(Error::PlanMismatch);
+        }
         self.current = Slot::Full(Current::new(layer, layout));
         self.next_input(0, app)
     }
@@ -178,14 +182,10 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
     }
 
     fn layer_done(&mut self) -> Result<(), Error> {
-        let welcome = self.welcome.get()?;
         self.current = Slot::Empty;
         self.layer += 1;
         self.step = Step::Layer;
-        if self.layer == welcome.layers {
-            if self.plan.0 != welcome.plan {
-                return Err(Error::PlanMismatch);
-            }
+        if self.layer == self.welcome.get()?.layers {
             self.wipe();
             self.step = Step::Ready;
         }

@@ -175,8 +175,6 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         self.settings = settings;
         rng.fill_bytes(&mut self.secret.0);
         rng.fill_bytes(&mut self.nonce);
-        self.uploads = 0;
-        self.inferences = 0;
         self.step = Step::Hello;
     }
 
@@ -194,6 +192,8 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         self.window.zeroize();
         self.shares.zeroize();
         self.key.zeroize();
+        self.uploads = 0;
+        self.inferences = 0;
         self.wipe();
     }
 

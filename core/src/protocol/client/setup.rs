@@ -11,7 +11,7 @@ use crate::prg::{Kdf, Purpose, SessionId, Stream};
 use crate::protocol::base::{self, Message};
 use crate::protocol::download::ReceiveDownload;
 use crate::protocol::frame::{Frame, Kind};
-use crate::protocol::greeting::{MAX_HELLO, MAX_NAME, Welcome, read_control};
+use crate::protocol::greeting::{MAX_HELLO, MAX_NAME, Welcome, read_greeting};
 use crate::protocol::upload::SendUpload;
 use crate::rlwe::{Expansion, SecretKey};
 use crate::segment;
@@ -21,7 +21,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
     #[inline(never)]
     pub(super) fn greeted(&mut self, frame: Frame<'_>) -> Result<(), Error> {
         let payload = frame.expect(Kind::Welcome)?;
-        let welcome: Welcome = read_control(payload, "greeting")?;
+        let welcome: Welcome = read_greeting(payload)?;
         let relu = welcome.check(self.settings.h)?;
         let mut hello = [0; MAX_HELLO];
         let hello = postcard::to_slice(&self.hello(), &mut hello)

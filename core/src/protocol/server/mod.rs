@@ -60,10 +60,12 @@ impl Budget {
 /// Work of a session, counted where it is done.
 #[derive(Clone, Default, Debug)]
 pub struct Counters {
-    /// Bytes of key material received.
-    pub key_bytes: usize,
-    /// Of these, bytes of public keys; the rest would be Galois keys.
+    /// Bytes of key material and ciphertexts received.
+    pub upload_bytes: usize,
+    /// Of these, bytes of public keys.
     pub public_key_bytes: usize,
+    /// Of these, bytes of ciphertexts: of base transfers and of layers.
+    pub ciphertext_bytes: usize,
     /// Inferences started.
     pub queries: u32,
     /// By layer, summed over inferences.
@@ -89,9 +91,10 @@ impl Counters {
         self.layers.iter().map(|layer| layer.work.rotations).sum()
     }
 
-    /// Key material other than public keys, in bytes.
+    /// Bytes received that were neither a public key nor a ciphertext: evaluation keys, if there
+    /// were any. While an upload is under way its bytes count here too.
     pub fn galois_key_bytes(&self) -> usize {
-        self.key_bytes - self.public_key_bytes
+        self.upload_bytes - self.public_key_bytes - self.ciphertext_bytes
     }
 }
 
@@ -311,6 +314,7 @@ impl Server {
             Step::Upload(what, receive) => {
                 let what = *what;
                 receive.handle(frame)?;
+                self.counters.upload_bytes += frame.payload.len();
                 match receive.take() {
                     Some((seed, limbs)) => self.uploaded(what, &seed, limbs),
                     None => Ok(()),

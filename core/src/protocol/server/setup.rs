@@ -20,7 +20,7 @@ use crate::protocol::base::{self, Message, OPENING_FRAMES, SLOTS};
 use crate::protocol::download::SendDownload;
 use crate::protocol::frame::{Frame, FrameBuf, HEADER, Kind};
 use crate::protocol::greeting::{
-    Hello, MAX_HELLO, VERSION, Welcome, read_control, relu_params, write_control,
+    Hello, MAX_HELLO, VERSION, Welcome, read_greeting, relu_params, write_control,
 };
 
 /// What the forward base transfers need until they are done.
@@ -42,7 +42,7 @@ impl Drop for BaseTransfers {
 impl Server {
     /// Checks the client's greeting and prepares the answer.
     pub(super) fn greeted(&mut self, frame: Frame<'_>) -> Result<(), Error> {
-        let hello: Hello = read_control(frame.expect(Kind::Hello)?, "greeting")?;
+        let hello: Hello = read_greeting(frame.expect(Kind::Hello)?)?;
         hello.check()?;
         let about = &self.network.about;
         relu_params(about.shift, hello.h)?;
@@ -113,10 +113,12 @@ impl Server {
         limbs: Box<Limbs>,
     ) -> Result<(), Error> {
         let session = self.session.as_mut().ok_or(NOT_READY)?;
+        if !matches!(what, What::BaseKey | What::SessionKey) {
+            self.counters.ciphertext_bytes += Layout::upload_bytes();
+        }
         match what {
             What::BaseKey | What::SessionKey => {
                 session.key = Some(PublicKey::from_wire(limbs, seed));
-                self.counters.key_bytes += Layout::upload_bytes();
                 self.counters.public_key_bytes += Layout::upload_bytes();
                 let next = match what {
                     What::BaseKey => What::BaseMessage(Message::Zero),
