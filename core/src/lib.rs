@@ -16,6 +16,7 @@ pub mod conv;
 pub mod error;
 pub mod input;
 pub mod layer;
+pub mod link;
 pub mod modular;
 pub mod ntt;
 pub mod ot;

@@ -303,7 +303,7 @@ fn garbage_ends_its_own_session_only() {
     let hello = &recorded()[0][frames(&recorded()[0])[0].1.clone()];
     let mut failure = [0; MAX_FRAME];
     let failure_len = write_reason(&mut failure, PeerError::Other);
-    let cases: [(&[u8], &str); 9] = [
+    let cases: [(&[u8], &str); 10] = [
         (b"", "closed the line"),
         (b"\x01", "closed the line"),
         (&hello[..hello.len() - 1], "closed the line"),
@@ -311,7 +311,8 @@ fn garbage_ends_its_own_session_only() {
         (&[0xff; 5000], "must carry 1024 bytes"),
         (&[0; 5000], "got kind 0"),
         (b"\x0a\0\0", "expected a frame of kind 1, got kind 10"),
-        (b"\x01\x05\0abcde", "malformed greeting"),
+        (b"\x01\x05\0\x01bcde", "malformed greeting"),
+        (b"\x01\x02\0\x02\x07", "speaks protocol version 2"),
         (&failure[..failure_len], "the peer ended the session"),
     ];
     for (i, (bytes, part)) in cases.into_iter().enumerate() {
@@ -592,7 +593,7 @@ fn clients_survive_bad_servers() {
         (vec![0xff; 9999], "must carry 1024 bytes"),
         (vec![0; 9999], "got kind 0"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".into(), "must carry"),
-        (b"\x02\x03\0abc".into(), "malformed greeting"),
+        (b"\x02\x03\0\x01bc".into(), "malformed greeting"),
         (b"\x03\0\0".into(), "expected a frame of kind 2"),
         (b"\x14\x01\0\x04".into(), "at its limit"),
         (b"\x14\x01\0\x05".into(), "shutting down"),

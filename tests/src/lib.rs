@@ -2,6 +2,7 @@
 
 pub mod linear;
 pub mod model;
+pub mod netsim;
 pub mod replay;
 pub mod stats;
 pub mod two_party;
