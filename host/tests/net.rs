@@ -18,7 +18,7 @@ use stria_host::model::Integers;
 use stria_host::net::client::{self, Session, Window};
 use stria_host::net::local::Local;
 use stria_host::net::server::{self, Ended, serve};
-use stria_host::net::{Line, SessionError};
+use stria_host::net::{Line, Listener, SessionError};
 use stria_host::{Model, reference};
 
 /// Long enough for a test that goes well on a busy machine.
@@ -129,7 +129,8 @@ impl Host {
         let (send, ended) = channel();
         let asked = stop.clone();
         let thread = thread::spawn(move || {
-            serve(&listener, &network, options, &asked, |end| {
+            let listeners = [Listener::Tcp(listener)];
+            serve(&listeners, &network, options, &asked, |end| {
                 let _ = send.send(end);
             })
         });
@@ -448,7 +449,7 @@ fn a_peer_that_stops_reading_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let _never_read = listener.accept().unwrap();
-    let mut line = Line::new(stream, SHORT, Arc::default()).unwrap();
+    let mut line = Line::new(Box::new(stream), SHORT, Arc::default()).unwrap();
     let start = Instant::now();
     let error = loop {
         match line.write_frame(&[0; MAX_FRAME]) {
@@ -483,6 +484,45 @@ fn clients_beyond_the_limit_are_told() {
     // None of the refused ones counts as a session.
     assert!(host.ended.try_recv().is_err());
     visit(host.address).unwrap();
+}
+
+/// One server on two listeners; the socket's file goes with it, and a stale one is replaced.
+#[test]
+#[cfg(unix)]
+fn a_unix_socket_is_served_next_to_tcp() {
+    let folder = std::env::temp_dir().join(format!("stria-net-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("socket");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let listeners = [Listener::tcp("127.0.0.1:0"), Listener::unix(&path)].map(Result::unwrap);
+    assert!(Listener::unix(&path).is_err(), "somebody listens there");
+    let addresses = [0, 1].map(|i| listeners[i].address().unwrap().to_string());
+    assert_eq!(addresses[1], format!("unix:{}", path.display()));
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let network = Arc::new(server::network(model()).unwrap());
+    let options = server::Options {
+        queries: 1,
+        ..server::Options::default()
+    };
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| {
+            let listeners = listeners;
+            serve(&listeners, &network, options, &stop, |_| ())
+        });
+        for address in &addresses {
+            // Each has a budget of its own.
+            let mut session = Session::connect(address, patient()).unwrap();
+            classify(&mut session, 1).unwrap();
+            let told = classify(&mut session, 2).unwrap_err();
+            assert_says(&told, "budget of queries is spent");
+        }
+        stop.store(true, Ordering::Relaxed);
+        serving.join().unwrap().unwrap();
+    });
+    assert!(!path.exists());
+    std::fs::remove_dir(&folder).unwrap();
 }
 
 #[test]

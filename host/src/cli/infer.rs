@@ -14,7 +14,7 @@ pub struct Args {
     /// Images to classify.
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// Address and port of the server.
+    /// The server: HOST:PORT, or unix:PATH.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
     connect: String,
     #[command(flatten)]

@@ -1,7 +1,6 @@
 //! `stria serve`: serve a model to clients.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,16 +8,25 @@ use std::time::Duration;
 
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use stria_host::net::Listener;
 use stria_host::net::server::{Ended, Options, network, serve};
+
+/// Where a server listens if it is not told.
+const DEFAULT_ADDRESS: &str = "127.0.0.1:7433";
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The model file; the bundled one by default.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Address and port to listen on.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
-    listen: String,
+    /// Address and port to listen on; may be given more than once. 127.0.0.1:7433 if there is
+    /// nothing else to listen on.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// Unix socket to listen on; may be given more than once.
+    #[cfg(unix)]
+    #[arg(long, value_name = "SOCKET")]
+    unix: Vec<PathBuf>,
     /// Sessions that may run at the same time.
     #[arg(long, value_name = "COUNT", default_value_t = 4,
           value_parser = clap::value_parser!(u16).range(1..))]
@@ -27,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 30,
           value_parser = super::seconds())]
     timeout: u64,
-    /// Inferences that one client address may start. Enough of them let a malicious client copy the
+    /// Inferences that one client address, or one Unix socket, may start. Enough of them let a malicious client copy the
     /// network: see the README.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     queries: u32,
@@ -37,30 +45,52 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let model = super::load_model(args.model)?;
+    let model = super::load_model(args.model.clone())?;
     let network = Arc::new(network(&model).context("cannot prepare the model")?);
     drop(model);
-    let listener = TcpListener::bind(&args.listen)
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listeners = listeners(&args)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // A second signal ends the program at once.
         signal_hook::flag::register_conditional_default(signal, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    for listener in &listeners {
+        tracing::info!(address = %listener.address()?, "listening");
+    }
     let options = Options {
         sessions: args.sessions.into(),
         timeout: Duration::from_secs(args.timeout),
         queries: args.queries,
     };
-    serve(&listener, &network, options, &stop, |ended| {
+    serve(&listeners, &network, options, &stop, |ended| {
         if args.json {
             print(&ended);
         }
     })?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn listeners(args: &Args) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    #[cfg(unix)]
+    for path in &args.unix {
+        let listener =
+            Listener::unix(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+        listeners.push(listener);
+    }
+    let default = [DEFAULT_ADDRESS.to_string()];
+    let addresses = match (args.listen.is_empty(), listeners.is_empty()) {
+        (true, true) => &default[..],
+        _ => &args.listen,
+    };
+    for address in addresses {
+        let listener =
+            Listener::tcp(address).with_context(|| format!("cannot listen on {address}"))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
 }
 
 fn print(ended: &Ended) {

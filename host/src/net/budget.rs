@@ -1,19 +1,20 @@
 //! How many inferences each client may start. DESIGN section 1: enough of them copy a network.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use stria_core::protocol::server::Budget;
+
+use super::socket::PeerName;
 
 /// Clients that have a budget of their own; further ones share one.
 const CLIENTS: usize = 1 << 16;
 
 /// Budgets by client address, for as long as the server runs. An address is the only name that a
-/// client has before there is a channel that authenticates it.
+/// client has before there is a channel that authenticates it; clients of a Unix socket share one.
 pub struct Ledger {
     queries: u32,
-    clients: Mutex<HashMap<IpAddr, Budget>>,
+    clients: Mutex<HashMap<PeerName, Budget>>,
     others: Budget,
 }
 
@@ -28,7 +29,7 @@ impl Ledger {
     }
 
     /// The budget of a client: the same one for all its sessions.
-    pub fn of(&self, client: IpAddr) -> Budget {
+    pub fn of(&self, client: PeerName) -> Budget {
         // A panic elsewhere cannot leave the map half changed.
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if !clients.contains_key(&client) && clients.len() >= CLIENTS {

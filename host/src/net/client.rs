@@ -1,6 +1,5 @@
 //! The client's side of a session over a line, with the small or the large window.
 
-use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME, write_failure};
 use stria_core::protocol::greeting::{Settings, Welcome};
 use stria_core::share::SharePrf;
 
+use super::socket::{self, Socket};
 use super::{Line, ProtocolError, SessionError, entropy};
 use crate::model::Input;
 
@@ -151,26 +151,18 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects to `address` (host and port) and sets a session up.
+    /// Connects to `address`, `HOST:PORT` or `unix:PATH`, and sets a session up.
     pub fn connect(address: &str, options: Options) -> Result<Self, SessionError> {
         let refused = |source| SessionError::Connect {
             address: address.into(),
             source,
         };
-        let mut last = None;
-        for address in address.to_socket_addrs().map_err(refused)? {
-            match TcpStream::connect_timeout(&address, options.timeout) {
-                Ok(stream) => return Self::open(stream, options),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(refused(last.unwrap_or_else(|| {
-            std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address")
-        })))
+        let socket = socket::connect(address, options.timeout).map_err(refused)?;
+        Self::open(socket, options)
     }
 
     /// Sets a session up on a connection.
-    pub fn open(stream: TcpStream, options: Options) -> Result<Self, SessionError> {
+    pub fn open(socket: Box<dyn Socket>, options: Options) -> Result<Self, SessionError> {
         let start = Instant::now();
         let mut rng = entropy::session_rng("client")?;
         let client: Box<dyn AnyClient> = match options.window {
@@ -180,7 +172,7 @@ impl Session {
         let never = Arc::new(AtomicBool::new(false));
         let mut session = Self {
             client,
-            line: Some(Line::new(stream, options.timeout, never)?),
+            line: Some(Line::new(socket, options.timeout, never)?),
             picture: Picture::default(),
             setup_seconds: 0.0,
             setup_bytes: 0,

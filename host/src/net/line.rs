@@ -1,12 +1,13 @@
-//! A TCP connection as the protocol sees it: frames, deadlines and byte counts.
+//! A connection as the protocol sees it: frames, deadlines and byte counts.
 
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use stria_core::protocol::frame::{Frame, FrameBuf, ReadError, read_frame, write_frame};
+
+use super::Socket;
 
 /// How often a waiting side looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -15,8 +16,8 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// A connection with buffers.
 pub struct Line {
-    reader: BufReader<TcpStream>,
-    writer: BufWriter<TcpStream>,
+    reader: BufReader<Box<dyn Socket>>,
+    writer: BufWriter<Box<dyn Socket>>,
     timeout: Duration,
     deadline: Instant,
     /// Set when this side should stop; looked at only between inferences.
@@ -28,14 +29,15 @@ pub struct Line {
 
 impl Line {
     /// Takes a connection. A peer that does not complete a frame in `timeout` is given up.
-    pub fn new(stream: TcpStream, timeout: Duration, stop: Arc<AtomicBool>) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(GLANCE))?;
-        stream.set_write_timeout(Some(timeout))?;
+    pub fn new(
+        socket: Box<dyn Socket>,
+        timeout: Duration,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        socket.limit(GLANCE, timeout)?;
         Ok(Self {
-            writer: BufWriter::with_capacity(1 << 16, stream.try_clone()?),
-            reader: BufReader::with_capacity(1 << 16, stream),
+            writer: BufWriter::with_capacity(1 << 16, socket.duplicate()?),
+            reader: BufReader::with_capacity(1 << 16, socket),
             timeout,
             deadline: Instant::now() + timeout,
             stop,
@@ -79,10 +81,9 @@ impl Line {
     /// Sends a last frame, and listens for a moment so that the peer gets it.
     pub fn close_with(mut self, frame: &[u8]) {
         // A peer that has stopped reading gets no second full wait.
-        let _ = self.reader.get_ref().set_write_timeout(Some(LINGER));
+        let _ = self.reader.get_ref().limit(GLANCE, LINGER);
         let sent = self.write_frame(frame).and_then(|()| self.flush());
-        let stream = self.reader.get_ref();
-        if sent.is_err() || stream.shutdown(Shutdown::Write).is_err() {
+        if sent.is_err() || self.reader.get_ref().end().is_err() {
             return;
         }
         let deadline = Instant::now() + LINGER;

@@ -41,7 +41,7 @@ impl Local {
         let (send, snapshots) = channel();
         let thread = thread::spawn(move || {
             let never = Arc::new(AtomicBool::new(false));
-            let mut line = Line::new(stream, options.timeout, never)?;
+            let mut line = Line::new(Box::new(stream), options.timeout, never)?;
             let mut rng = entropy::session_rng("server")?;
             let mut server = Server::new(network, Budget::new(u32::MAX), &mut rng);
             let result = server::run(&mut server, &mut line, |server| {
@@ -63,7 +63,7 @@ impl Local {
             counters: Counters::default(),
             h: options.settings.h.into(),
         };
-        match Session::open(client, options) {
+        match Session::open(Box::new(client), options) {
             Ok(session) => local.session = Some(session),
             Err(error) => return Err(local.blame(error)),
         }

@@ -1,4 +1,4 @@
-//! The protocol over a line: TCP transport, the server's sessions, and the client's.
+//! The protocol over a line: socket transports, the server's sessions, and the client's.
 
 mod budget;
 pub mod client;
@@ -6,11 +6,13 @@ pub mod entropy;
 mod line;
 pub mod local;
 pub mod server;
+mod socket;
 
 use stria_core::error::Error as ProtocolError;
 use stria_core::protocol::frame::ReadError;
 
 pub use line::Line;
+pub use socket::{Listener, Peer, Socket};
 
 /// Why a session ended before its time.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,6 @@
 //! The server: a thread a session, a cap on sessions, and a shutdown that lets inferences finish.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -14,7 +13,7 @@ use stria_core::protocol::network::{About, Network, NetworkLayer};
 use stria_core::protocol::server::{Budget, Counters, Server};
 
 use super::budget::Ledger;
-use super::{Line, SessionError, entropy};
+use super::{Line, Listener, Peer, SessionError, Socket, entropy};
 use crate::{Model, ModelLayer};
 
 /// How often the accept loop looks whether it should stop.
@@ -47,7 +46,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Ended {
     /// The client.
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// Work done for it.
     pub counters: Counters,
     /// Bytes from the client.
@@ -115,59 +114,66 @@ fn short(name: &str) -> heapless::String<MAX_NAME> {
 
 /// Accepts clients until `stop` is set; then lets running inferences finish, and returns.
 pub fn serve(
-    listener: &TcpListener,
+    listeners: &[Listener],
     network: &Arc<Network>,
     options: Options,
     stop: &Arc<AtomicBool>,
     ended: impl Fn(Ended) + Send + Sync,
 ) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
+    for listener in listeners {
+        listener.set_nonblocking()?;
+    }
     let (running, refusing) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let (ended, ledger) = (&ended, &Ledger::new(options.queries));
     thread::scope(|scope| {
         while !stop.load(Ordering::Relaxed) {
-            let (stream, peer) = match listener.accept() {
-                Ok(accepted) => accepted,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    thread::sleep(GLANCE);
-                    continue;
-                }
-                Err(error) => {
-                    // Out of descriptors, or a client that gave up: the others go on.
-                    tracing::warn!(%error, "cannot accept a client");
-                    thread::sleep(GLANCE);
-                    continue;
-                }
+            let Some((socket, peer)) = accept(listeners) else {
+                thread::sleep(GLANCE);
+                continue;
             };
+            let name = peer.to_string();
             let spawned = if let Some(slot) = Slot::take(&running, options.sessions) {
                 thread::Builder::new().spawn_scoped(scope, move || {
                     tracing::info!(%peer, "session starts");
-                    let budget = ledger.of(peer.ip());
-                    let end = session(stream, peer, network, budget, options.timeout, stop);
+                    let budget = ledger.of(peer.name());
+                    let end = session(socket, peer, network, budget, options.timeout, stop);
+                    let (peer, queries) = (&end.peer, end.counters.queries);
                     match &end.error {
-                        None => {
-                            tracing::info!(%peer, queries = end.counters.queries, "session ends");
-                        }
+                        None => tracing::info!(%peer, queries, "session ends"),
                         Some(error) => tracing::warn!(%peer, %error, "session ends"),
                     }
                     drop(slot);
                     ended(end);
                 })
             } else {
-                tracing::warn!(%peer, "refused: too many sessions");
+                tracing::warn!(peer = name, "refused: too many sessions");
                 let Some(slot) = Slot::take(&refusing, REFUSALS) else {
                     continue;
                 };
                 thread::Builder::new().spawn_scoped(scope, move || {
-                    refuse(stream, stop);
+                    refuse(socket, stop);
                     drop(slot);
                 })
             };
             if let Err(error) = spawned {
-                tracing::warn!(%peer, %error, "refused: no thread");
+                tracing::warn!(peer = name, %error, "refused: no thread");
             }
         }
         Ok(())
+    })
+}
+
+/// The next client that waits at any listener.
+fn accept(listeners: &[Listener]) -> Option<(Box<dyn Socket>, Peer)> {
+    listeners.iter().find_map(|listener| {
+        let accepted = listener.accept();
+        if let Err(error) = &accepted
+            && error.kind() != ErrorKind::WouldBlock
+        {
+            // Out of descriptors, or a client that gave up: the others go on.
+            tracing::warn!(%error, "cannot accept a client");
+        }
+        accepted.ok()
     })
 }
 
@@ -190,8 +196,8 @@ impl Drop for Slot<'_> {
     }
 }
 
-fn refuse(stream: TcpStream, stop: &Arc<AtomicBool>) {
-    if let Ok(line) = Line::new(stream, Duration::from_secs(1), stop.clone()) {
+fn refuse(socket: Box<dyn Socket>, stop: &Arc<AtomicBool>) {
+    if let Ok(line) = Line::new(socket, Duration::from_secs(1), stop.clone()) {
         let mut buffer = [0; MAX_FRAME];
         let len = write_reason(&mut buffer, PeerError::Busy);
         line.close_with(&buffer[..len]);
@@ -199,8 +205,8 @@ fn refuse(stream: TcpStream, stop: &Arc<AtomicBool>) {
 }
 
 fn session(
-    stream: TcpStream,
-    peer: SocketAddr,
+    socket: Box<dyn Socket>,
+    peer: Peer,
     network: &Arc<Network>,
     budget: Budget,
     timeout: Duration,
@@ -215,7 +221,7 @@ fn session(
         seconds: 0.0,
         error: None,
     };
-    let opened = Line::new(stream, timeout, stop.clone())
+    let opened = Line::new(socket, timeout, stop.clone())
         .map_err(SessionError::from)
         .and_then(|line| Ok((line, entropy::session_rng("server")?)));
     match opened {

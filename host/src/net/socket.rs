@@ -1,0 +1,175 @@
+//! Stream sockets: TCP, and Unix sockets for programs on the same machine (QEMU's serial lines).
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A connected stream socket.
+pub trait Socket: Read + Write + Send {
+    /// Another handle to the same connection.
+    fn duplicate(&self) -> io::Result<Box<dyn Socket>>;
+    /// Makes reads and writes block, for no longer than this.
+    fn limit(&self, read: Duration, write: Duration) -> io::Result<()>;
+    /// Tells the peer that nothing more will come.
+    fn end(&self) -> io::Result<()>;
+}
+
+impl Socket for TcpStream {
+    fn duplicate(&self) -> io::Result<Box<dyn Socket>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+    fn limit(&self, read: Duration, write: Duration) -> io::Result<()> {
+        self.set_nodelay(true)?;
+        self.set_nonblocking(false)?;
+        self.set_read_timeout(Some(read))?;
+        self.set_write_timeout(Some(write))
+    }
+    fn end(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+#[cfg(unix)]
+impl Socket for UnixStream {
+    fn duplicate(&self) -> io::Result<Box<dyn Socket>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+    fn limit(&self, read: Duration, write: Duration) -> io::Result<()> {
+        self.set_nonblocking(false)?;
+        self.set_read_timeout(Some(read))?;
+        self.set_write_timeout(Some(write))
+    }
+    fn end(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Peer {
+    /// A TCP client.
+    Tcp(SocketAddr),
+    /// A client of this Unix socket.
+    Unix(PathBuf),
+}
+
+impl Peer {
+    /// What clients are told apart by: their address, or the socket that they came through.
+    pub fn name(&self) -> PeerName {
+        match self {
+            Self::Tcp(address) => PeerName::Address(address.ip()),
+            Self::Unix(path) => PeerName::Socket(path.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A client, as far as it can be told from others.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum PeerName {
+    /// All clients at one address.
+    Address(IpAddr),
+    /// All clients of one Unix socket.
+    Socket(PathBuf),
+}
+
+/// A socket that clients connect to.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP port.
+    Tcp(TcpListener),
+    /// A Unix socket; its file is removed with it.
+    #[cfg(unix)]
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Listens on an address and port.
+    pub fn tcp(address: &str) -> io::Result<Self> {
+        Ok(Self::Tcp(TcpListener::bind(address)?))
+    }
+
+    /// Listens on a Unix socket. A file that an earlier server left there is replaced; one that
+    /// somebody listens on is not.
+    #[cfg(unix)]
+    pub fn unix(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::FileTypeExt;
+        let stale = std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
+            && UnixStream::connect(path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if stale {
+            std::fs::remove_file(path)?;
+        }
+        Ok(Self::Unix(UnixListener::bind(path)?, path.into()))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<Peer> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Peer::Tcp),
+            #[cfg(unix)]
+            Self::Unix(_, path) => Ok(Peer::Unix(path.clone())),
+        }
+    }
+
+    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => listener.set_nonblocking(true),
+            #[cfg(unix)]
+            Self::Unix(listener, _) => listener.set_nonblocking(true),
+        }
+    }
+
+    pub(super) fn accept(&self) -> io::Result<(Box<dyn Socket>, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Box::new(stream), Peer::Tcp(peer)))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener, path) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Box::new(stream), Peer::Unix(path.clone())))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Self::Unix(_, path) = self {
+            // If it is gone already, somebody else has removed it.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Connects to `HOST:PORT`, or to `unix:PATH`.
+pub(super) fn connect(address: &str, timeout: Duration) -> io::Result<Box<dyn Socket>> {
+    use std::net::ToSocketAddrs;
+    #[cfg(unix)]
+    if let Some(path) = address.strip_prefix("unix:") {
+        return Ok(Box::new(UnixStream::connect(Path::new(path))?));
+    }
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => return Ok(Box::new(stream)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
