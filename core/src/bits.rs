@@ -9,22 +9,22 @@ pub const fn packed_len(count: usize, bits: u32) -> usize {
 
 /// Packs values of `bits` <= 32 bits into `out`, which must have room; returns the bytes written.
 pub fn pack(out: &mut [u8], bits: u32, values: impl Iterator<Item = u32>) -> usize {
-    let (mut pending, mut filled, mut len) = (0u64, 0, 0);
+    // A word at a time: `pending` holds `filled` < 32 bits.
+    let (mut pending, mut filled, mut words) = (0u32, 0, 0);
     for value in values {
-        pending |= u64::from(value) << filled;
+        pending |= value << filled;
         filled += bits;
-        while filled >= 8 {
-            out[len] = pending as u8;
-            len += 1;
-            pending >>= 8;
-            filled -= 8;
+        if filled >= 32 {
+            out[4 * words..][..4].copy_from_slice(&pending.to_le_bytes());
+            words += 1;
+            filled -= 32;
+            // The bits of the value that had no room; all shifts are below 32.
+            pending = value >> 1 >> (bits - 1 - filled);
         }
     }
-    if filled > 0 {
-        out[len] = pending as u8;
-        len += 1;
-    }
-    len
+    let tail = filled.div_ceil(8) as usize;
+    out[4 * words..][..tail].copy_from_slice(&pending.to_le_bytes()[..tail]);
+    4 * words + tail
 }
 
 /// Unpacks `count` values of `bits` <= 32 bits below `bound`. Refuses a wrong length, a value at
@@ -45,16 +45,28 @@ pub fn unpack(
             got: bytes.len(),
         });
     }
-    let (mut pending, mut filled, mut bytes) = (0u64, 0, bytes.iter());
+    let (words, tail) = bytes.as_chunks();
+    let mut last = [0; 4];
+    last[..tail.len()].copy_from_slice(tail);
+    let words = words.iter().chain(core::iter::once(&last));
+    let mut words = words.map(|word| u32::from_le_bytes(*word));
+    let mask = u32::MAX >> (32 - bits);
+    // `pending` holds `filled` < 32 bits, and zeros above them.
+    let (mut pending, mut filled) = (0u32, 0);
     for i in 0..count {
-        while filled < bits {
-            // The length was checked above, so a byte is there.
-            pending |= u64::from(*bytes.next().unwrap_or(&0)) << filled;
-            filled += 8;
-        }
-        let value = (pending & ((1 << bits) - 1)) as u32;
-        pending >>= bits;
-        filled -= bits;
+        let value = if filled >= bits {
+            let value = pending & mask;
+            pending >>= bits;
+            filled -= bits;
+            value
+        } else {
+            // The length was checked above, so a word is there.
+            let word = words.next().unwrap_or(0);
+            let value = (pending | word << filled) & mask;
+            pending = word >> 1 >> (bits - filled - 1);
+            filled += 32 - bits;
+            value
+        };
         if value >= bound {
             return Err(Error::ResidueTooLarge {
                 residue: value,

@@ -11,6 +11,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod bits;
+#[cfg(any(target_pointer_width = "32", test))]
+mod chacha;
 #[cfg(feature = "server")]
 pub mod conv;
 pub mod error;

@@ -116,8 +116,23 @@ impl Modulus {
     /// x mod q for a 96-bit x given as little-endian words: 2^-70 from uniform for q < 2^24.
     #[inline(always)]
     pub const fn reduce_96(&self, x: [u32; 3]) -> u32 {
-        let high = self.reduce_u64(x[2] as u64 * (1 << 32) + x[1] as u64);
-        self.reduce_u64((high as u64) << 32 | x[0] as u64)
+        // Montgomery multiplication by 2^(32 i + 32) is multiplication by 2^(32 i).
+        let factors = [self.to_montgomery(1), self.r2, self.to_montgomery(self.r2)];
+        let low = x[0] as u64 * factors[0] as u64;
+        let middle = x[1] as u64 * factors[1] as u64;
+        let high = x[2] as u64 * factors[2] as u64;
+        if self.q < 1 << 29 {
+            // The sum is below 3 2^32 q: one reduction leaves less than 4 q.
+            let y = self
+                .montgomery_lazy(low + middle + high)
+                .wrapping_sub(2 * self.q);
+            self.reduce_once(y.wrapping_add((2 * self.q) & sign_mask(y)))
+        } else {
+            let low = self.reduce_once(self.montgomery_lazy(low));
+            let middle = self.reduce_once(self.montgomery_lazy(middle));
+            let high = self.reduce_once(self.montgomery_lazy(high));
+            self.add(low, self.add(middle, high))
+        }
     }
 
     /// x mod q.

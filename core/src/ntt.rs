@@ -79,40 +79,58 @@ impl Ntt {
 
     /// Coefficients to depth `depth`, in place: residues below q in, residues below q out.
     pub fn forward(&self, a: &mut Poly, depth: usize) {
-        let m = &self.modulus;
-        for level in 0..depth {
-            let half = N >> (level + 1);
-            let roots = &self.roots[1 << level..2 << level];
-            for (pair, &w) in a.chunks_exact_mut(2 * half).zip(roots) {
-                let (low, high) = pair.split_at_mut(half);
-                for (x, y) in low.iter_mut().zip(high) {
-                    let t = m.mul_montgomery(*y, w);
-                    *y = m.sub(*x, t);
-                    *x = m.add(*x, t);
-                }
-            }
+        self.forward_lazy(a, depth);
+        if self.is_lazy() {
+            self.scale(a, self.scale[0]);
+        }
+    }
+
+    /// As [`Self::forward`], but residues come out as words, which may be above q.
+    fn forward_lazy(&self, a: &mut Poly, depth: usize) {
+        if self.is_lazy() {
+            forward_layers(Lazy(self.modulus), &self.roots, a, depth);
+        } else {
+            forward_layers(Exact(self.modulus), &self.roots, a, depth);
         }
     }
 
     /// Depth `depth` back to coefficients, in place: the inverse of [`Ntt::forward`].
     pub fn inverse(&self, a: &mut Poly, depth: usize) {
-        let m = &self.modulus;
-        for level in (0..depth).rev() {
-            let half = N >> (level + 1);
-            let roots = &self.roots[1 << level..2 << level];
-            for (pair, &w) in a.chunks_exact_mut(2 * half).zip(roots.iter().rev()) {
-                let (low, high) = pair.split_at_mut(half);
-                for (x, y) in low.iter_mut().zip(high) {
-                    let difference = m.sub(*y, *x);
-                    *x = m.add(*x, *y);
-                    *y = m.mul_montgomery(difference, w);
-                }
-            }
+        self.inverse_scaled(a, depth, self.scale[depth]);
+    }
+
+    /// The inverse transform, times `scale` / 2^32.
+    fn inverse_scaled(&self, a: &mut Poly, depth: usize, scale: u32) {
+        if self.is_lazy() {
+            inverse_layers(Lazy(self.modulus), &self.roots, a, depth);
+        } else {
+            inverse_layers(Exact(self.modulus), &self.roots, a, depth);
         }
-        let scale = self.scale[depth];
+        self.scale(a, scale);
+    }
+
+    /// a = a * scale / 2^32, words in, residues below q out.
+    fn scale(&self, a: &mut Poly, scale: u32) {
         for x in a.iter_mut() {
-            *x = m.mul_montgomery(*x, scale);
+            *x = self.modulus.mul_montgomery(*x, scale);
         }
+    }
+
+    /// a = a * b as polynomials, where a is in the coefficient domain, and b gives residues below
+    /// q in the NTT domain.
+    pub fn convolve(&self, a: &mut Poly, b: impl Iterator<Item = u32>) {
+        self.forward_lazy(a, LOG_N);
+        for (x, y) in a.iter_mut().zip(b) {
+            *x = self.modulus.mul_montgomery(*x, y);
+        }
+        // The products lack a factor 2^32, which the scale of the inverse makes up for.
+        let scale = self.modulus.to_montgomery(self.scale[LOG_N]);
+        self.inverse_scaled(a, LOG_N, scale);
+    }
+
+    /// Whether 32 q fits a word: then butterflies need no reductions but Montgomery's.
+    fn is_lazy(&self) -> bool {
+        self.modulus.value() < 1 << 27
     }
 
     /// a = a * b, residue by residue.
@@ -120,6 +138,157 @@ impl Ntt {
         for (x, &y) in a.iter_mut().zip(b) {
             *x = self.modulus.mul(*x, y);
         }
+    }
+}
+
+/// The layers of the forward transform, two a pass over memory. Not inlined: all registers are
+/// needed.
+#[inline(never)]
+fn forward_layers<B: Butterfly>(butterfly: B, roots: &Poly, a: &mut Poly, depth: usize) {
+    let mut level = depth % 2;
+    if level == 1 {
+        let (low, high) = a.split_at_mut(N / 2);
+        for (x, y) in low.iter_mut().zip(high) {
+            (*x, *y) = butterfly.forward(*x, *y, roots[1]);
+        }
+    }
+    while level < depth {
+        let quarter = N >> (level + 2);
+        let outer = &roots[1 << level..2 << level];
+        let inner = roots[2 << level..4 << level].as_chunks().0;
+        let step = |[x0, x1, x2, x3]: [&mut u32; 4], w: u32, [v0, v1]: [u32; 2]| {
+            let (a0, a2) = butterfly.forward(*x0, *x2, w);
+            let (a1, a3) = butterfly.forward(*x1, *x3, w);
+            (*x0, *x1) = butterfly.forward(a0, a1, v0);
+            (*x2, *x3) = butterfly.forward(a2, a3, v1);
+        };
+        if quarter == 1 {
+            let blocks = a.as_chunks_mut::<4>().0.iter_mut();
+            for ((block, &w), &v) in blocks.zip(outer).zip(inner) {
+                step(block.each_mut(), w, v);
+            }
+        } else {
+            let blocks = a.chunks_exact_mut(4 * quarter);
+            for ((block, &w), &v) in blocks.zip(outer).zip(inner) {
+                quarters(block, quarter).for_each(|x| step(x, w, v));
+            }
+        }
+        level += 2;
+    }
+}
+
+/// The layers of the inverse transform, two a pass over memory.
+#[inline(never)]
+fn inverse_layers<B: Butterfly>(butterfly: B, roots: &Poly, a: &mut Poly, depth: usize) {
+    let one = roots[0];
+    let mut level = depth;
+    while level >= 2 {
+        level -= 2;
+        let quarter = N >> (level + 2);
+        // The roots of a level are those of the forward transform, mirrored.
+        let outer = roots[1 << level..2 << level].iter().rev();
+        let inner = roots[2 << level..4 << level].as_chunks().0.iter().rev();
+        let step = |[x0, x1, x2, x3]: [&mut u32; 4], w: u32, [v1, v0]: [u32; 2]| {
+            let (a0, a1) = butterfly.inverse::<4>(*x0, *x1, v0);
+            let (a2, a3) = butterfly.inverse::<4>(*x2, *x3, v1);
+            let (sum, difference) = butterfly.inverse::<8>(a0, a2, w);
+            (*x0, *x2) = (butterfly.reduce(sum, one), difference);
+            (*x1, *x3) = butterfly.inverse::<2>(a1, a3, w);
+        };
+        if quarter == 1 {
+            let blocks = a.as_chunks_mut::<4>().0.iter_mut();
+            for ((block, &w), &v) in blocks.zip(outer).zip(inner) {
+                step(block.each_mut(), w, v);
+            }
+        } else {
+            let blocks = a.chunks_exact_mut(4 * quarter);
+            for ((block, &w), &v) in blocks.zip(outer).zip(inner) {
+                quarters(block, quarter).for_each(|x| step(x, w, v));
+            }
+        }
+    }
+    if level == 1 {
+        let (low, high) = a.split_at_mut(N / 2);
+        for (x, y) in low.iter_mut().zip(high) {
+            (*x, *y) = butterfly.inverse::<4>(*x, *y, roots[1]);
+        }
+    }
+}
+
+/// The four quarters of a block, side by side.
+#[inline(always)]
+fn quarters(block: &mut [u32], quarter: usize) -> impl Iterator<Item = [&mut u32; 4]> {
+    let (low, high) = block.split_at_mut(2 * quarter);
+    let (x0, x1) = low.split_at_mut(quarter);
+    let (x2, x3) = high.split_at_mut(quarter);
+    let low = x0.iter_mut().zip(x1);
+    let high = x2.iter_mut().zip(x3);
+    low.zip(high).map(|((x0, x1), (x2, x3))| [x0, x1, x2, x3])
+}
+
+/// How two residues are combined; roots are in Montgomery form.
+trait Butterfly {
+    /// (x + w y, x - w y).
+    fn forward(&self, x: u32, y: u32, w: u32) -> (u32, u32);
+    /// (x + y, w (y - x)), where x is below `BOUND` q.
+    fn inverse<const BOUND: u32>(&self, x: u32, y: u32, w: u32) -> (u32, u32);
+    /// A sum of sums back to the size that a pass begins with; `one` in Montgomery form.
+    fn reduce(&self, x: u32, one: u32) -> u32;
+}
+
+/// Residues below q, for any q.
+struct Exact(Modulus);
+
+impl Butterfly for Exact {
+    #[inline(always)]
+    fn forward(&self, x: u32, y: u32, w: u32) -> (u32, u32) {
+        let t = self.0.mul_montgomery(y, w);
+        (self.0.add(x, t), self.0.sub(x, t))
+    }
+
+    #[inline(always)]
+    fn inverse<const BOUND: u32>(&self, x: u32, y: u32, w: u32) -> (u32, u32) {
+        let difference = self.0.sub(y, x);
+        (self.0.add(x, y), self.0.mul_montgomery(difference, w))
+    }
+
+    #[inline(always)]
+    fn reduce(&self, x: u32, _one: u32) -> u32 {
+        x
+    }
+}
+
+/// Words for q < 2^27, with no reductions but those of the products, which leave less than 2 q.
+/// Forward, a layer adds 2 q, which makes 25 q after twelve. Inverse, a pass begins with less than
+/// 4 q: its sums of sums grow to 16 q before they are reduced, its sums of products have 4 q.
+struct Lazy(Modulus);
+
+impl Lazy {
+    #[inline(always)]
+    fn product(&self, x: u32, w: u32) -> u32 {
+        self.0.montgomery_lazy(u64::from(x) * u64::from(w))
+    }
+}
+
+impl Butterfly for Lazy {
+    #[inline(always)]
+    fn forward(&self, x: u32, y: u32, w: u32) -> (u32, u32) {
+        let t = self.product(y, w);
+        (
+            x.wrapping_add(t),
+            (x.wrapping_add(2 * self.0.value())).wrapping_sub(t),
+        )
+    }
+
+    #[inline(always)]
+    fn inverse<const BOUND: u32>(&self, x: u32, y: u32, w: u32) -> (u32, u32) {
+        let difference = y.wrapping_add(BOUND * self.0.value()).wrapping_sub(x);
+        (x.wrapping_add(y), self.product(difference, w))
+    }
+
+    #[inline(always)]
+    fn reduce(&self, x: u32, one: u32) -> u32 {
+        self.product(x, one)
     }
 }
 

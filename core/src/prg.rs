@@ -2,15 +2,19 @@
 //! that makes every seed belong to one purpose of one session.
 //! DESIGN sections 5 ("Nothing is used twice") and 6 ("Oblivious transfer").
 
-use chacha20::ChaChaCore;
-use chacha20::cipher::{KeyIvInit, StreamCipherCore};
-use chacha20::variants::Ietf;
+#[cfg(not(target_pointer_width = "32"))]
+use chacha20::{
+    ChaChaCore,
+    cipher::{KeyIvInit, StreamCipherCore},
+    variants::Ietf,
+};
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Eight rounds: the number that the security argument of ChaCha leaves the widest margin per
 /// cycle for; a change here changes every derived byte.
+#[cfg(not(target_pointer_width = "32"))]
 type Core = ChaChaCore<chacha20::R8, Ietf>;
 
 /// Words of a ChaCha block: 16 x 32 = 512 bits.
@@ -34,8 +38,7 @@ impl SessionId {
 
     /// The first 128 bits as words: the half of a ChaCha key that a 128-bit secret leaves free.
     pub fn half_key(&self) -> [u32; 4] {
-        let w = words8(&self.0);
-        [w[0], w[1], w[2], w[3]]
+        words(&self.0)[0]
     }
 }
 
@@ -112,20 +115,24 @@ impl Kdf {
     }
 }
 
-fn words8(bytes: &[u8; 32]) -> [u32; 8] {
-    core::array::from_fn(|i| {
-        u32::from_le_bytes([
-            bytes[4 * i],
-            bytes[4 * i + 1],
-            bytes[4 * i + 2],
-            bytes[4 * i + 3],
-        ])
-    })
+/// Little-endian words of 32 bytes, in halves.
+fn words(bytes: &[u8; 32]) -> [[u32; 4]; 2] {
+    let mut words = [[0; 4]; 2];
+    for (word, bytes) in words.iter_mut().flatten().zip(bytes.as_chunks().0) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+    words
 }
 
-fn core_at(key: &[u32; 8], nonce: [u32; 3], counter: u32) -> Core {
+/// One ChaCha8 block: a key's halves, nonce of three words, block counter.
+#[cfg(target_pointer_width = "32")]
+pub use crate::chacha::block;
+
+/// One ChaCha8 block: a key's halves, nonce of three words, block counter.
+#[cfg(not(target_pointer_width = "32"))]
+pub fn block(key: [&[u32; 4]; 2], nonce: [u32; 3], counter: u32) -> [u32; BLOCK_WORDS] {
     let mut key_bytes = Zeroizing::new([0u8; 32]);
-    for (b, w) in key_bytes.chunks_exact_mut(4).zip(key) {
+    for (b, w) in key_bytes.chunks_exact_mut(4).zip(key.into_iter().flatten()) {
         b.copy_from_slice(&w.to_le_bytes());
     }
     let mut iv = [0u8; 12];
@@ -134,10 +141,6 @@ fn core_at(key: &[u32; 8], nonce: [u32; 3], counter: u32) -> Core {
     }
     let mut core = Core::new((&*key_bytes).into(), (&iv).into());
     core.set_block_pos(counter);
-    core
-}
-
-fn take_block(core: &mut Core) -> [u32; BLOCK_WORDS] {
     let mut block = Zeroizing::new([0u8; 64]);
     core.write_keystream_block((&mut *block).into());
     core::array::from_fn(|i| {
@@ -150,27 +153,11 @@ fn take_block(core: &mut Core) -> [u32; BLOCK_WORDS] {
     })
 }
 
-/// One ChaCha8 block: key of eight words, nonce of three, block counter.
-pub fn block(key: &[u32; 8], nonce: [u32; 3], counter: u32) -> [u32; BLOCK_WORDS] {
-    take_block(&mut core_at(key, nonce, counter))
-}
-
-/// One ChaCha8 block of a 128-bit secret; the session fills the other half of the key.
-pub fn block128(
-    secret: &[u32; 4],
-    session_half: &[u32; 4],
-    nonce: [u32; 3],
-    counter: u32,
-) -> [u32; BLOCK_WORDS] {
-    let mut key = Zeroizing::new([0u32; 8]);
-    key[..4].copy_from_slice(secret);
-    key[4..].copy_from_slice(session_half);
-    block(&key, nonce, counter)
-}
-
 /// A stream of words from a 256-bit seed.
 pub struct Stream {
-    core: Core,
+    key: Zeroizing<[[u32; 4]; 2]>,
+    nonce: [u32; 3],
+    counter: u32,
     block: [u32; BLOCK_WORDS],
     used: usize,
 }
@@ -178,18 +165,21 @@ pub struct Stream {
 impl Stream {
     /// The stream of `seed` under a nonce; (seed, nonce) pairs must not repeat.
     pub fn new(seed: &Seed, nonce: [u32; 3]) -> Self {
-        let key = Zeroizing::new(words8(&seed.0));
         Self {
-            core: core_at(&key, nonce, 0),
+            key: Zeroizing::new(words(&seed.0)),
+            nonce,
+            counter: 0,
             block: [0; BLOCK_WORDS],
             used: BLOCK_WORDS,
         }
     }
 
     /// The next 32 bits.
+    #[inline]
     pub fn next_u32(&mut self) -> u32 {
         if self.used == BLOCK_WORDS {
-            self.block = take_block(&mut self.core);
+            self.block = block(self.key.each_ref(), self.nonce, self.counter);
+            self.counter = self.counter.wrapping_add(1);
             self.used = 0;
         }
         let word = self.block[self.used];
@@ -207,5 +197,21 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.block.zeroize();
+    }
+}
+
+#[cfg(all(test, not(target_pointer_width = "32")))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_kernel_for_small_processors_is_the_same_function(
+            key: [[u32; 4]; 2], nonce: [u32; 3], counter: u32,
+        ) {
+            let key = key.each_ref();
+            prop_assert_eq!(crate::chacha::block(key, nonce, counter), block(key, nonce, counter));
+        }
     }
 }

@@ -44,12 +44,17 @@ impl SecretKey {
 
     /// Writes the key in the NTT domain of a limb.
     pub fn load_ntt(&self, limb: usize, out: &mut Poly) {
+        self.load(limb, out);
+        Q_NTT[limb].forward(out, LOG_N);
+    }
+
+    /// Writes the key's residues modulo a limb's prime, coefficient domain.
+    fn load(&self, limb: usize, out: &mut Poly) {
         for (chunk, word) in out.chunks_exact_mut(16).zip(&self.0) {
             for (i, x) in chunk.iter_mut().enumerate() {
                 *x = sign_residue(word >> (2 * i) & 3, &Q_MOD[limb]);
             }
         }
-        Q_NTT[limb].forward(out, LOG_N);
     }
 }
 
@@ -63,29 +68,33 @@ pub fn expand_public(
     core::iter::repeat_with(move || uniform(&mut stream, &Q_MOD[limb], Q_BITS[limb])).take(N)
 }
 
-/// One limb of `c0 = round(q m / t) + e - c1 s`, coefficient domain, into `out`.
-///
-/// `message` holds N residues mod t; none encrypts zero, which is also what a public key is.
+/// Puts an error above each message, both of which all limbs share: residue m < t and error e
+/// become m + 2^24 e. Zeros encrypt zero, which is also what a public key is.
+pub fn add_errors(message: &mut Poly, seed: &Seed) {
+    let mut errors = Stream::new(seed, [0; 3]);
+    for x in message {
+        *x |= (error(&mut errors) as u32) << 24;
+    }
+}
+
+/// One limb of `c0 = round(q m / t) + e - c1 s`, coefficient domain, into `out`; `message` comes
+/// from [`add_errors`].
 pub fn encrypt_limb(
     key: &SecretKey,
     limb: usize,
-    message: Option<&Poly>,
+    message: &Poly,
     (a_seed, expansion): (&Seed, Expansion),
-    error_seed: &Seed,
     out: &mut Poly,
 ) {
-    let modulus = &Q_MOD[limb];
-    key.load_ntt(limb, out);
-    for (x, a) in out.iter_mut().zip(expand_public(a_seed, expansion, limb)) {
-        *x = modulus.mul(*x, a);
-    }
-    Q_NTT[limb].inverse(out, LOG_N);
-    let mut errors = Stream::new(error_seed, [0; 3]);
-    for x in out.iter_mut() {
-        *x = modulus.sub(small_residue(error(&mut errors), modulus), *x);
-    }
-    if let Some(message) = message {
-        add_scaled(out, message, limb);
+    let modulus = Q_MOD[limb];
+    key.load(limb, out);
+    Q_NTT[limb].convolve(out, expand_public(a_seed, expansion, limb));
+    let scale = Scale::new(limb);
+    for (x, &word) in out.iter_mut().zip(message) {
+        let difference = modulus.sub(scale.scale(word & 0xFF_FFFF), *x);
+        // As a signed word: from -21 to q + 20.
+        let noisy = difference as i32 + (word as i32 >> 24);
+        *x = modulus.reduce_once(small_residue(noisy, &modulus));
     }
 }
 
@@ -133,10 +142,12 @@ impl Scale {
     }
 
     fn scale(&self, m: u32) -> u32 {
-        let half = T / 2;
-        let r = T_MOD.add(T_MOD.mul_montgomery(m, self.q_mod_t), half);
-        self.modulus
-            .mul_montgomery(self.modulus.sub(half, r), self.t_inverse)
+        const HALF: u32 = T / 2;
+        // The half is added before the reduction, as a multiple of 2^32.
+        let sum = u64::from(m) * u64::from(self.q_mod_t) + (u64::from(HALF) << 32);
+        let r = T_MOD.reduce_once(T_MOD.montgomery_lazy(sum));
+        let difference = self.modulus.sub(HALF, r);
+        self.modulus.mul_montgomery(difference, self.t_inverse)
     }
 }
 

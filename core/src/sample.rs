@@ -7,6 +7,7 @@ use crate::params::{FLOOD_BITS, T_MOD};
 use crate::prg::Stream;
 
 /// A uniform residue of `bits` bits below the modulus, by rejection. For public polynomials.
+#[inline]
 pub fn uniform(stream: &mut Stream, modulus: &Modulus, bits: u32) -> u32 {
     loop {
         let x = stream.next_u32() >> (32 - bits);
@@ -53,9 +54,18 @@ pub fn sign_residue(sign: u32, modulus: &Modulus) -> u32 {
 
 /// Centred binomial error with 21 coins a side: sigma 3.24, |e| <= 21; constant-time.
 pub fn error(stream: &mut Stream) -> i32 {
-    const COINS: u64 = (1 << 21) - 1;
-    let bits = stream.next_u64();
-    (bits & COINS).count_ones() as i32 - ((bits >> 21) & COINS).count_ones() as i32
+    // With the second side's coins turned over, their sum is that of the differences, plus 21.
+    const FIRST: u64 = (1 << 21) - 1;
+    const COINS: u64 = (1 << 42) - 1;
+    let coins = (stream.next_u64() ^ (COINS - FIRST)) & COINS;
+    // Both words' counts by four bits, then their sum's as one.
+    let by_four = |x: u32| {
+        let x = x - (x >> 1 & 0x5555_5555);
+        (x & 0x3333_3333) + (x >> 2 & 0x3333_3333)
+    };
+    let sum = by_four(coins as u32) + by_four((coins >> 32) as u32);
+    let sum = (sum & 0x0F0F_0F0F) + (sum >> 4 & 0x0F0F_0F0F);
+    (sum.wrapping_mul(0x0101_0101) >> 24) as i32 - 21
 }
 
 /// A small signed number as a residue; constant-time.

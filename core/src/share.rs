@@ -11,7 +11,7 @@ const PER_BLOCK: u32 = 5;
 
 /// The client's shares of one inference: PRF(seed, tensor, channel, position), residues mod t.
 pub struct SharePrf {
-    key: [u32; 8],
+    key: [[u32; 4]; 2],
     at: Option<(TensorId, u16, u32)>,
     block: [u32; prg::BLOCK_WORDS],
 }
@@ -21,7 +21,7 @@ impl SharePrf {
     pub fn new(seed: &Seed) -> Self {
         let mut stream = Stream::new(seed, [0; 3]);
         Self {
-            key: core::array::from_fn(|_| stream.next_u32()),
+            key: [(); 2].map(|()| core::array::from_fn(|_| stream.next_u32())),
             at: None,
             block: [0; prg::BLOCK_WORDS],
         }
@@ -30,7 +30,7 @@ impl SharePrf {
     /// Of no inference.
     pub(crate) const fn empty() -> Self {
         Self {
-            key: [0; 8],
+            key: [[0; 4]; 2],
             at: None,
             block: [0; prg::BLOCK_WORDS],
         }
@@ -42,11 +42,8 @@ impl SharePrf {
         let counter = position / PER_BLOCK;
         let at = Some((tensor, channel, counter));
         if self.at != at {
-            self.block = prg::block(
-                &self.key,
-                [u32::from(tensor), u32::from(channel), 0],
-                counter,
-            );
+            let nonce = [u32::from(tensor), u32::from(channel), 0];
+            self.block = prg::block(self.key.each_ref(), nonce, counter);
             self.at = at;
         }
         let i = (position % PER_BLOCK * 3) as usize;

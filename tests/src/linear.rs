@@ -7,7 +7,9 @@ use stria_core::ntt::Poly;
 use stria_core::params::{LIMBS, N, T_MOD};
 use stria_core::prg::Seed;
 use stria_core::privacy::{PublicKey, Response, respond, uniform_mask};
-use stria_core::rlwe::{Expansion, SecretKey, decrypt_coefficient, encrypt_limb, multiply_key};
+use stria_core::rlwe::{
+    Expansion, SecretKey, add_errors, decrypt_coefficient, encrypt_limb, multiply_key,
+};
 use stria_core::segment::{self, OutputCursor, pack_input, useful_coefficient};
 
 /// A layer with one group, stride 1 and no padding, to change fields of.
@@ -88,7 +90,9 @@ impl Parties {
         let a = Seed([seed ^ 0x55; 32]);
         let b = limbs(|limb, out| {
             let error = Seed([seed ^ 0xaa; 32]);
-            encrypt_limb(&secret, limb, None, (&a, Expansion::PublicKey), &error, out);
+            let mut zero = Box::new([0; N]);
+            add_errors(&mut zero, &error);
+            encrypt_limb(&secret, limb, &zero, (&a, Expansion::PublicKey), out);
         });
         Self {
             public: PublicKey::from_wire(b.clone(), &a),
@@ -106,9 +110,11 @@ impl Parties {
             Seed(bytes)
         };
         let a = seed_of(1);
+        let mut message = Box::new(*message);
+        add_errors(&mut message, &seed_of(2));
         let c0 = limbs(|limb, out| {
             let public = (&a, Expansion::Ciphertext);
-            encrypt_limb(&self.secret, limb, Some(message), public, &seed_of(2), out);
+            encrypt_limb(&self.secret, limb, &message, public, out);
         });
         Ciphertext::from_wire(c0, &a)
     }

@@ -9,10 +9,10 @@ use crate::Error;
 use crate::prg::{Seed, SessionId, Stream};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// k_s: every tree has 2^k_s leaves, and there are 128 / k_s trees.
+/// log2 of k_s: every tree has 2^k_s leaves, and there are 128 / k_s trees.
 fn check_depth(k_s: u32) -> Result<u32, Error> {
     match k_s {
-        1 | 2 | 4 | 8 => Ok(k_s),
+        1 | 2 | 4 | 8 => Ok(k_s.trailing_zeros()),
         _ => Err(Error::Negotiation {
             what: "k_s",
             value: k_s,
@@ -67,7 +67,7 @@ fn expand_punctured(hash: &Hash, tree: usize, sums: &[Key], delta: u32, nodes: &
 pub struct ReceiverTrees {
     roots: [Key; COLUMNS],
     #[zeroize(skip)]
-    k_s: u32,
+    log_k_s: u32,
     #[zeroize(skip)]
     pub(super) hash: Hash,
 }
@@ -89,7 +89,7 @@ impl ReceiverTrees {
     pub(crate) const fn empty() -> Self {
         Self {
             roots: [[0; 4]; COLUMNS],
-            k_s: 1,
+            log_k_s: 0,
             hash: Hash::empty(),
         }
     }
@@ -102,7 +102,7 @@ impl ReceiverTrees {
         session: &SessionId,
         seed: &Seed,
     ) -> Result<(), Error> {
-        self.k_s = check_depth(k_s)?;
+        self.log_k_s = check_depth(k_s)?;
         self.hash = Hash::new(direction, session);
         let mut stream = Stream::new(seed, self.hash.nonce(Domain::Root, 0));
         let count = self.count();
@@ -114,12 +114,12 @@ impl ReceiverTrees {
 
     /// k_s: columns a tree, log2 of its leaves.
     pub fn k_s(&self) -> u32 {
-        self.k_s
+        1 << self.log_k_s
     }
 
     /// Number of trees, 128 / k_s: corrections a call.
     pub fn count(&self) -> usize {
-        COLUMNS / self.k_s as usize
+        COLUMNS >> self.log_k_s
     }
 
     /// The direction that these trees serve.
@@ -129,13 +129,13 @@ impl ReceiverTrees {
 
     /// Expands a tree to its 2^k_s leaves.
     pub(super) fn expand(&self, tree: usize, nodes: &mut [Key]) {
-        expand(&self.hash, tree, &self.roots[tree], self.k_s, nodes);
+        expand(&self.hash, tree, &self.roots[tree], self.k_s(), nodes);
     }
 
     /// The two messages of base transfer `index`: the sum of the left, and of the right children
     /// of its level. The first 4 * 2^k_s words of `scratch` are used. Constant-time.
     pub fn base_message(&self, index: usize, scratch: &mut [u32]) -> Result<[Key; 2], Error> {
-        let (tree, level) = (index / self.k_s as usize, index as u32 % self.k_s);
+        let (tree, level) = (index >> self.log_k_s, index as u32 & (self.k_s() - 1));
         let nodes = scratch
             .as_chunks_mut()
             .0
@@ -154,7 +154,7 @@ pub struct SenderTrees {
     pub(super) delta: Key,
     sums: [Key; COLUMNS],
     #[zeroize(skip)]
-    k_s: u32,
+    log_k_s: u32,
     #[zeroize(skip)]
     pub(super) hash: Hash,
 }
@@ -183,7 +183,7 @@ impl SenderTrees {
         Self {
             delta: [0; 4],
             sums: [[0; 4]; COLUMNS],
-            k_s: 1,
+            log_k_s: 0,
             hash: Hash::empty(),
         }
     }
@@ -201,7 +201,7 @@ impl SenderTrees {
         session: &SessionId,
         keys: impl FnOnce(&mut [Key; COLUMNS]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.k_s = check_depth(k_s)?;
+        self.log_k_s = check_depth(k_s)?;
         self.hash = Hash::new(direction, session);
         keys(&mut self.sums)
     }
@@ -219,12 +219,12 @@ impl SenderTrees {
 
     /// k_s: columns a tree, log2 of its leaves.
     pub fn k_s(&self) -> u32 {
-        self.k_s
+        1 << self.log_k_s
     }
 
     /// Number of trees, 128 / k_s: corrections a call.
     pub fn count(&self) -> usize {
-        COLUMNS / self.k_s as usize
+        COLUMNS >> self.log_k_s
     }
 
     /// The direction that these trees serve.
@@ -244,14 +244,14 @@ impl SenderTrees {
 
     /// The leaf that a tree is punctured at. 32 is a multiple of k_s: no word boundary is crossed.
     pub(super) fn missing_leaf(&self, tree: usize) -> u32 {
-        let column = tree * self.k_s as usize;
-        self.delta[column / 32] >> (column % 32) & ((1 << self.k_s) - 1)
+        let column = tree << self.log_k_s;
+        self.delta[column / 32] >> (column % 32) & ((1 << self.k_s()) - 1)
     }
 
     /// Expands a tree to its 2^k_s leaves; the missing one is zero.
     pub(super) fn expand(&self, tree: usize, nodes: &mut [Key]) {
-        let column = tree * self.k_s as usize;
-        let sums = &self.sums[column..column + self.k_s as usize];
+        let column = tree << self.log_k_s;
+        let sums = &self.sums[column..column + self.k_s() as usize];
         expand_punctured(&self.hash, tree, sums, self.missing_leaf(tree), nodes);
     }
 }

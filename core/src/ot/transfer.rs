@@ -7,6 +7,7 @@
 use super::{CALL, Correction, Key, ReceiverRows, ReceiverTrees, SenderRows, SenderTrees};
 use super::{mask_eq, xor};
 use crate::Error;
+use crate::prg::BLOCK_WORDS;
 
 /// For the word `w` of a table: the bits whose index has bit `l`.
 fn index_bits(l: usize, w: usize) -> u32 {
@@ -27,17 +28,22 @@ impl ReceiverRows<'_> {
     /// The bit that masks entry `v` of a table of 2^bits entries, the choice of transfer
     /// `first + l stride` being bit l of v. Constant-time in v.
     pub fn lookup(&self, first: usize, stride: usize, bits: usize, v: u32) -> u32 {
-        let mut mixed = 0;
+        let mut mixed = [0; BLOCK_WORDS];
+        // A small table does not reach all words of a block.
+        let words = &mut mixed[..(1 << bits >> 5).min(BLOCK_WORDS)];
         for l in 0..bits {
             let ot = first + l * stride;
-            let key = self
-                .hash
-                .lookup(&self.rows.get(ot), self.rows.index(ot), v >> 9);
-            for (w, word) in key.iter().enumerate() {
-                mixed ^= word & mask_eq(w as u32, v >> 5 & 15);
+            let (row, index) = (self.rows.get(ot), self.rows.index(ot));
+            let key = self.hash.lookup(&row, index, v >> 9);
+            for (mixed, word) in words.iter_mut().zip(&key) {
+                *mixed ^= word;
             }
         }
-        mixed >> (v & 31) & 1
+        let mut chosen = 0;
+        for (w, mixed) in words.iter().enumerate() {
+            chosen |= mixed & mask_eq(w as u32, v >> 5 & 15);
+        }
+        chosen >> (v & 31) & 1
     }
 }
 

@@ -17,28 +17,26 @@ const PIECES: usize = N / PIECE;
 /// The client's side: sends a seed, then all limbs.
 pub struct SendUpload {
     a: Seed,
-    error: Seed,
     expansion: Expansion,
     next: usize,
 }
 
 impl SendUpload {
-    /// `a` becomes public; both seeds belong to this upload alone.
-    pub fn new(a: Seed, error: Seed, expansion: Expansion) -> Self {
+    /// `a` becomes public, and belongs to this upload alone.
+    pub fn new(a: Seed, expansion: Expansion) -> Self {
         Self {
             a,
-            error,
             expansion,
             next: 0,
         }
     }
 
-    /// Writes the next frame. `message` (residues mod t) must stay the same until the end, and
-    /// `scratch` untouched: it holds the limb that is being sent.
+    /// Writes the next frame. `message` (with its errors: [`crate::rlwe::add_errors`]) must stay the
+    /// same until the end, and `scratch` untouched: it holds the limb that is being sent.
     pub fn poll(
         &mut self,
         key: &SecretKey,
-        message: Option<&Poly>,
+        message: &Poly,
         scratch: &mut Poly,
         out: &mut FrameBuf,
     ) -> usize {
@@ -52,7 +50,7 @@ impl SendUpload {
         let (limb, piece) = (piece / PIECES, piece % PIECES);
         if piece == 0 {
             let public = (&self.a, self.expansion);
-            encrypt_limb(key, limb, message, public, &self.error, scratch);
+            encrypt_limb(key, limb, message, public, scratch);
         }
         self.next += 1;
         let values = &scratch[piece * PIECE..][..PIECE];

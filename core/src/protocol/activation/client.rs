@@ -144,8 +144,12 @@ impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
                     let size = shape.correction_len();
                     for (tree, bytes) in shape.trees_in(frame).zip(payload.chunks_exact_mut(size)) {
                         let words = &corrections[16 * tree..][..16];
-                        for (bytes, word) in bytes.chunks_mut(4).zip(words) {
-                            bytes.copy_from_slice(&word.to_le_bytes()[..bytes.len()]);
+                        let (whole, part) = bytes.as_chunks_mut();
+                        for (bytes, word) in whole.iter_mut().zip(words) {
+                            *bytes = word.to_le_bytes();
+                        }
+                        if let Some(word) = words.get(whole.len()) {
+                            part.copy_from_slice(&word.to_le_bytes()[..part.len()]);
                         }
                         bytes[size - 1] &= shape.last_byte();
                     }

@@ -207,10 +207,11 @@ fn advance(step: Step, shape: &Shape, reverse: usize) -> Step {
 
 fn words(bytes: &[u8]) -> Correction {
     let mut words = [0; crate::prg::BLOCK_WORDS];
-    for (word, bytes) in words.iter_mut().zip(bytes.chunks(4)) {
-        let mut le = [0; 4];
-        le[..bytes.len()].copy_from_slice(bytes);
-        *word = u32::from_le_bytes(le);
+    let (whole, part) = bytes.as_chunks();
+    let mut last = [0; 4];
+    last[..part.len()].copy_from_slice(part);
+    for (word, bytes) in words.iter_mut().zip(whole.iter().chain([&last])) {
+        *word = u32::from_le_bytes(*bytes);
     }
     words
 }

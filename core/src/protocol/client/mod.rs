@@ -278,11 +278,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
             }
             Step::Upload(what, upload) => {
                 let what = *what;
-                let message = match what {
-                    What::BaseKey | What::SessionKey => None,
-                    _ => Some(&self.poly),
-                };
-                let len = upload.poll(&self.key, message, limb(&mut self.scratch), out);
+                let len = upload.poll(&self.key, &self.poly, limb(&mut self.scratch), out);
                 if upload.done() {
                     self.after_upload(what, app)?;
                 }

@@ -13,7 +13,7 @@ use crate::protocol::download::ReceiveDownload;
 use crate::protocol::frame::{Frame, Kind};
 use crate::protocol::greeting::{MAX_HELLO, MAX_NAME, Welcome, read_greeting};
 use crate::protocol::upload::SendUpload;
-use crate::rlwe::{Expansion, SecretKey};
+use crate::rlwe::{Expansion, SecretKey, add_errors};
 use crate::segment;
 
 impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
@@ -81,7 +81,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         self.upload(What::SessionKey);
     }
 
-    /// Starts an upload with fresh seeds.
+    /// Starts an upload of what is in `poly`, or of a key, with fresh seeds.
     pub(super) fn upload(&mut self, what: What) {
         let (a, error, expansion) = match what {
             What::BaseKey | What::SessionKey => (
@@ -100,7 +100,11 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
             self.kdf.seed(error, self.uploads),
         );
         self.uploads += 1;
-        self.step = Step::Upload(what, SendUpload::new(a, error, expansion));
+        if matches!(what, What::BaseKey | What::SessionKey) {
+            self.poly.fill(0);
+        }
+        add_errors(&mut self.poly, &error);
+        self.step = Step::Upload(what, SendUpload::new(a, expansion));
     }
 
     pub(super) fn after_upload(&mut self, what: What, app: &mut impl App) -> Result<(), Error> {

@@ -1,0 +1,65 @@
+//! The client of a private inference on a microcontroller: keys, encryption, decryption, oblivious
+//! transfer and ReLU in 64 KiB of RAM, against an unmodified server on a serial line.
+//!
+//! What depends on the board is in `board`; all the rest is one application over it, and the
+//! protocol is `stria_core`'s client as it is.
+#![no_std]
+#![no_main]
+
+mod board;
+mod meter;
+mod picture;
+mod report;
+mod session;
+mod stack;
+
+use chacha20::ChaCha20Rng;
+use core::cell::RefCell;
+use critical_section::Mutex;
+use rand_core::SeedableRng;
+use stria_core::protocol::client::SmallClient;
+use zeroize::Zeroizing;
+
+use meter::Meter;
+use picture::Picture;
+use session::Session;
+
+/// How often a session is tried that a bad line ends.
+const TRIES: u32 = 3;
+
+/// The client's state, all of it.
+static CLIENT: Mutex<RefCell<SmallClient>> = Mutex::new(RefCell::new(SmallClient::closed()));
+
+/// What runs once the board's runtime has set up memory.
+fn start() -> ! {
+    stack::paint();
+    board::init();
+    let seed = Zeroizing::new(board::entropy());
+    let mut rng = ChaCha20Rng::from_seed(*seed);
+    drop(seed);
+    let Some(mut picture) = Picture::in_flash() else {
+        semihosting::println!("stria error there is no picture in flash");
+        board::exit(2);
+    };
+    // The only use of the client: the borrow lasts for ever, and no interrupt asks for it.
+    let client =
+        critical_section::with(|token| -> *mut SmallClient { CLIENT.borrow(token).as_ptr() });
+    // SAFETY: `start` is called once, by the runtime's entry, and nothing else names CLIENT.
+    let client = unsafe { &mut *client };
+    let mut line = board::Line::new();
+    for _ in 0..TRIES {
+        let mut meter = Meter::new();
+        let result = Session::new(client, &mut line, &mut meter).classify(&mut picture, &mut rng);
+        match result {
+            Ok(()) => {
+                report::print(&picture, &meter, &line);
+                board::exit(0);
+            }
+            Err(error) => {
+                semihosting::println!("stria error {}", error);
+                line.settle();
+            }
+        }
+    }
+    board::exit(1);
+}

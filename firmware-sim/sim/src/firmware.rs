@@ -1,0 +1,130 @@
+//! Builds the firmware, and measures what it takes on the board.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+use object::read::elf::{ElfFile32, ElfSection32, ProgramHeader as _};
+use object::{Object as _, ObjectSection as _};
+
+/// A board that QEMU emulates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Board {
+    /// Cortex-M4F.
+    #[value(name = "mps2-an386")]
+    Mps2An386,
+    /// RV32IMAC.
+    #[value(name = "riscv-virt")]
+    RiscvVirt,
+}
+
+impl Board {
+    /// Its name, which is the firmware's feature.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mps2An386 => "mps2-an386",
+            Self::RiscvVirt => "riscv-virt",
+        }
+    }
+
+    fn target(self) -> &'static str {
+        match self {
+            Self::Mps2An386 => "thumbv7em-none-eabihf",
+            Self::RiscvVirt => "riscv32imac-unknown-none-elf",
+        }
+    }
+
+    /// Where the firmware's memory maps put RAM.
+    fn ram(self) -> u64 {
+        match self {
+            Self::Mps2An386 => 0x2000_0000,
+            Self::RiscvVirt => 0x8010_0000,
+        }
+    }
+
+    /// Where they put the picture.
+    pub fn picture(self) -> u32 {
+        match self {
+            Self::Mps2An386 => 0x0003_F000,
+            Self::RiscvVirt => 0x8003_F000,
+        }
+    }
+}
+
+/// A firmware that was built.
+pub struct Firmware {
+    /// The program.
+    pub elf: PathBuf,
+    /// Bytes of flash.
+    pub flash: u64,
+    /// Bytes of statics in RAM, without the stack.
+    pub ram_static: u64,
+}
+
+/// Builds it, after setting up the toolchain.
+pub fn build(board: Board) -> anyhow::Result<Firmware> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root.canonicalize()?;
+    let setup = root.join("setup.sh");
+    let status = Command::new("bash")
+        .arg(&setup)
+        .stdout(std::process::Stdio::null())
+        .status();
+    let status = status.context("cannot run firmware-sim/setup.sh")?;
+    ensure!(status.success(), "the firmware's toolchain is not complete");
+
+    let target = match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => PathBuf::from(dir),
+        None => root.join("../target"),
+    };
+    let folder = target.join("firmware");
+    let settings = std::fs::read_to_string(folder.join("env"))?;
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(root.join("firmware"))
+        .args(["build", "--release", "--quiet", "--locked"])
+        .args(["--target", board.target(), "--features", board.name()])
+        .env("CARGO_TARGET_DIR", folder.join("build"))
+        // A coverage or sanitizer run of the host's is not the firmware's.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    for line in settings.lines() {
+        let (key, value) = line.split_once('=').context("malformed env file")?;
+        cargo.env(key, value);
+    }
+    if !cargo.status()?.success() {
+        bail!("the firmware does not build for {}", board.name());
+    }
+    let elf = folder
+        .join("build")
+        .join(board.target())
+        .join("release/stria-firmware");
+    let elf = elf.canonicalize()?;
+    measure(board, elf)
+}
+
+/// Adds up what the program stores in flash, and what its statics take in RAM.
+fn measure(board: Board, elf: PathBuf) -> anyhow::Result<Firmware> {
+    let bytes = std::fs::read(&elf)?;
+    let file = ElfFile32::<object::Endianness>::parse(bytes.as_slice())?;
+    let endian = file.endian();
+    let segments = file.elf_program_headers().iter();
+    let loaded = segments.filter(|segment| segment.p_type(endian) == object::elf::PT_LOAD);
+    let flash = loaded
+        .map(|segment| u64::from(segment.p_filesz(endian)))
+        .sum();
+    // The firmware measures its stack by itself.
+    let in_ram = |section: &ElfSection32<'_, '_>| {
+        section.address() >= board.ram() && section.name() != Ok(".stack")
+    };
+    let ram_static = file
+        .sections()
+        .filter(in_ram)
+        .map(|section| section.size())
+        .sum();
+    Ok(Firmware {
+        elf,
+        flash,
+        ram_static,
+    })
+}
