@@ -1,5 +1,5 @@
-"""The public architecture: one list of layers that training, quantisation and
-the integer executor all follow."""
+"""The public architecture of a network: one list of layers that training,
+quantisation and the integer executor all follow."""
 
 from dataclasses import dataclass
 
@@ -21,28 +21,34 @@ class Layer:
     relu: bool = True
 
 
-def _block(name, source, channels, middle, groups, source_groups):
-    return [
-        Layer(f"{name}.reduce", source, channels, middle,
-              groups=groups, shuffle=source_groups),
-        Layer(f"{name}.cross", f"{name}.reduce", middle, middle, kernel=3, cross=True,
-              padding=1, groups=groups, shuffle=groups),
-        Layer(f"{name}.expand", f"{name}.cross", middle, channels,
-              groups=groups, shuffle=groups, skip=source),
-    ]
+@dataclass(frozen=True)
+class Architecture:
+    name: str
+    side: int             # of the map that the network sees
+    layers: tuple[Layer, ...]
 
+    @property
+    def last(self):
+        return self.layers[-1]
 
-LAYERS = [
-    Layer("stem", "image", 3, 64, kernel=3, stride=2),
-    *_block("s1b1", "stem", 64, 32, groups=4, source_groups=1),
-    Layer("down1", "s1b1.expand", 64, 128, kernel=3, stride=2, groups=4, shuffle=4),
-    *_block("s2b1", "down1", 128, 64, groups=8, source_groups=4),
-    *_block("s2b2", "s2b1.expand", 128, 64, groups=8, source_groups=8),
-    *_block("s2b3", "s2b2.expand", 128, 64, groups=8, source_groups=8),
-    Layer("down2", "s2b3.expand", 128, 256, kernel=3, stride=2, groups=8, shuffle=8),
-    *_block("s3b1", "down2", 256, 256, groups=16, source_groups=8),
-    Layer("fc", "s3b1.expand", 256, 10, pool=True, relu=False),
-]
+    def stream(self, name):
+        """The layers joined to this one by skip connections, itself included."""
+        sources = {layer.name: layer.skip for layer in self.layers if layer.skip}
+
+        def root(member):
+            return root(sources[member]) if member in sources else member
+
+        return [layer.name for layer in self.layers if root(layer.name) == root(name)]
+
+    def input_side(self, layer):
+        """The side of the map that a layer reads."""
+        if layer.input == "image":
+            return self.side
+        source = next(other for other in self.layers if other.name == layer.input)
+        if source.pool:
+            return 1
+        reach = self.input_side(source) + 2 * source.padding - source.kernel
+        return reach // source.stride + 1
 
 
 def shuffled(channels, groups):

@@ -5,10 +5,8 @@ import math
 
 import numpy as np
 
-import dataset
 import integer
-from architecture import LAYERS
-from quantise import SHIFT, integer_model, refine_logits, stream
+from quantise import SHIFT, integer_model, refine_logits
 
 LIMIT = 1 << 19
 # With the comparison on the top 8 of 12 bits, 2^12 is lost at the lower end.
@@ -18,7 +16,6 @@ HEADROOM = 1.25
 TRIAL_SCALE = 64
 TRIAL_LOGIT_SCALE = 1 << 16
 SLACKS = [0.995, 0.98, 0.95]  # another scale rounds otherwise, which moves the range
-LOGITS = LAYERS[-1].name
 
 
 def allowed(relu):
@@ -29,7 +26,9 @@ class Observer:
     """The largest |y| of every layer, and the pooled inputs of the last one."""
 
     def __init__(self, model, images):
-        self.largest = {layer.name: 0 for layer in LAYERS}
+        layers = model[0]["layers"]
+        self.largest = {layer["name"]: 0 for layer in layers}
+        self.last_input = layers[-1]["input"]
         self.pooled = []
         integer.accuracy(model, images, np.zeros(len(images)), observe=self)
         self.pooled = np.concatenate(self.pooled).astype(np.float64)
@@ -37,33 +36,37 @@ class Observer:
     def __call__(self, layer, y):
         name = layer["name"]
         self.largest[name] = max(self.largest[name], int(np.abs(y).max()))
-        if name == LAYERS[-1].input:
+        if name == self.last_input:
             self.pooled.append(integer.plain_relu(y, SHIFT).sum((2, 3)).T)
 
 
-def finest_scales(largest, slack):
+def finest_scales(architecture, largest, slack):
     """The scales that use the whole range, from the largest |y| at the trial scales."""
     room = {layer.name: allowed(layer.relu) * slack / (HEADROOM * largest[layer.name])
-            for layer in LAYERS}
-    scales = {layer.name: TRIAL_SCALE * min(room[name] for name in stream(layer.name))
-              for layer in LAYERS}
-    scales[LOGITS] = int(TRIAL_LOGIT_SCALE * 2 ** math.floor(math.log2(room[LOGITS])))
+            for layer in architecture.layers}
+    scales = {layer.name: TRIAL_SCALE * min(room[name] for name in architecture.stream(layer.name))
+              for layer in architecture.layers}
+    logits = architecture.last.name
+    scales[logits] = int(TRIAL_LOGIT_SCALE * 2 ** math.floor(math.log2(room[logits])))
     return scales
 
 
-def calibrated_model(network):
+def calibrated_model(network, data):
     """The integer model with the range of every layer recorded."""
-    images = dataset.load("train")[0][:IMAGES]
-    trial = {layer.name: TRIAL_SCALE if layer.relu else TRIAL_LOGIT_SCALE for layer in LAYERS}
-    trial_largest = Observer(integer_model(network, trial), images).largest
+    architecture = network.architecture
+    last = architecture.last.name
+    images = data.load("train")[0][:IMAGES]
+    trial = {layer.name: TRIAL_SCALE if layer.relu else TRIAL_LOGIT_SCALE
+             for layer in architecture.layers}
+    trial_largest = Observer(integer_model(network, data, trial), images).largest
     for slack in SLACKS:
-        scales = finest_scales(trial_largest, slack)
-        model = integer_model(network, scales)
+        scales = finest_scales(architecture, trial_largest, slack)
+        model = integer_model(network, data, scales)
         seen = Observer(model, images)
         refine_logits(model, network, scales, seen.pooled)
         _, weights, biases = model
-        logits = seen.pooled @ weights[LOGITS][:, :, 0, 0].T + biases[LOGITS]
-        seen.largest[LOGITS] = int(np.abs(logits).max())
+        logits = seen.pooled @ weights[last][:, :, 0, 0].T + biases[last]
+        seen.largest[last] = int(np.abs(logits).max())
         layers = model[0]["layers"]
         for layer in layers:
             layer["max_abs"] = math.ceil(HEADROOM * seen.largest[layer["name"]])

@@ -1,68 +1,64 @@
-"""CIFAR-10 in its classic binary files, split into train, validation and test.
+"""A data set, split into train, validation and test, and its augmentation.
 
-Images are uint8 arrays [n, 32, 32, 3]. The last 5,000 of the 50,000 training
-images are the validation split; nothing here hands test images to training.
+Images are uint8 arrays [n, side, side, channels]. The last 5,000 training images
+are the validation split; nothing here hands test images to training.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-CLASSES = ["airplane", "automobile", "bird", "cat", "deer",
-           "dog", "frog", "horse", "ship", "truck"]
-MEAN = [0.4914, 0.482157, 0.446529]
-STD = [0.247031, 0.243486, 0.261588]
-SIDE = 32
-CROP = 31
 VALIDATION = 5000
-
 WORK = Path(__file__).resolve().parent.parent / ".work"
-BINARIES = WORK / "data" / "cifar-10-batches-bin"
 
 
-def read_binary(path):
-    records = np.fromfile(path, dtype=np.uint8).reshape(-1, 1 + 3 * SIDE * SIDE)
-    labels = records[:, 0].astype(np.int64)
-    images = records[:, 1:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images), labels
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]   # one a channel, of pixels between 0 and 1
+    std: tuple[float, ...]
+    side: int
+    margin: int               # rows and columns added on every side for random crops
+    margin_mode: str          # what they hold, as numpy.pad says it
+    read: Callable            # the images and labels of "train" or "test"
+
+    @property
+    def channels(self):
+        return len(self.mean)
+
+    def load(self, split):
+        """The images and labels of "train", "validation" or "test"."""
+        if split == "test":
+            return self.read("test")
+        images, labels = self.read("train")
+        if split == "train":
+            return images[:-VALIDATION], labels[:-VALIDATION]
+        if split == "validation":
+            return images[-VALIDATION:], labels[-VALIDATION:]
+        raise ValueError(f"unknown split {split!r}")
+
+    def pad(self, images):
+        """Room for random crops."""
+        margin = (self.margin, self.margin)
+        return np.pad(images, ((0, 0), margin, margin, (0, 0)), mode=self.margin_mode)
 
 
-def _training_files(folder):
-    parts = [read_binary(Path(folder) / f"data_batch_{i}.bin") for i in range(1, 6)]
-    return (np.concatenate([images for images, _ in parts]),
-            np.concatenate([labels for _, labels in parts]))
+def top_left(images, side):
+    """What the network sees at evaluation."""
+    return images[:, :side, :side]
 
 
-def load(split, folder=BINARIES):
-    """The images and labels of "train" (45,000), "validation" (5,000) or "test" (10,000)."""
-    if split == "test":
-        return read_binary(Path(folder) / "test_batch.bin")
-    images, labels = _training_files(folder)
-    if split == "train":
-        return images[:-VALIDATION], labels[:-VALIDATION]
-    if split == "validation":
-        return images[-VALIDATION:], labels[-VALIDATION:]
-    raise ValueError(f"unknown split {split!r}")
-
-
-def top_left(images):
-    """What the network sees at evaluation: the top-left 31x31 pixels."""
-    return images[:, :CROP, :CROP]
-
-
-def pad(images):
-    """Room for random crops: 4 reflected pixels on every side."""
-    return np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
-
-
-def augment(padded, indices, rng):
-    """A random 31x31 crop of each chosen padded image, flipped half of the time."""
+def augment(padded, side, indices, rng):
+    """A random crop of each chosen padded image, flipped half of the time."""
     n = len(indices)
-    room = padded.shape[1] - CROP + 1
+    room = padded.shape[1] - side + 1
     rows, columns = rng.integers(0, room, n), rng.integers(0, room, n)
     flips = rng.random(n) < 0.5
-    out = np.empty((n, CROP, CROP, 3), dtype=np.uint8)
+    out = np.empty((n, side, side, padded.shape[3]), dtype=np.uint8)
     for i, (index, r, c, flip) in enumerate(zip(indices, rows, columns, flips)):
-        crop = padded[index, r:r + CROP, c:c + CROP]
+        crop = padded[index, r:r + side, c:c + side]
         out[i] = crop[:, ::-1] if flip else crop
     return out

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-import dataset
+import catalogue
 import integer
 import model_file
 from network import StriaNet
@@ -13,31 +13,35 @@ from calibrate import calibrated_model
 from train import CHECKPOINTS, accuracy
 
 
-def load(run):
-    """The trained network of a checkpoint, and the rest of the checkpoint."""
-    state = torch.load(CHECKPOINTS / f"{run}.pt")
-    network = StriaNet()
+def load(entry, run=None):
+    """The trained network of a checkpoint, by default the one with its name, and the rest of it."""
+    state = torch.load(CHECKPOINTS / f"{run or entry.name}.pt")
+    network = StriaNet(entry.architecture)
     network.load_state_dict(state["network"])
     return network.eval(), state
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", default="main", help="name of the checkpoint")
-    parser.add_argument("--output", type=Path, default=model_file.SHIPPED)
+    catalogue.add_option(parser)
+    parser.add_argument("--run", help="name of the checkpoint, the network's by default")
+    parser.add_argument("--output", type=Path, help="the network's model file by default")
     options = parser.parse_args()
+    entry = catalogue.find(options)
+    output = options.output or entry.model_file
 
     torch.set_num_threads(1)
-    network, state = load(options.run)
-    model_file.write(options.output, *calibrated_model(network))
-    model = model_file.read(options.output)
+    network, state = load(entry, options.run)
+    model_file.write(output, *calibrated_model(network, entry.dataset))
+    model = model_file.read(output)
     for layer in model[0]["layers"]:
         weight = model[1][layer["name"]]
         print(f"{layer['name']:12} weights {weight.min():6} .. {weight.max():5}  "
               f"max_abs {layer['max_abs']}")
-    validation = dataset.load("validation")
+    validation = entry.dataset.load("validation")
     print(f"epoch {state['epoch']} of {state['epochs']}")
-    print(f"validation, float:   {accuracy(network, *validation, bf16=False):.4f}")
+    in_float = accuracy(network, entry.dataset, *validation, bf16=False)
+    print(f"validation, float:   {in_float:.4f}")
     print(f"validation, integer: {integer.accuracy(model, *validation):.4f}")
 
 

@@ -1,13 +1,10 @@
 """The model file: safetensors with the layers' integers, and the architecture as JSON."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
-
-SHIPPED = Path(__file__).resolve().parent.parent / "strianet-c10.safetensors"
 
 
 def write(path, description, weights, biases):

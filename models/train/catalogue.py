@@ -1,0 +1,79 @@
+"""The networks of this project, by name: their layers, data, training and samples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from architecture import Architecture, Layer
+from cifar10 import CIFAR10
+from dataset import Dataset
+from fashion_mnist import FASHION_MNIST
+
+MODELS = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Entry:
+    architecture: Architecture
+    dataset: Dataset
+    epochs: int
+    label_smoothing: float
+    samples: str             # folder of the sample images
+    samples_per_class: int
+
+    @property
+    def name(self):
+        return self.architecture.name
+
+    @property
+    def model_file(self):
+        return MODELS / f"{self.name}.safetensors"
+
+
+def _block(name, source, channels, middle, groups, source_groups):
+    return [
+        Layer(f"{name}.reduce", source, channels, middle,
+              groups=groups, shuffle=source_groups),
+        Layer(f"{name}.cross", f"{name}.reduce", middle, middle, kernel=3, cross=True,
+              padding=1, groups=groups, shuffle=groups),
+        Layer(f"{name}.expand", f"{name}.cross", middle, channels,
+              groups=groups, shuffle=groups, skip=source),
+    ]
+
+
+_C10 = Architecture("strianet-c10", 31, (
+    Layer("stem", "image", 3, 64, kernel=3, stride=2),
+    *_block("s1b1", "stem", 64, 32, groups=4, source_groups=1),
+    Layer("down1", "s1b1.expand", 64, 128, kernel=3, stride=2, groups=4, shuffle=4),
+    *_block("s2b1", "down1", 128, 64, groups=8, source_groups=4),
+    *_block("s2b2", "s2b1.expand", 128, 64, groups=8, source_groups=8),
+    *_block("s2b3", "s2b2.expand", 128, 64, groups=8, source_groups=8),
+    Layer("down2", "s2b3.expand", 128, 256, kernel=3, stride=2, groups=8, shuffle=8),
+    *_block("s3b1", "down2", 256, 256, groups=16, source_groups=8),
+    Layer("fc", "s3b1.expand", 256, 10, pool=True, relu=False),
+))
+
+# For microcontrollers: few and wide layers, since ciphertexts dominate the traffic.
+_FMNIST_NANO = Architecture("strianet-fmnist-nano", 28, (
+    Layer("stem", "image", 1, 64, kernel=7, stride=4, padding=2),
+    Layer("down", "stem", 64, 128, kernel=3, stride=2, groups=4),
+    Layer("s1.cross", "down", 128, 128, kernel=3, cross=True, padding=1,
+          groups=8, shuffle=4, skip="down"),
+    Layer("fc", "s1.cross", 128, 10, pool=True, relu=False),
+))
+
+_ENTRIES = [
+    Entry(_C10, CIFAR10, epochs=48, label_smoothing=0.1,
+          samples="samples", samples_per_class=2),
+    Entry(_FMNIST_NANO, FASHION_MNIST, epochs=24, label_smoothing=0.0,
+          samples="samples-fmnist", samples_per_class=1),
+]
+CATALOGUE = {entry.name: entry for entry in _ENTRIES}
+
+
+def add_option(parser):
+    """The option that chooses the network; find(options) gives its entry."""
+    parser.add_argument("--network", choices=list(CATALOGUE), default=_ENTRIES[0].name)
+
+
+def find(options):
+    return CATALOGUE[options.network]
