@@ -83,18 +83,6 @@ impl Ciphertext {
             }
         }
     }
-
-    /// self += other, in any domain that both are in.
-    pub fn add(&mut self, other: &Self) {
-        for limb in 0..LIMBS {
-            let m = &Q_MOD[limb];
-            for (acc, x) in [(&mut self.c0, &other.c0), (&mut self.c1, &other.c1)] {
-                for (acc, &x) in acc[limb].iter_mut().zip(&x[limb]) {
-                    *acc = m.add(*acc, x);
-                }
-            }
-        }
-    }
 }
 
 /// A plaintext factor: small residues lifted to every limb, NTT domain, Montgomery form.
@@ -231,16 +219,6 @@ impl PreparedWeights {
             work.products += 1;
         }
         sum
-    }
-
-    /// Plaintexts held, 64 KiB each.
-    pub fn len(&self) -> usize {
-        self.plaintexts.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.plaintexts.is_empty()
     }
 }
 

@@ -109,9 +109,4 @@ impl Network {
             plan,
         })
     }
-
-    /// The public descriptions of the layers, in execution order.
-    pub fn layers(&self) -> impl Iterator<Item = &Layer> {
-        self.layers.iter().map(|layer| &layer.layer)
-    }
 }
