@@ -1,93 +1,26 @@
 //! Server and client over real sockets: good peers, and every kind of bad one.
 
+mod common;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use common::*;
 use stria_core::error::{Error as ProtocolError, PeerError};
 use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME, write_reason};
-use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::network::{About, Network};
-use stria_host::model::Integers;
 use stria_host::net::client::{self, Session, Window};
 use stria_host::net::local::Local;
 use stria_host::net::server::{self, Ended, serve};
 use stria_host::net::{Line, Listener, SessionError};
-use stria_host::{Model, reference};
 
-/// Long enough for a test that goes well on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
 /// What an impatient side waits.
 const SHORT: Duration = Duration::from_millis(300);
-
-/// Two layers and 36 activations.
-fn model() -> &'static Model {
-    static MODEL: OnceLock<Model> = OnceLock::new();
-    MODEL.get_or_init(|| {
-        let network = json!({
-            "schema": 1, "name": "tiny", "classes": ["cat", "dog", "eel"], "shift": 8,
-            "logit_scale": 1024,
-            "input": {"channels": 3, "side": 7, "resize": 8, "mean": [0.5, 0.5, 0.5],
-                      "std": [0.25, 0.25, 0.25], "scale": 64},
-            "layers": [
-                {"name": "stem", "input": "image", "channels": [3, 4], "kernel": 3,
-                 "stride": 2, "relu": true},
-                {"name": "fc", "input": "stem", "channels": [4, 3], "kernel": 1, "pool": true,
-                 "relu": false},
-            ],
-        });
-        let integers = |seed, weights, bias, size| Integers {
-            weights: values(seed, weights, size),
-            bias: values(!seed, bias, 9000),
-        };
-        let integers = vec![integers(1, 4 * 3 * 9, 4, 100), integers(2, 3 * 4, 3, 6)];
-        Model::new(serde_json::from_value(network).unwrap(), integers).unwrap()
-    })
-}
-
-/// Pseudo-random numbers in [-size, size].
-fn values(mut state: u64, count: usize, size: i32) -> Vec<i32> {
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(99);
-        (state >> 33) as i32 % (2 * size + 1) - size
-    };
-    (0..count).map(|_| next()).collect()
-}
-
-fn image(seed: u64) -> Vec<i32> {
-    values(seed, 3 * 7 * 7, 127)
-}
-
-/// As far as the exact logits and those of a secure run may be apart where the comparison takes
-/// all bits: every activation of the pooled map is off by at most a unit.
-fn assert_right(image: &[i32], logits: &[i32]) {
-    let expected = reference::trace(model(), image);
-    let weights = model().layers[1].weights.chunks(4);
-    let pixels = 9;
-    assert_eq!(logits.len(), 3);
-    for ((got, expected), weights) in logits.iter().zip(expected.logits()).zip(weights) {
-        let bound = pixels * weights.iter().map(|w| w.abs()).sum::<i32>();
-        assert!((got - expected).abs() <= bound, "{got} is not {expected}");
-    }
-}
-
-fn patient() -> client::Options {
-    client::Options {
-        settings: Settings {
-            k_s: 4,
-            h: 12,
-            labels: true,
-        },
-        timeout: LONG,
-        ..client::Options::default()
-    }
-}
 
 fn connect(address: SocketAddr) -> Result<Session, SessionError> {
     Session::connect(&address.to_string(), patient())
@@ -100,77 +33,17 @@ fn visit(address: SocketAddr) -> Result<(), SessionError> {
     session.finish()
 }
 
-/// One inference, whose logits are right.
-fn classify(session: &mut Session, seed: u64) -> Result<(), SessionError> {
-    let image = image(seed);
-    let inference = session.infer(&image)?;
-    assert_right(&image, &inference.logits);
-    Ok(())
+/// A server on TCP.
+fn serving(options: server::Options) -> Host {
+    with(server::network(model()).unwrap(), options)
 }
 
-/// A server in a thread.
-struct Host {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    ended: Receiver<Ended>,
-    thread: Option<JoinHandle<std::io::Result<()>>>,
-}
-
-impl Host {
-    fn start(options: server::Options) -> Self {
-        Self::with(server::network(model()).unwrap(), options)
-    }
-
-    fn with(network: Network, options: server::Options) -> Self {
-        let network = Arc::new(network);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let (send, ended) = channel();
-        let asked = stop.clone();
-        let thread = thread::spawn(move || {
-            let listeners = [Listener::Tcp(listener)];
-            serve(&listeners, &network, options, &asked, |end| {
-                let _ = send.send(end);
-            })
-        });
-        Self {
-            address,
-            stop,
-            ended,
-            thread: Some(thread),
-        }
-    }
-
-    fn raw(&self) -> TcpStream {
-        TcpStream::connect(self.address).unwrap()
-    }
-
-    /// The next session that ends.
-    fn ended(&self) -> Ended {
-        self.ended.recv_timeout(LONG).expect("no session ended")
-    }
-
-    /// Why the next session ended.
-    fn error(&self) -> SessionError {
-        self.ended().error.expect("the session ended well")
-    }
-
-    fn has_returned(&mut self) {
-        let thread = self.thread.take().unwrap();
-        let deadline = Instant::now() + LONG;
-        while !thread.is_finished() {
-            assert!(Instant::now() < deadline, "the server does not return");
-            thread::sleep(Duration::from_millis(10));
-        }
-        thread.join().unwrap().unwrap();
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
+fn with(network: Network, options: server::Options) -> Host {
+    Host::start(
+        vec![Listener::tcp("127.0.0.1:0").unwrap()],
+        network,
+        options,
+    )
 }
 
 #[derive(Clone, Default)]
@@ -225,8 +98,8 @@ fn pump(mut from: TcpStream, mut to: TcpStream, fault: &Fault) -> Vec<u8> {
 fn recorded() -> &'static [Vec<u8>; 2] {
     static BYTES: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
     BYTES.get_or_init(|| {
-        let host = Host::start(server::Options::default());
-        let (address, bytes) = faulty(host.address, Default::default());
+        let host = serving(server::Options::default());
+        let (address, bytes) = faulty(host.tcp(), Default::default());
         visit(address).unwrap();
         bytes.join().unwrap()
     })
@@ -260,13 +133,13 @@ fn assert_says(error: &SessionError, part: &str) {
 
 #[test]
 fn good_clients_get_right_logits() {
-    let host = Host::start(server::Options::default());
+    let host = serving(server::Options::default());
     for window in [Window::Small, Window::Large] {
         let options = client::Options {
             window,
             ..patient()
         };
-        let mut session = Session::connect(&host.address.to_string(), options).unwrap();
+        let mut session = Session::connect(&host.tcp().to_string(), options).unwrap();
         assert_eq!(session.classes(), ["cat", "dog", "eel"]);
         let mut bytes = session.setup_bytes();
         for seed in [1, 2] {
@@ -285,9 +158,9 @@ fn good_clients_get_right_logits() {
 
 #[test]
 fn clients_at_the_same_time_do_not_disturb_each_other() {
-    let host = Host::start(server::Options::default());
-    let mut first = connect(host.address).unwrap();
-    let mut second = connect(host.address).unwrap();
+    let host = serving(server::Options::default());
+    let mut first = connect(host.tcp()).unwrap();
+    let mut second = connect(host.tcp()).unwrap();
     for seed in 0..2 {
         let other = thread::spawn(move || classify(&mut second, seed + 10).map(|()| second));
         classify(&mut first, seed).unwrap();
@@ -299,8 +172,8 @@ fn clients_at_the_same_time_do_not_disturb_each_other() {
 
 #[test]
 fn garbage_ends_its_own_session_only() {
-    let host = Host::start(server::Options::default());
-    let mut good = connect(host.address).unwrap();
+    let host = serving(server::Options::default());
+    let mut good = connect(host.tcp()).unwrap();
     let hello = &recorded()[0][frames(&recorded()[0])[0].1.clone()];
     let mut failure = [0; MAX_FRAME];
     let failure_len = write_reason(&mut failure, PeerError::Other);
@@ -325,13 +198,13 @@ fn garbage_ends_its_own_session_only() {
         let _ = stream.read_to_end(&mut Vec::new());
         classify(&mut good, i as u64).unwrap();
     }
-    visit(host.address).unwrap();
+    visit(host.tcp()).unwrap();
 }
 
 #[test]
 fn a_line_may_break_at_any_frame() {
-    let host = Host::start(server::Options::default());
-    let mut good = connect(host.address).unwrap();
+    let host = serving(server::Options::default());
+    let mut good = connect(host.tcp()).unwrap();
     for (direction, bytes) in recorded().iter().enumerate() {
         let frames = frames(bytes);
         for i in 0..12 {
@@ -341,7 +214,7 @@ fn a_line_may_break_at_any_frame() {
             let inside = [0, 1, HEADER + 1][i % 3];
             let mut faults = [Fault::default(), Fault::default()];
             faults[direction].cut = Some(frame.end + inside);
-            let (address, _) = faulty(host.address, faults);
+            let (address, _) = faulty(host.tcp(), faults);
             for error in [visit(address).unwrap_err(), host.error()] {
                 let place = format!("direction {direction}, {i}: {error}");
                 assert!(matches!(error, SessionError::Closed), "{place}");
@@ -349,15 +222,15 @@ fn a_line_may_break_at_any_frame() {
             classify(&mut good, i as u64).unwrap();
         }
     }
-    visit(host.address).unwrap();
+    visit(host.tcp()).unwrap();
 }
 
 #[test]
 fn a_changed_frame_is_found_and_both_sides_say_so() {
     use Kind::*;
     const BROKEN: &str = "it received something that breaks the protocol";
-    let host = Host::start(server::Options::default());
-    let mut good = connect(host.address).unwrap();
+    let host = serving(server::Options::default());
+    let mut good = connect(host.tcp()).unwrap();
     let [up, down] = recorded();
     let first = |range: Range<usize>| range.start..range.start + 1;
     let header = |range: Range<usize>| range.start - HEADER..range.start - HEADER + 1;
@@ -392,7 +265,7 @@ fn a_changed_frame_is_found_and_both_sides_say_so() {
     for (range, value, server, client) in from_client {
         let patch = Some((range, value));
         let up = Fault { cut: None, patch };
-        let (address, _) = faulty(host.address, [up, Fault::default()]);
+        let (address, _) = faulty(host.tcp(), [up, Fault::default()]);
         assert_says(&visit(address).unwrap_err(), client);
         assert_says(&host.error(), server);
         classify(&mut good, 1).unwrap();
@@ -400,17 +273,17 @@ fn a_changed_frame_is_found_and_both_sides_say_so() {
     for (range, value, client, server) in from_server {
         let patch = Some((range, value));
         let down = Fault { cut: None, patch };
-        let (address, _) = faulty(host.address, [Fault::default(), down]);
+        let (address, _) = faulty(host.tcp(), [Fault::default(), down]);
         assert_says(&visit(address).unwrap_err(), client);
         assert_says(&host.error(), server);
         classify(&mut good, 1).unwrap();
     }
-    visit(host.address).unwrap();
+    visit(host.tcp()).unwrap();
 }
 
 #[test]
 fn slow_clients_are_given_up() {
-    let host = Host::start(server::Options {
+    let host = serving(server::Options {
         timeout: SHORT,
         ..server::Options::default()
     });
@@ -462,13 +335,13 @@ fn a_peer_that_stops_reading_is_given_up() {
 
 #[test]
 fn clients_beyond_the_limit_are_told() {
-    let host = Host::start(server::Options {
+    let host = serving(server::Options {
         sessions: 1,
         ..server::Options::default()
     });
-    let mut good = connect(host.address).unwrap();
+    let mut good = connect(host.tcp()).unwrap();
     for _ in 0..2 {
-        let error = connect(host.address).err().unwrap();
+        let error = connect(host.tcp()).err().unwrap();
         assert_says(
             &error,
             "the peer ended the session because it is at its limit",
@@ -476,14 +349,14 @@ fn clients_beyond_the_limit_are_told() {
     }
     let crowd: Vec<TcpStream> = (0..200).map(|_| host.raw()).collect();
     // Clients are accepted in order, so after this one the whole crowd was.
-    assert!(connect(host.address).is_err());
+    assert!(connect(host.tcp()).is_err());
     classify(&mut good, 1).unwrap();
     good.finish().unwrap();
     assert!(host.ended().error.is_none());
     drop(crowd);
     // None of the refused ones counts as a session.
     assert!(host.ended.try_recv().is_err());
-    visit(host.address).unwrap();
+    visit(host.tcp()).unwrap();
 }
 
 /// One server on two listeners; the socket's file goes with it, and a stale one is replaced.
@@ -509,7 +382,7 @@ fn a_unix_socket_is_served_next_to_tcp() {
     thread::scope(|scope| {
         let serving = scope.spawn(|| {
             let listeners = listeners;
-            serve(&listeners, &network, options, &stop, |_| ())
+            serve(&listeners, &network, options, &stop, &|_: Ended| ())
         });
         for address in &addresses {
             // Each has a budget of its own.
@@ -527,11 +400,11 @@ fn a_unix_socket_is_served_next_to_tcp() {
 
 #[test]
 fn queries_are_limited() {
-    let host = Host::start(server::Options {
+    let host = serving(server::Options {
         queries: 2,
         ..server::Options::default()
     });
-    let mut session = connect(host.address).unwrap();
+    let mut session = connect(host.tcp()).unwrap();
     classify(&mut session, 1).unwrap();
     classify(&mut session, 2).unwrap();
     let told = classify(&mut session, 3).unwrap_err();
@@ -540,7 +413,7 @@ fn queries_are_limited() {
     assert_says(&end.error.unwrap(), "spent its budget of queries");
     assert_eq!(end.counters.queries, 2);
     // Another session does not bring a new budget.
-    let mut session = connect(host.address).unwrap();
+    let mut session = connect(host.tcp()).unwrap();
     let told = classify(&mut session, 4).unwrap_err();
     assert_says(&told, "budget of queries is spent");
     assert_eq!(host.ended().counters.queries, 0);
@@ -548,12 +421,12 @@ fn queries_are_limited() {
 
 #[test]
 fn stopping_closes_sessions_between_inferences() {
-    let mut host = Host::start(server::Options {
+    let mut host = serving(server::Options {
         timeout: LONG,
         ..server::Options::default()
     });
-    let mut idle = connect(host.address).unwrap();
-    let mut tireless = connect(host.address).unwrap();
+    let mut idle = connect(host.tcp()).unwrap();
+    let mut tireless = connect(host.tcp()).unwrap();
     let tireless = thread::spawn(move || {
         loop {
             if let Err(error) = classify(&mut tireless, 1) {
@@ -563,7 +436,7 @@ fn stopping_closes_sessions_between_inferences() {
     });
     let silent = host.raw();
     // All three are accepted, as a fourth shows.
-    visit(host.address).unwrap();
+    visit(host.tcp()).unwrap();
     assert!(host.ended().error.is_none());
     host.stop.store(true, Ordering::Relaxed);
     host.has_returned();
@@ -578,7 +451,7 @@ fn stopping_closes_sessions_between_inferences() {
 
 #[test]
 fn stopping_lets_a_running_inference_finish() {
-    let mut host = Host::start(server::Options::default());
+    let mut host = serving(server::Options::default());
     // The line holds the middle of the inference back until the server was asked to stop.
     let middle = payload(&recorded()[0], Kind::Reply, 0).start;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -694,15 +567,15 @@ fn what_a_server_announces_is_not_trusted() {
         let mut about = server::about(model());
         change(&mut about);
         let network = Network::new(about, server::layers(model()).unwrap()).unwrap();
-        let host = Host::with(network, server::Options::default());
-        assert_says(&connect(host.address).err().unwrap(), part);
+        let host = with(network, server::Options::default());
+        assert_says(&connect(host.tcp()).err().unwrap(), part);
     }
 }
 
 #[test]
 fn an_image_of_another_shape_does_not_end_the_session() {
-    let host = Host::start(server::Options::default());
-    let mut session = connect(host.address).unwrap();
+    let host = serving(server::Options::default());
+    let mut session = connect(host.tcp()).unwrap();
     for pixels in [0, 3 * 7 * 7 - 1, 3 * 8 * 8] {
         let error = session.infer(&vec![1; pixels]).unwrap_err();
         assert_says(&error, "image of another shape");

@@ -19,6 +19,7 @@ class Layer:
     pool: bool = False    # sum over all positions first
     skip: str | None = None  # the layer added before the ReLU
     relu: bool = True
+    repeat: int | None = None  # how often channels are packed, if the planner shall not choose
 
 
 @dataclass(frozen=True)

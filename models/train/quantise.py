@@ -66,6 +66,7 @@ def description(architecture, data, logit_scale):
             "pool": layer.pool,
             "skip": {"from": layer.skip, "factor": 1 << SHIFT} if layer.skip else None,
             "relu": layer.relu, "max_abs": None,
+            **({"repeat": layer.repeat} if layer.repeat else {}),
         } for layer in architecture.layers],
     }
 

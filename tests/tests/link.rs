@@ -139,6 +139,21 @@ fn a_slow_reader_holds_its_sender_back() {
 }
 
 #[test]
+fn a_reader_with_the_larger_window_tells_at_once_that_it_has_read() {
+    let ends = [small(), end::<1024, 16>(Timing::default())];
+    let mut net = Net::new(ends, Faults::default(), 3);
+    net.connect(1);
+    let data = bytes(WINDOW * payload_len(MTU));
+    assert_eq!(net.ends[0].send(&data), data.len());
+    assert!(net.run(|net| net.ends[0].has_arrived()));
+    let now = net.millis();
+    assert_eq!(net.ends[1].transmit(now), None);
+    assert_eq!(net.ends[1].recv(&mut [0; 2048]), data.len());
+    // Else the sender, whose window is full, would wait for its timer.
+    assert!(net.ends[1].transmit(now).is_some());
+}
+
+#[test]
 fn garbage_costs_nothing_but_time() {
     let mut net = Net::new([small(), small()], Faults::default(), 3);
     let garbage: Vec<u8> = bytes(5000).iter().map(|byte| byte | 1).collect();

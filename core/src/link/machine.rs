@@ -128,6 +128,11 @@ impl<const MTU: usize, const WINDOW: usize> Link<MTU, WINDOW> {
         matches!(self.state, State::Open | State::Opening)
     }
 
+    /// A client has opened another connection, which [`Link::listen`] takes.
+    pub fn is_called(&self) -> bool {
+        self.offer.is_some_and(|offer| offer.confirmed)
+    }
+
     /// The connection's name, for logs.
     pub fn id(&self) -> u32 {
         self.id
@@ -195,8 +200,8 @@ impl<const MTU: usize, const WINDOW: usize> Link<MTU, WINDOW> {
     pub fn recv(&mut self, out: &mut [u8]) -> usize {
         let count = self.inbox.recv(out);
         let news = self.inbox.base().wrapping_sub(self.released);
-        // Smaller news go with the next packet.
-        self.due.ack |= usize::from(news) >= WINDOW.div_ceil(2);
+        // Smaller news go with the next packet. The peer's window may be smaller than ours.
+        self.due.ack |= usize::from(news) >= self.outbox.window().div_ceil(2).max(1);
         count
     }
 

@@ -123,6 +123,11 @@ impl<const MTU: usize, const WINDOW: usize> Outbox<MTU, WINDOW> {
         self.flush = true;
     }
 
+    /// Packets that may be under way at once, either way: the smaller of both sides' windows.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
     /// The next packet that should go out: its number and payload. It counts as sent.
     pub fn transmit(&mut self, now: u64) -> Option<(u16, &[u8])> {
         let (payload, flush) = (self.payload, self.flush);

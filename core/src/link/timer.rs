@@ -17,15 +17,20 @@ pub struct Timing {
     pub dead: u32,
 }
 
+impl Timing {
+    /// For serial lines of any usual speed.
+    pub const DEFAULT: Self = Self {
+        first: 500,
+        min: 20,
+        max: 2_000,
+        keepalive: 2_000,
+        dead: 30_000,
+    };
+}
+
 impl Default for Timing {
     fn default() -> Self {
-        Self {
-            first: 500,
-            min: 20,
-            max: 2_000,
-            keepalive: 2_000,
-            dead: 30_000,
-        }
+        Self::DEFAULT
     }
 }
 

@@ -7,6 +7,7 @@
 #![no_main]
 
 mod board;
+mod line;
 mod meter;
 mod picture;
 mod report;
@@ -16,15 +17,16 @@ mod stack;
 use chacha20::ChaCha20Rng;
 use core::cell::RefCell;
 use critical_section::Mutex;
-use rand_core::SeedableRng;
+use rand_core::{Rng, SeedableRng};
 use stria_core::protocol::client::SmallClient;
 use zeroize::Zeroizing;
 
+use line::Link;
 use meter::Meter;
 use picture::Picture;
-use session::Session;
+use session::{Failure, Session};
 
-/// How often a session is tried that a bad line ends.
+/// How often a session is tried that a dead line ends.
 const TRIES: u32 = 3;
 
 /// The client's state, all of it.
@@ -46,19 +48,23 @@ fn start() -> ! {
         critical_section::with(|token| -> *mut SmallClient { CLIENT.borrow(token).as_ptr() });
     // SAFETY: `start` is called once, by the runtime's entry, and nothing else names CLIENT.
     let client = unsafe { &mut *client };
-    let mut line = board::Line::new();
+    let mut link = Link::new(board::Uart::new());
     for _ in 0..TRIES {
         let mut meter = Meter::new();
-        let result = Session::new(client, &mut line, &mut meter).classify(&mut picture, &mut rng);
+        let connected = link.connect(rng.next_u32()).map_err(Failure::Line);
+        let result = connected.and_then(|()| {
+            Session::new(client, &mut link, &mut meter).classify(&mut picture, &mut rng)
+        });
         match result {
             Ok(()) => {
-                report::print(&picture, &meter, &line);
+                if let Err(error) = link.close() {
+                    // The result is there all the same.
+                    semihosting::println!("stria error {}", error);
+                }
+                report::print(&picture, &meter, link.framing());
                 board::exit(0);
             }
-            Err(error) => {
-                semihosting::println!("stria error {}", error);
-                line.settle();
-            }
+            Err(error) => semihosting::println!("stria error {}", error),
         }
     }
     board::exit(1);

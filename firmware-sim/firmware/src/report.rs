@@ -3,13 +3,13 @@
 
 use semihosting::println;
 
-use crate::board::Line;
+use crate::board;
 use crate::meter::{Meter, Phase};
 use crate::picture::Picture;
 use crate::stack;
 
-/// Prints everything.
-pub fn print(picture: &Picture, meter: &Meter, line: &Line) {
+/// Prints everything; `framing` is what the link took.
+pub fn print(picture: &Picture, meter: &Meter, framing: u64) {
     let (stack, peak) = stack::size_and_peak();
     let logits = picture.logits();
     let probabilities = picture.probabilities();
@@ -28,7 +28,8 @@ pub fn print(picture: &Picture, meter: &Meter, line: &Line) {
         ("decrypt", meter.instructions(Phase::Decryption)),
         ("activation", meter.instructions(Phase::Activations)),
         ("other", meter.instructions(Phase::Other)),
-        ("line", line.interrupt_instructions()),
+        ("framing", framing),
+        ("line", board::interrupt_instructions()),
         ("encryptions", meter.encryptions().into()),
         ("decryptions", meter.decryptions().into()),
         ("activations", meter.activations().into()),

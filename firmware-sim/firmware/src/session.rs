@@ -32,10 +32,10 @@ pub enum Failure<E> {
     Picture,
 }
 
-impl<E: fmt::Debug> fmt::Display for Failure<E> {
+impl<E: fmt::Display> fmt::Display for Failure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Line(error) => write!(f, "the line failed: {error:?}"),
+            Self::Line(error) => error.fmt(f),
             Self::Closed => f.write_str("the server closed the line"),
             Self::Protocol(error) => error.fmt(f),
             Self::Picture => f.write_str("the network takes another kind of picture"),

@@ -1,13 +1,13 @@
 //! Builds the firmware, and measures what it takes on the board.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use object::read::elf::{ElfFile32, ElfSection32, ProgramHeader as _};
 use object::{Object as _, ObjectSection as _};
 
-/// A board that QEMU emulates.
+/// Where the client runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Board {
     /// Cortex-M4F.
@@ -16,6 +16,18 @@ pub enum Board {
     /// RV32IMAC.
     #[value(name = "riscv-virt")]
     RiscvVirt,
+    /// No board: the same client in this process, without QEMU.
+    #[value(name = "hosted")]
+    Hosted,
+}
+
+/// What depends on an emulated board.
+struct Facts {
+    target: &'static str,
+    /// Where the firmware's memory map puts RAM.
+    ram: u64,
+    /// Where it puts the picture.
+    picture: u32,
 }
 
 impl Board {
@@ -24,32 +36,31 @@ impl Board {
         match self {
             Self::Mps2An386 => "mps2-an386",
             Self::RiscvVirt => "riscv-virt",
+            Self::Hosted => "hosted",
         }
     }
 
-    fn target(self) -> &'static str {
-        match self {
-            Self::Mps2An386 => "thumbv7em-none-eabihf",
-            Self::RiscvVirt => "riscv32imac-unknown-none-elf",
-        }
-    }
-
-    /// Where the firmware's memory maps put RAM.
-    fn ram(self) -> u64 {
-        match self {
-            Self::Mps2An386 => 0x2000_0000,
-            Self::RiscvVirt => 0x8010_0000,
-        }
-    }
-
-    /// Where they put the picture.
-    pub fn picture(self) -> u32 {
-        match self {
-            Self::Mps2An386 => 0x0003_F000,
-            Self::RiscvVirt => 0x8003_F000,
-        }
+    fn facts(self) -> anyhow::Result<Facts> {
+        Ok(match self {
+            Self::Mps2An386 => Facts {
+                target: "thumbv7em-none-eabihf",
+                ram: 0x2000_0000,
+                picture: 0x0003_F000,
+            },
+            Self::RiscvVirt => Facts {
+                target: "riscv32imac-unknown-none-elf",
+                ram: 0x8010_0000,
+                picture: 0x8003_F000,
+            },
+            Self::Hosted => bail!("there is no firmware for the hosted client"),
+        })
     }
 }
+
+/// The toolchain or QEMU is missing and cannot be installed.
+#[derive(Debug, thiserror::Error)]
+#[error("the firmware cannot be built or run here: {0}")]
+pub struct Incomplete(String);
 
 /// A firmware that was built.
 pub struct Firmware {
@@ -59,20 +70,26 @@ pub struct Firmware {
     pub flash: u64,
     /// Bytes of statics in RAM, without the stack.
     pub ram_static: u64,
+    /// Address of the picture.
+    pub picture: u32,
 }
 
 /// Builds it, after setting up the toolchain.
 pub fn build(board: Board) -> anyhow::Result<Firmware> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let root = root.canonicalize()?;
-    let setup = root.join("setup.sh");
-    let status = Command::new("bash")
-        .arg(&setup)
-        .stdout(std::process::Stdio::null())
-        .status();
-    let status = status.context("cannot run firmware-sim/setup.sh")?;
-    ensure!(status.success(), "the firmware's toolchain is not complete");
+    let setup = Command::new("bash")
+        .arg(root.join("setup.sh"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .context("cannot run firmware-sim/setup.sh")?;
+    if !setup.status.success() {
+        let said = String::from_utf8_lossy(&setup.stderr).trim().to_owned();
+        return Err(Incomplete(said).into());
+    }
 
+    let facts = board.facts()?;
     let target = match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => PathBuf::from(dir),
         None => root.join("../target"),
@@ -83,7 +100,7 @@ pub fn build(board: Board) -> anyhow::Result<Firmware> {
     cargo
         .current_dir(root.join("firmware"))
         .args(["build", "--release", "--quiet", "--locked"])
-        .args(["--target", board.target(), "--features", board.name()])
+        .args(["--target", facts.target, "--features", board.name()])
         .env("CARGO_TARGET_DIR", folder.join("build"))
         // A coverage or sanitizer run of the host's is not the firmware's.
         .env_remove("RUSTFLAGS")
@@ -97,14 +114,14 @@ pub fn build(board: Board) -> anyhow::Result<Firmware> {
     }
     let elf = folder
         .join("build")
-        .join(board.target())
+        .join(facts.target)
         .join("release/stria-firmware");
     let elf = elf.canonicalize()?;
-    measure(board, elf)
+    measure(&facts, elf)
 }
 
 /// Adds up what the program stores in flash, and what its statics take in RAM.
-fn measure(board: Board, elf: PathBuf) -> anyhow::Result<Firmware> {
+fn measure(facts: &Facts, elf: PathBuf) -> anyhow::Result<Firmware> {
     let bytes = std::fs::read(&elf)?;
     let file = ElfFile32::<object::Endianness>::parse(bytes.as_slice())?;
     let endian = file.endian();
@@ -115,7 +132,7 @@ fn measure(board: Board, elf: PathBuf) -> anyhow::Result<Firmware> {
         .sum();
     // The firmware measures its stack by itself.
     let in_ram = |section: &ElfSection32<'_, '_>| {
-        section.address() >= board.ram() && section.name() != Ok(".stack")
+        section.address() >= facts.ram && section.name() != Ok(".stack")
     };
     let ram_static = file
         .sections()
@@ -126,5 +143,6 @@ fn measure(board: Board, elf: PathBuf) -> anyhow::Result<Firmware> {
         elf,
         flash,
         ram_static,
+        picture: facts.picture,
     })
 }

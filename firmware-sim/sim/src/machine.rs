@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::firmware::Board;
+use crate::firmware::{Board, Firmware};
 
 /// A folder for one run, removed at its end.
 pub struct Folder(PathBuf);
@@ -41,15 +41,25 @@ pub struct Told {
     /// All of it.
     pub text: String,
     /// Lines `stria KEY VALUE`.
-    pub values: HashMap<String, u64>,
+    values: HashMap<String, u64>,
     /// By class: logit, probability in millionths.
-    pub classes: Vec<(i64, u64)>,
+    pub classes: Vec<(i32, u64)>,
+    /// Why sessions ended before their time.
+    pub errors: Vec<String>,
+}
+
+impl Told {
+    /// One of the lines `stria KEY VALUE`.
+    pub fn value(&self, key: &str) -> anyhow::Result<u64> {
+        let value = self.values.get(key).copied();
+        value.with_context(|| format!("the firmware did not tell `{key}`"))
+    }
 }
 
 /// Starts the machine; its UART connects to the socket `line` in `folder`.
 pub fn start(
     board: Board,
-    elf: &Path,
+    firmware: &Firmware,
     folder: &Folder,
     page: &[u8],
     seed: &str,
@@ -57,6 +67,7 @@ pub fn start(
     let picture = folder.path().join("picture");
     std::fs::write(&picture, page)?;
     let mut qemu = match board {
+        Board::Hosted => bail!("there is no machine for the hosted client"),
         Board::Mps2An386 => {
             let mut qemu = Command::new("qemu-system-arm");
             qemu.args(["-M", "mps2-an386", "-icount", "shift=6"]);
@@ -83,10 +94,10 @@ pub fn start(
         .arg(format!(
             "loader,file={},addr={:#x},force-raw=on",
             picture.display(),
-            board.picture()
+            firmware.picture
         ))
         .arg("-kernel")
-        .arg(elf)
+        .arg(&firmware.elf)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let child = qemu.spawn();
@@ -102,6 +113,7 @@ impl Machine {
             text: String::new(),
             values: HashMap::new(),
             classes: Vec::new(),
+            errors: Vec::new(),
         };
         let Some(output) = self.0.stdout.take() else {
             bail!("QEMU has no output");
@@ -111,6 +123,7 @@ impl Machine {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words[..] {
                 ["stria", "class", _, logit, p] => told.classes.push((logit.parse()?, p.parse()?)),
+                ["stria", "error", ..] => told.errors.push(words[2..].join(" ")),
                 ["stria", key, value] => {
                     told.values.insert(key.into(), value.parse()?);
                 }

@@ -1,24 +1,32 @@
-//! Runs the client's firmware in QEMU against a server in this process, over an emulated serial
-//! line, and reports what came out and what it took.
+//! Runs the device's client against a server in this process, over an emulated serial line, and
+//! reports what came out and what it took. The client is the firmware in QEMU, or, where there is no
+//! QEMU, the same client in this process.
 
+mod client;
 mod firmware;
+mod line;
 mod machine;
 mod model;
 mod picture;
 mod report;
-mod serve;
+mod server;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
 use stria_host::input::top_k;
 use stria_host::net::server::network;
+use stria_host::net::wire::Shape;
 use stria_host::reference;
 
-use firmware::Board;
+use firmware::{Board, Firmware, Incomplete};
+use line::{Line, Pull};
+use report::{Device, Outcome, Report};
+use server::Server;
 
 /// A microcontroller in QEMU classifies a picture privately.
 #[derive(Parser)]
@@ -36,17 +44,47 @@ struct Args {
     /// the operating system's.
     #[arg(long, value_name = "HEX")]
     seed: Option<String>,
-    /// Pull the line out once, after so many frames of the client, and plug it in again with
-    /// garbage on it.
-    #[arg(long, value_name = "FRAMES")]
-    cut: Option<u64>,
+    /// Bits a second of the line; without it, what QEMU's UART can do.
+    #[arg(long, value_name = "RATE", default_value_t = 0)]
+    baud: u32,
+    /// Bytes of a million that the line loses.
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    loss: u32,
+    /// Bytes of a million that the line changes.
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    noise: u32,
+    /// Pull the line out once, after so many bytes from the device; garbage is on it before the
+    /// first byte and when it is plugged in again.
+    #[arg(long, value_name = "BYTES")]
+    pull: Option<u64>,
+    /// How long it stays out.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    pull_seconds: f64,
+    /// Seconds that the server waits for a silent device.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+/// The exit code that says that the firmware's toolchain or QEMU is missing.
+const INCOMPLETE: u8 = 77;
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stria-sim: {error:#}");
+            match error.downcast_ref::<Incomplete>() {
+                Some(_) => ExitCode::from(INCOMPLETE),
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
     let model = match &args.model {
         Some(path) => stria_host::Model::load(path)
             .with_context(|| format!("cannot use the model {}", path.display()))?,
@@ -54,10 +92,13 @@ fn main() -> anyhow::Result<()> {
     };
     let network = Arc::new(network(&model)?);
     let picture = picture::load(args.image.as_deref(), &model.input)?;
-    let expected = reference::trace(&model, &picture.tensor);
-    let firmware = firmware::build(args.board)?;
-    let seed = match args.seed {
-        Some(seed) => seed,
+    let reference = reference::trace(&model, &picture.tensor);
+    let firmware = match args.board {
+        Board::Hosted => None,
+        board => Some(firmware::build(board)?),
+    };
+    let seed = match &args.seed {
+        Some(seed) => seed.clone(),
         None => {
             let mut seed = [0; 32];
             getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("no randomness: {e}"))?;
@@ -66,32 +107,66 @@ fn main() -> anyhow::Result<()> {
     };
 
     let folder = machine::Folder::new()?;
-    let line = serve::Listener::new(&folder.path().join("line"))?;
-    let start = Instant::now();
-    let machine = machine::start(args.board, &firmware.elf, &folder, &picture.page, &seed)?;
+    let (near, far) = (folder.path().join("line"), folder.path().join("server"));
     let bar = report::progress(args.json, model.activations());
-    let told = std::thread::scope(|scope| {
-        let served = scope.spawn(|| serve::serve(&line, &network, args.cut, &bar));
-        let told = machine.wait();
-        line.stop();
-        let served = served.join().expect("the server's thread does not panic");
-        bar.finish_and_clear();
-        Ok::<_, anyhow::Error>((told?, served))
+    let server = Server::start(&far, network, Duration::from_secs(args.timeout), bar)?;
+    let shape = Shape {
+        baud: args.baud,
+        loss: args.loss,
+        noise: args.noise,
+    };
+    let pull = args.pull.map(|after| Pull {
+        after,
+        time: Duration::from_secs_f64(args.pull_seconds),
     });
-    let (told, served) = told?;
-    let report = report::Report::new(
-        args.board,
-        &firmware,
-        &told,
-        &served,
-        top_k(expected.logits(), 1)[0],
-        start.elapsed().as_secs_f64(),
-    )
-    .with_context(|| format!("the firmware said:\n{}", told.text))?;
+    let line = Line::new(&near, &far, shape, pull)?;
+    let start = Instant::now();
+    let ran = device(args.board, firmware.as_ref(), &folder, &picture, &seed);
+    let wall = start.elapsed();
+    let bytes = line.end();
+    let sessions = server.stop()?;
+    let outcome = match ran? {
+        Ran::Hosted(logits) => Outcome::hosted(&logits, &model),
+        Ran::Emulated(told) => {
+            let device = firmware.map(|firmware| Device::new(&firmware, &told));
+            Outcome::told(&told, device.transpose()?)
+                .with_context(|| format!("the firmware said:\n{}", told.text))?
+        }
+    };
+    let best = top_k(reference.logits(), 1)[0];
+    let report = Report::new(args.board, &outcome, best, wall, bytes, &sessions)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        report::show(&report, &told, &served, &model.classes);
+        report::show(&report, &outcome, &model.classes);
     }
     Ok(())
+}
+
+/// What a device has said.
+enum Ran {
+    /// Its logits.
+    Hosted(Vec<i32>),
+    /// Everything that the firmware told.
+    Emulated(machine::Told),
+}
+
+/// Lets a device classify the picture.
+fn device(
+    board: Board,
+    firmware: Option<&Firmware>,
+    folder: &machine::Folder,
+    picture: &picture::Picture,
+    seed: &str,
+) -> anyhow::Result<Ran> {
+    match firmware {
+        None => {
+            let line = folder.path().join("line");
+            client::classify(&line, &picture.tensor).map(Ran::Hosted)
+        }
+        Some(firmware) => {
+            let machine = machine::start(board, firmware, folder, &picture.page, seed)?;
+            machine.wait().map(Ran::Emulated)
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use stria_host::net::serial::DEFAULT_BAUD;
 use stria_host::present::{self, Colours, Seen};
 use stria_host::report::{InferReport, InferredImage, guesses};
 
@@ -14,9 +15,12 @@ pub struct Args {
     /// Images to classify.
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// The server: HOST:PORT, or unix:PATH.
+    /// The server: HOST:PORT, unix:PATH, or serial:DEVICE.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
     connect: String,
+    /// Bits a second of a serial port.
+    #[arg(long, value_name = "RATE", default_value_t = DEFAULT_BAUD)]
+    baud: u32,
     #[command(flatten)]
     options: Options,
     /// How many of the most likely classes to show.
@@ -28,7 +32,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let mut session = Remote::connect(&args.connect, &args.options)
+    let mut session = Remote::connect(&args.connect, args.baud, &args.options)
         .with_context(|| format!("no session with {}", args.connect))?;
     let network = session.announced()?;
     let pictures = super::pictures(&args.images, &network.input, &network.classes)?;

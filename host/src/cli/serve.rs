@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stria_host::net::Listener;
+use stria_host::net::serial::DEFAULT_BAUD;
 use stria_host::net::server::{Ended, Options, network, serve};
 
 /// Where a server listens if it is not told.
@@ -27,6 +28,13 @@ pub struct Args {
     #[cfg(unix)]
     #[arg(long, value_name = "SOCKET")]
     unix: Vec<PathBuf>,
+    /// Serial port of a device, or unix:PATH, a socket that stands for one, as emulators have them;
+    /// may be given more than once. Bytes that such a line loses or changes are sent again.
+    #[arg(long, value_name = "DEVICE")]
+    serial: Vec<String>,
+    /// Bits a second of the serial ports.
+    #[arg(long, value_name = "RATE", default_value_t = DEFAULT_BAUD)]
+    baud: u32,
     /// Sessions that may run at the same time.
     #[arg(long, value_name = "COUNT", default_value_t = 4,
           value_parser = clap::value_parser!(u16).range(1..))]
@@ -35,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 30,
           value_parser = super::seconds())]
     timeout: u64,
-    /// Inferences that one client address, or one Unix socket, may start. Enough of them let a malicious client copy the
+    /// Inferences that one client address, one Unix socket or one serial line may start. Enough of them let a malicious client copy the
     /// network: see the README.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     queries: u32,
@@ -63,11 +71,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         timeout: Duration::from_secs(args.timeout),
         queries: args.queries,
     };
-    serve(&listeners, &network, options, &stop, |ended| {
+    let ended = |ended: Ended| {
         if args.json {
             print(&ended);
         }
-    })?;
+    };
+    serve(&listeners, &network, options, &stop, &ended)?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -78,6 +87,11 @@ fn listeners(args: &Args) -> anyhow::Result<Vec<Listener>> {
     for path in &args.unix {
         let listener =
             Listener::unix(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+        listeners.push(listener);
+    }
+    for name in &args.serial {
+        let listener = Listener::serial(name, args.baud)
+            .with_context(|| format!("cannot use the serial line {name}"))?;
         listeners.push(listener);
     }
     let default = [DEFAULT_ADDRESS.to_string()];
@@ -100,6 +114,7 @@ fn print(ended: &Ended) {
         "bytes_up": ended.bytes_up,
         "bytes_down": ended.bytes_down,
         "seconds": ended.seconds,
+        "seconds_waited": ended.seconds_waited,
         "error": ended.error.as_ref().map(ToString::to_string),
     });
     // Nobody may be listening to standard output any more; serving goes on.

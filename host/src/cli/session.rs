@@ -43,6 +43,7 @@ impl Options {
                 labels: true,
             },
             timeout: Duration::from_secs(self.patience),
+            ..client::Options::default()
         }
     }
 }
@@ -68,9 +69,13 @@ pub struct Announced {
 pub struct Remote(client::Session);
 
 impl Remote {
-    /// Connects to a server.
-    pub fn connect(address: &str, options: &Options) -> anyhow::Result<Self> {
-        Ok(Self(client::Session::connect(address, options.client())?))
+    /// Connects to a server; `baud` is a serial line's.
+    pub fn connect(address: &str, baud: u32, options: &Options) -> anyhow::Result<Self> {
+        let options = client::Options {
+            baud,
+            ..options.client()
+        };
+        Ok(Self(client::Session::connect(address, options)?))
     }
 
     /// The server's network.

@@ -10,6 +10,7 @@ use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME, write_failure};
 use stria_core::protocol::greeting::{Settings, Welcome};
 use stria_core::share::SharePrf;
 
+use super::serial::DEFAULT_BAUD;
 use super::socket::{self, Socket};
 use super::{Line, ProtocolError, SessionError, entropy};
 use crate::model::Input;
@@ -35,6 +36,8 @@ pub struct Options {
     pub settings: Settings,
     /// How long the server may stay silent.
     pub timeout: Duration,
+    /// Bits a second of a serial line.
+    pub baud: u32,
 }
 
 impl Default for Options {
@@ -46,6 +49,7 @@ impl Default for Options {
                 ..Settings::default()
             },
             timeout: Duration::from_secs(120),
+            baud: DEFAULT_BAUD,
         }
     }
 }
@@ -151,13 +155,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects to `address`, `HOST:PORT` or `unix:PATH`, and sets a session up.
+    /// Connects to `address`, and sets a session up: `HOST:PORT`, `unix:PATH`, or `serial:NAME` where
+    /// NAME is a serial port or `unix:PATH`.
     pub fn connect(address: &str, options: Options) -> Result<Self, SessionError> {
         let refused = |source| SessionError::Connect {
             address: address.into(),
             source,
         };
-        let socket = socket::connect(address, options.timeout).map_err(refused)?;
+        let socket = socket::connect(address, options.baud, options.timeout).map_err(refused)?;
         Self::open(socket, options)
     }
 

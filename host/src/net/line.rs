@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use stria_core::protocol::frame::{Frame, FrameBuf, ReadError, read_frame, write_frame};
 
-use super::Socket;
+use super::socket::{Socket, is_pause};
 
 /// How often a waiting side looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -25,6 +25,7 @@ pub struct Line {
     stoppable: bool,
     received: u64,
     sent: u64,
+    waited: Duration,
 }
 
 impl Line {
@@ -44,6 +45,7 @@ impl Line {
             stoppable: false,
             received: 0,
             sent: 0,
+            waited: Duration::ZERO,
         })
     }
 
@@ -57,6 +59,11 @@ impl Line {
         self.sent
     }
 
+    /// Time spent in reading and writing so far.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
     /// Reads one frame. If `stoppable`, a request to stop ends the wait.
     pub fn read_frame<'a>(
         &mut self,
@@ -64,18 +71,27 @@ impl Line {
         stoppable: bool,
     ) -> Result<Frame<'a>, ReadError<io::Error>> {
         self.stoppable = stoppable;
-        self.deadline = Instant::now() + self.timeout;
-        read_frame(self, buffer)
+        let start = Instant::now();
+        self.deadline = start + self.timeout;
+        let frame = read_frame(self, buffer);
+        self.waited += start.elapsed();
+        frame
     }
 
     /// Buffers one frame.
     pub fn write_frame(&mut self, frame: &[u8]) -> io::Result<()> {
-        write_frame(self, frame)
+        let start = Instant::now();
+        let result = write_frame(self, frame);
+        self.waited += start.elapsed();
+        result
     }
 
     /// Sends what is buffered.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+        let start = Instant::now();
+        let result = self.writer.flush();
+        self.waited += start.elapsed();
+        result
     }
 
     /// Sends a last frame, and listens for a moment so that the peer gets it.
@@ -91,15 +107,11 @@ impl Line {
         while Instant::now() < deadline {
             match self.reader.get_mut().read(&mut sink) {
                 Ok(1..) => {}
-                Err(error) if is_timeout(&error) => {}
+                Err(error) if is_pause(&error) => {}
                 _ => return,
             }
         }
     }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 impl embedded_io::ErrorType for Line {
@@ -122,7 +134,7 @@ impl embedded_io::Read for Line {
                     self.received += count as u64;
                     return Ok(count);
                 }
-                Err(error) if is_timeout(&error) || error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_pause(&error) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -44,12 +44,14 @@ impl Local {
             let mut line = Line::new(Box::new(stream), options.timeout, never)?;
             let mut rng = entropy::session_rng("server")?;
             let mut server = Server::new(network, Budget::new(u32::MAX), &mut rng);
-            let result = server::run(&mut server, &mut line, |server| {
-                // The client may have gone: then nobody wants to know.
-                let _ = send.send(Snapshot {
-                    shares: server.audit_shares().to_vec(),
-                    counters: server.counters().clone(),
-                });
+            let result = server::run(&mut server, &mut line, |server, inferred| {
+                if inferred {
+                    // The client may have gone: then nobody wants to know.
+                    let _ = send.send(Snapshot {
+                        shares: server.audit_shares().to_vec(),
+                        counters: server.counters().clone(),
+                    });
+                }
             });
             if let Err(error) = &result {
                 server::tell(line, error);

@@ -1,14 +1,18 @@
-//! The protocol over a line: socket transports, the server's sessions, and the client's.
+//! The protocol over a line: sockets, serial lines, the server's sessions, and the client's.
 
 mod budget;
 pub mod client;
 pub mod entropy;
 mod line;
 pub mod local;
+pub mod serial;
 pub mod server;
 mod socket;
+#[cfg(unix)]
+pub mod wire;
 
 use stria_core::error::Error as ProtocolError;
+use stria_core::link::LinkError;
 use stria_core::protocol::frame::ReadError;
 
 pub use line::Line;
@@ -32,6 +36,9 @@ pub enum SessionError {
     /// The line failed.
     #[error("the line failed")]
     Io(#[source] std::io::Error),
+    /// The connection over a serial line failed.
+    #[error(transparent)]
+    Link(LinkError),
     /// The peer closed the line in the middle of a session.
     #[error("the peer closed the line")]
     Closed,
@@ -56,7 +63,10 @@ impl From<std::io::Error> for SessionError {
             TimedOut | WouldBlock => Self::Silent,
             Interrupted => Self::Stopped,
             ConnectionReset | ConnectionAborted | BrokenPipe => Self::Closed,
-            _ => Self::Io(error),
+            _ => match error.get_ref().and_then(|source| source.downcast_ref()) {
+                Some(&error) => Self::Link(error),
+                None => Self::Io(error),
+            },
         }
     }
 }

@@ -55,8 +55,26 @@ pub struct Ended {
     pub bytes_down: u64,
     /// Seconds.
     pub seconds: f64,
+    /// Seconds of them in which this side waited for the client or the line.
+    pub seconds_waited: f64,
     /// Why, if not by the client's goodbye.
     pub error: Option<SessionError>,
+}
+
+/// Sees what a server does.
+pub trait Observer: Sync {
+    /// A session has taken a frame of its client, and answered it.
+    fn moved(&self, server: &Server) {
+        let _ = server;
+    }
+    /// A session has ended.
+    fn ended(&self, ended: Ended);
+}
+
+impl<F: Fn(Ended) + Sync> Observer for F {
+    fn ended(&self, ended: Ended) {
+        self(ended);
+    }
 }
 
 /// Prepares a model for serving: transforms every weight.
@@ -118,13 +136,13 @@ pub fn serve(
     network: &Arc<Network>,
     options: Options,
     stop: &Arc<AtomicBool>,
-    ended: impl Fn(Ended) + Send + Sync,
+    observer: &impl Observer,
 ) -> std::io::Result<()> {
     for listener in listeners {
         listener.set_nonblocking()?;
     }
     let (running, refusing) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let (ended, ledger) = (&ended, &Ledger::new(options.queries));
+    let ledger = &Ledger::new(options.queries);
     thread::scope(|scope| {
         while !stop.load(Ordering::Relaxed) {
             let Some((socket, peer)) = accept(listeners) else {
@@ -136,14 +154,15 @@ pub fn serve(
                 thread::Builder::new().spawn_scoped(scope, move || {
                     tracing::info!(%peer, "session starts");
                     let budget = ledger.of(peer.name());
-                    let end = session(socket, peer, network, budget, options.timeout, stop);
+                    let timeout = options.timeout;
+                    let end = session(socket, peer, network, budget, timeout, stop, observer);
                     let (peer, queries) = (&end.peer, end.counters.queries);
                     match &end.error {
                         None => tracing::info!(%peer, queries, "session ends"),
                         Some(error) => tracing::warn!(%peer, %error, "session ends"),
                     }
                     drop(slot);
-                    ended(end);
+                    observer.ended(end);
                 })
             } else {
                 tracing::warn!(peer = name, "refused: too many sessions");
@@ -211,6 +230,7 @@ fn session(
     budget: Budget,
     timeout: Duration,
     stop: &Arc<AtomicBool>,
+    observer: &impl Observer,
 ) -> Ended {
     let start = Instant::now();
     let mut end = Ended {
@@ -219,6 +239,7 @@ fn session(
         bytes_up: 0,
         bytes_down: 0,
         seconds: 0.0,
+        seconds_waited: 0.0,
         error: None,
     };
     let opened = Line::new(socket, timeout, stop.clone())
@@ -228,9 +249,10 @@ fn session(
         Err(error) => end.error = Some(error),
         Ok((mut line, mut rng)) => {
             let mut server = Server::new(network.clone(), budget, &mut rng);
-            let result = run(&mut server, &mut line, |_| ());
+            let result = run(&mut server, &mut line, |server, _| observer.moved(server));
             end.counters = server.counters().clone();
             (end.bytes_up, end.bytes_down) = (line.received(), line.sent());
+            end.seconds_waited = line.waited().as_secs_f64();
             if let Err(error) = result {
                 tell(line, &error);
                 end.error = Some(error);
@@ -253,11 +275,12 @@ pub(super) fn tell(line: Line, error: &SessionError) {
     line.close_with(&buffer[..len]);
 }
 
-/// Runs a session to its end; `inferred` sees the server after each inference.
+/// Runs a session to its end. `moved` sees the server after each frame, and whether that was the
+/// last one of an inference.
 pub fn run(
     server: &mut Server,
     line: &mut Line,
-    mut inferred: impl FnMut(&Server),
+    mut moved: impl FnMut(&Server, bool),
 ) -> Result<(), SessionError> {
     let mut buffer = [0; MAX_FRAME];
     // Inferences that have ended.
@@ -267,12 +290,13 @@ pub fn run(
             line.write_frame(&buffer[..len])?;
         }
         line.flush()?;
+        let inferred = server.is_ready() && server.counters().queries > done;
+        moved(server, inferred);
         if server.is_closed() {
             return Ok(());
         }
-        if server.is_ready() && server.counters().queries > done {
+        if inferred {
             done = server.counters().queries;
-            inferred(server);
         }
         let idle = server.counters().queries == done;
         let frame = line.read_frame(&mut buffer, idle)?;

@@ -1,4 +1,4 @@
-//! Stream sockets: TCP, and Unix sockets for programs on the same machine (QEMU's serial lines).
+//! What sessions run on: TCP, Unix sockets for programs on the same machine, and serial lines.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -7,6 +7,8 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use super::serial::{self, Serial};
 
 /// A connected stream socket.
 pub trait Socket: Read + Write + Send {
@@ -55,14 +57,17 @@ pub enum Peer {
     Tcp(SocketAddr),
     /// A client of this Unix socket.
     Unix(PathBuf),
+    /// The device on this serial line.
+    Serial(String),
 }
 
 impl Peer {
-    /// What clients are told apart by: their address, or the socket that they came through.
+    /// What clients are told apart by: their address, or the socket or line that they came through.
     pub fn name(&self) -> PeerName {
         match self {
             Self::Tcp(address) => PeerName::Address(address.ip()),
             Self::Unix(path) => PeerName::Socket(path.clone()),
+            Self::Serial(name) => PeerName::Line(name.clone()),
         }
     }
 }
@@ -72,6 +77,7 @@ impl fmt::Display for Peer {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Serial(name) => write!(f, "serial:{name}"),
         }
     }
 }
@@ -83,16 +89,53 @@ pub enum PeerName {
     Address(IpAddr),
     /// All clients of one Unix socket.
     Socket(PathBuf),
+    /// Whatever is on one serial line.
+    Line(String),
 }
 
-/// A socket that clients connect to.
-#[derive(Debug)]
+/// A Unix socket that is listened on; its file is removed with it.
+#[cfg(unix)]
+pub struct UnixSocket {
+    pub(super) listener: UnixListener,
+    path: PathBuf,
+}
+
+#[cfg(unix)]
+impl UnixSocket {
+    /// Listens. A file that an earlier server left there is replaced; one that somebody listens on
+    /// is not.
+    pub(super) fn bind(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::FileTypeExt;
+        let stale = std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
+            && UnixStream::connect(path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if stale {
+            std::fs::remove_file(path)?;
+        }
+        Ok(Self {
+            listener: UnixListener::bind(path)?,
+            path: path.into(),
+        })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        // If it is gone already, somebody else has removed it.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Where clients come from.
 pub enum Listener {
     /// A TCP port.
     Tcp(TcpListener),
-    /// A Unix socket; its file is removed with it.
+    /// A Unix socket.
     #[cfg(unix)]
-    Unix(UnixListener, PathBuf),
+    Unix(UnixSocket),
+    /// A serial line, with one client at a time.
+    Serial(Serial),
 }
 
 impl Listener {
@@ -105,14 +148,12 @@ impl Listener {
     /// somebody listens on is not.
     #[cfg(unix)]
     pub fn unix(path: &Path) -> io::Result<Self> {
-        use std::os::unix::fs::FileTypeExt;
-        let stale = std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
-            && UnixStream::connect(path)
-                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if stale {
-            std::fs::remove_file(path)?;
-        }
-        Ok(Self::Unix(UnixListener::bind(path)?, path.into()))
+        Ok(Self::Unix(UnixSocket::bind(path)?))
+    }
+
+    /// Waits for a device on a serial line: see [`Serial::listen`].
+    pub fn serial(name: &str, baud: u32) -> io::Result<Self> {
+        Ok(Self::Serial(Serial::listen(name, baud)?))
     }
 
     /// Where it listens.
@@ -120,7 +161,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Peer::Tcp),
             #[cfg(unix)]
-            Self::Unix(_, path) => Ok(Peer::Unix(path.clone())),
+            Self::Unix(socket) => Ok(Peer::Unix(socket.path.clone())),
+            Self::Serial(line) => Ok(Peer::Serial(line.name().into())),
         }
     }
 
@@ -128,7 +170,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => listener.set_nonblocking(true),
             #[cfg(unix)]
-            Self::Unix(listener, _) => listener.set_nonblocking(true),
+            Self::Unix(socket) => socket.listener.set_nonblocking(true),
+            Self::Serial(_) => Ok(()),
         }
     }
 
@@ -139,27 +182,21 @@ impl Listener {
                 Ok((Box::new(stream), Peer::Tcp(peer)))
             }
             #[cfg(unix)]
-            Self::Unix(listener, path) => {
-                let (stream, _) = listener.accept()?;
-                Ok((Box::new(stream), Peer::Unix(path.clone())))
+            Self::Unix(socket) => {
+                let (stream, _) = socket.listener.accept()?;
+                Ok((Box::new(stream), Peer::Unix(socket.path.clone())))
             }
+            Self::Serial(line) => Ok((line.accept()?, Peer::Serial(line.name().into()))),
         }
     }
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        #[cfg(unix)]
-        if let Self::Unix(_, path) = self {
-            // If it is gone already, somebody else has removed it.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-/// Connects to `HOST:PORT`, or to `unix:PATH`.
-pub(super) fn connect(address: &str, timeout: Duration) -> io::Result<Box<dyn Socket>> {
+/// Connects to `HOST:PORT`, to `unix:PATH`, or over the line `serial:NAME`.
+pub(super) fn connect(address: &str, baud: u32, timeout: Duration) -> io::Result<Box<dyn Socket>> {
     use std::net::ToSocketAddrs;
+    if let Some(name) = address.strip_prefix("serial:") {
+        return serial::connect(name, baud, timeout);
+    }
     #[cfg(unix)]
     if let Some(path) = address.strip_prefix("unix:") {
         return Ok(Box::new(UnixStream::connect(Path::new(path))?));
@@ -172,4 +209,10 @@ pub(super) fn connect(address: &str, timeout: Duration) -> io::Result<Box<dyn So
         }
     }
     Err(last)
+}
+
+/// An error that says only that nothing has happened yet.
+pub(super) fn is_pause(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), TimedOut | WouldBlock | Interrupted)
 }

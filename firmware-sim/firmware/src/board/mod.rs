@@ -5,7 +5,8 @@
 //! |---|---|
 //! | the runtime's entry | calls `crate::start` with the statics set up and interrupts off |
 //! | `init` | starts the UART and the counters; guards the stack's end; enables interrupts |
-//! | [`Line`] | the UART as `embedded-io` `Read` and `Write`; a read that waits too long fails |
+//! | [`Uart`] | the line as `embedded-io` `Read`, `ReadReady`, `Write` and `WriteReady` |
+//! | `millis`, `wait` | a clock, and sleep until an interrupt; the clock's tick is one |
 //! | `entropy` | 256 random bits; **a product must take them from its TRNG** |
 //! | [`Stopwatch`] | counts instructions (or cycles), without those of interrupts |
 //! | `exit` | ends the program; on a product, resets |
@@ -22,109 +23,109 @@ mod riscv_virt;
 #[cfg(feature = "riscv-virt")]
 use riscv_virt as machine;
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::convert::Infallible;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use critical_section::Mutex;
-pub use machine::init;
+pub use machine::{init, wait};
 use ring::Ring;
 
 /// Bytes that came and were not read yet.
 static RECEIVED: Mutex<RefCell<Ring>> = Mutex::new(RefCell::new(Ring::new()));
-/// Instructions that interrupts took.
+/// Ticks of the instruction clock that interrupts took.
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
-/// Tenths of a second since the start.
-static TENTHS: AtomicU32 = AtomicU32::new(0);
+/// Milliseconds since the start.
+static MILLIS: Mutex<Cell<u64>> = Mutex::new(Cell::new(0));
 
-/// Tenths of a second that a read waits for the next byte: the server may be at work for long.
-const PATIENCE: u32 = 600;
-/// Tenths of a second without a byte after which a line is quiet.
-const QUIET: u32 = 5;
+/// Ticks that the transmitter is waited for: a byte takes less than two from 9600 baud on.
+const PATIENCE: u64 = 2;
 
-/// The UART.
-pub struct Line(());
+/// The board's one UART.
+pub struct Uart(());
 
-/// What a line can suffer.
-#[derive(Clone, Copy, Debug)]
-pub enum LineError {
-    /// Nothing came for too long.
-    Silent,
-}
-
-impl core::fmt::Display for LineError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Silent => f.write_str("nothing came for too long"),
-        }
-    }
-}
-
-impl core::error::Error for LineError {}
-
-impl embedded_io::Error for LineError {
-    fn kind(&self) -> embedded_io::ErrorKind {
-        embedded_io::ErrorKind::TimedOut
-    }
-}
-
-impl Line {
-    /// The board's one line, which `init` has started.
+impl Uart {
+    /// The UART, which `init` has started.
     pub fn new() -> Self {
         Self(())
     }
+}
 
-    /// Throws away what comes until the line is quiet.
-    pub fn settle(&mut self) {
-        let mut sink = [0; 16];
-        while self.read_for(&mut sink, QUIET).is_ok() {}
-    }
+impl embedded_io::ErrorType for Uart {
+    type Error = Infallible;
+}
 
-    /// Instructions spent in interrupts, which bytes of the line cause.
-    pub fn interrupt_instructions(&self) -> u64 {
-        INTERRUPTS.load(Ordering::Relaxed).into()
-    }
-
-    fn read_for(&mut self, buffer: &mut [u8], tenths: u32) -> Result<usize, LineError> {
-        let begin = TENTHS.load(Ordering::Relaxed);
+impl embedded_io::Read for Uart {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         loop {
             let count = critical_section::with(|token| {
                 let count = RECEIVED.borrow_ref_mut(token).take(buffer);
                 machine::resume_receiving();
-                if count == 0 && !buffer.is_empty() {
-                    // Interrupts are off, and wake the core all the same: none can be missed.
-                    machine::wait();
-                }
                 count
             });
             if count > 0 || buffer.is_empty() {
                 return Ok(count);
             }
-            if TENTHS.load(Ordering::Relaxed).wrapping_sub(begin) > tenths {
-                return Err(LineError::Silent);
-            }
+            wait();
         }
     }
 }
 
-impl embedded_io::ErrorType for Line {
-    type Error = LineError;
-}
-
-impl embedded_io::Read for Line {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, LineError> {
-        self.read_for(buffer, PATIENCE)
+impl embedded_io::ReadReady for Uart {
+    fn read_ready(&mut self) -> Result<bool, Infallible> {
+        Ok(critical_section::with(|token| {
+            !RECEIVED.borrow_ref(token).is_empty()
+        }))
     }
 }
 
-impl embedded_io::Write for Line {
-    fn write(&mut self, buffer: &[u8]) -> Result<usize, LineError> {
-        buffer.iter().for_each(|byte| machine::send(*byte));
+impl embedded_io::Write for Uart {
+    fn write(&mut self, buffer: &[u8]) -> Result<usize, Infallible> {
+        for (sent, &byte) in buffer.iter().enumerate() {
+            while !has_room() {
+                if sent > 0 {
+                    return Ok(sent);
+                }
+            }
+            machine::send(byte);
+        }
         Ok(buffer.len())
     }
 
-    fn flush(&mut self) -> Result<(), LineError> {
+    fn flush(&mut self) -> Result<(), Infallible> {
         Ok(())
     }
+}
+
+impl embedded_io::WriteReady for Uart {
+    fn write_ready(&mut self) -> Result<bool, Infallible> {
+        Ok(has_room())
+    }
+}
+
+/// Whether the transmitter takes a byte, after at most the time of one: a line that holds its
+/// sender back may keep it busy for ever.
+fn has_room() -> bool {
+    if machine::can_send() {
+        return true;
+    }
+    let begin = millis();
+    while millis() - begin <= PATIENCE {
+        if machine::can_send() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Milliseconds since the start.
+pub fn millis() -> u64 {
+    critical_section::with(|token| MILLIS.borrow(token).get())
+}
+
+/// Instructions spent in interrupts, which bytes of the line cause, and the clock.
+pub fn interrupt_instructions() -> u64 {
+    machine::instructions(INTERRUPTS.load(Ordering::Relaxed))
 }
 
 /// Counts the instructions from its start, without those of interrupts.
@@ -144,11 +145,10 @@ impl Stopwatch {
 
     /// Instructions since the start, at most 2^31 or so.
     pub fn stop(self) -> u64 {
-        let all = machine::instructions(machine::ticks().wrapping_sub(self.ticks));
-        let interrupts = INTERRUPTS
-            .load(Ordering::Relaxed)
-            .wrapping_sub(self.interrupts);
-        all.saturating_sub(interrupts.into())
+        let all = machine::ticks().wrapping_sub(self.ticks);
+        let interrupts = INTERRUPTS.load(Ordering::Relaxed);
+        let interrupts = interrupts.wrapping_sub(self.interrupts);
+        machine::instructions(all.saturating_sub(interrupts))
     }
 }
 
@@ -156,17 +156,16 @@ impl Stopwatch {
 fn in_interrupt(work: impl FnOnce()) {
     let begin = machine::ticks();
     work();
-    let spent = machine::instructions(machine::ticks().wrapping_sub(begin));
-    let sum = INTERRUPTS.load(Ordering::Relaxed);
-    INTERRUPTS.store(sum.wrapping_add(spent as u32), Ordering::Relaxed);
+    let sum = INTERRUPTS.load(Ordering::Relaxed).wrapping_sub(begin);
+    INTERRUPTS.store(sum.wrapping_add(machine::ticks()), Ordering::Relaxed);
 }
 
-/// A tenth of a second has passed.
+/// A millisecond has passed.
 fn tick() {
-    TENTHS.store(
-        TENTHS.load(Ordering::Relaxed).wrapping_add(1),
-        Ordering::Relaxed,
-    );
+    critical_section::with(|token| {
+        let millis = MILLIS.borrow(token);
+        millis.set(millis.get() + 1);
+    });
 }
 
 /// Puts what the UART has into the ring; false when the ring is full and more may wait.

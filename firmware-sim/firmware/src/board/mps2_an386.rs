@@ -85,7 +85,7 @@ pub fn init() {
     if let Some(mut core) = cortex_m::Peripherals::take() {
         guard_stack(&mut core);
         core.SYST.set_clock_source(SystClkSource::Core);
-        core.SYST.set_reload(CLOCK / 10 - 1);
+        core.SYST.set_reload(CLOCK / 1000 - 1);
         core.SYST.clear_current();
         core.SYST.enable_counter();
         core.SYST.enable_interrupt();
@@ -107,13 +107,17 @@ pub fn resume_receiving() {
     }
 }
 
-/// Sends a byte; blocks while the UART is busy.
+/// Whether the transmitter takes a byte.
+pub fn can_send() -> bool {
+    UART_STATE.read() & TX_FULL == 0
+}
+
+/// Sends a byte, which the transmitter must be ready to take.
 pub fn send(byte: u8) {
-    while UART_STATE.read() & TX_FULL != 0 {}
     UART_DATA.write(byte.into());
 }
 
-/// Sleeps until an interrupt is due, even while they are off.
+/// Sleeps until an interrupt.
 pub fn wait() {
     cortex_m::asm::wfi();
 }

@@ -1,7 +1,9 @@
 //! A ring of received bytes.
 
-/// Bytes that fit. A frame has a KiB; the application reads while the server sends.
-const SIZE: usize = 256;
+/// Bytes that fit. While the client computes, a peer can send a whole window of the link (four
+/// packets of 256 bytes), some of it twice, and acknowledgements: on a line that cannot hold it
+/// back, what finds no room would have to be sent again.
+const SIZE: usize = 2048;
 
 /// The ring.
 pub struct Ring {
@@ -23,6 +25,11 @@ impl Ring {
     /// Whether a further byte would be lost.
     pub fn is_full(&self) -> bool {
         self.len == SIZE
+    }
+
+    /// Whether there is nothing to take.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Adds a byte, if there is room.

@@ -103,7 +103,7 @@ fn next_tick() {
             break u64::from(high) << 32 | u64::from(low);
         }
     };
-    let next = now + CLOCK / 10;
+    let next = now + CLOCK / 1000;
     TIME_COMPARE[1].write(u32::MAX);
     TIME_COMPARE[0].write(next as u32);
     TIME_COMPARE[1].write((next >> 32) as u32);
@@ -116,13 +116,17 @@ pub fn resume_receiving() {
     }
 }
 
-/// Sends a byte; blocks while the UART is busy.
+/// Whether the transmitter takes a byte.
+pub fn can_send() -> bool {
+    UART_STATUS.read() & SENDER_EMPTY != 0
+}
+
+/// Sends a byte, which the transmitter must be ready to take.
 pub fn send(byte: u8) {
-    while UART_STATUS.read() & SENDER_EMPTY == 0 {}
     UART_DATA.write(byte);
 }
 
-/// Sleeps until an interrupt is due, even while they are off.
+/// Sleeps until an interrupt.
 pub fn wait() {
     riscv::asm::wfi();
 }

@@ -1,0 +1,83 @@
+//! The server, unmodified, at the other end of the line; and what is seen of it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::ProgressBar;
+use stria_core::protocol::network::Network;
+use stria_core::protocol::server::Server as Protocol;
+use stria_host::net::Listener;
+use stria_host::net::server::{Ended, Observer, Options, serve};
+
+/// A server in a thread.
+pub struct Server {
+    stop: Arc<AtomicBool>,
+    view: Arc<View>,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+/// What is seen of it.
+struct View {
+    bar: ProgressBar,
+    ended: Mutex<Vec<Ended>>,
+}
+
+impl Observer for View {
+    fn moved(&self, server: &Protocol) {
+        let layers = &server.counters().layers;
+        let done = layers.iter().map(|layer| layer.activations as u64).sum();
+        self.bar.set_position(done);
+    }
+
+    fn ended(&self, end: Ended) {
+        self.ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(end);
+    }
+}
+
+impl Server {
+    /// Serves the line whose socket is at `path`, for whoever is silent no longer than `timeout`.
+    pub fn start(
+        path: &Path,
+        network: Arc<Network>,
+        timeout: Duration,
+        bar: ProgressBar,
+    ) -> anyhow::Result<Self> {
+        let listener = Listener::serial(&format!("unix:{}", path.display()), 0)
+            .context("cannot listen on the line")?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let view = Arc::new(View {
+            bar,
+            ended: Mutex::default(),
+        });
+        let options = Options {
+            timeout,
+            ..Options::default()
+        };
+        let (stopped, observer) = (stop.clone(), view.clone());
+        let thread =
+            thread::spawn(move || serve(&[listener], &network, options, &stopped, &*observer));
+        Ok(Self { stop, view, thread })
+    }
+
+    /// Stops it; gives the sessions that it had, in order of their end.
+    pub fn stop(self) -> anyhow::Result<Vec<Ended>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread
+            .join()
+            .expect("the server's thread does not panic")?;
+        self.view.bar.finish_and_clear();
+        let mut ended = self
+            .view
+            .ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut ended))
+    }
+}
