@@ -34,5 +34,6 @@ pub mod rlwe;
 pub mod sample;
 pub mod segment;
 pub mod share;
+pub mod slot;
 
 pub use error::Error;

@@ -1,22 +1,26 @@
-//! Negacyclic number-theoretic transforms of N = 4096 residues, whole or of a given depth.
+//! Negacyclic number-theoretic transforms of N residues (a power of two up to 8192), whole or of a
+//! given depth.
 //! DESIGN sections 3 and 4; the loop order is that of Seiler, "Faster AVX2 optimized NTT" (2018).
 //!
 //! At depth d, coefficients `b*M .. (b+1)*M` with M = N/2^d hold the polynomial modulo
 //! X^M - zeta_b, lowest power first, and the segments b stand in bit-reversed order.
 
-use crate::modular::Modulus;
-use crate::params::{LIMBS, LOG_N, N, Q_MOD, Q_ROOTS, T_MOD, T_ROOT};
+use crate::modular::{Modulus, sign_mask};
+use crate::params::{LIMBS, N, Q_MOD, Q_ROOTS, T_MOD, T_ROOT};
 
 /// A polynomial: N residues, of one limb or modulo t.
 pub type Poly = [u32; N];
 
-/// One modulus with its table of roots.
-pub struct Ntt {
+/// log2 of the largest N.
+const MAX_LOG_N: usize = 13;
+
+/// One modulus with its table of roots, for polynomials of `N` residues: 4096 unless said.
+pub struct Ntt<const N: usize = { crate::params::N }> {
     modulus: Modulus,
     /// psi^bitrev(i) in Montgomery form. The inverse roots are the same, negated and mirrored.
-    roots: Poly,
+    roots: [u32; N],
     /// 2^-d in Montgomery form, by depth d.
-    scale: [u32; LOG_N + 1],
+    scale: [u32; MAX_LOG_N + 1],
 }
 
 /// The transforms modulo q0..q3.
@@ -29,22 +33,27 @@ pub static Q_NTT: [Ntt; LIMBS] = [
 /// The transform modulo t.
 pub static T_NTT: Ntt = Ntt::new(T_MOD, T_ROOT);
 
-impl Ntt {
-    const fn new(modulus: Modulus, psi: u32) -> Self {
+impl<const N: usize> Ntt<N> {
+    /// log2 of N: the depth at which segments are single residues.
+    pub const LOG_N: usize = N.trailing_zeros() as usize;
+
+    /// The tables of a modulus with a primitive 2N-th root of unity.
+    pub(crate) const fn new(modulus: Modulus, psi: u32) -> Self {
+        assert!(N.is_power_of_two() && Self::LOG_N <= MAX_LOG_N);
         let mut roots = [0; N];
         let psi = modulus.to_montgomery(psi);
         let mut power = modulus.to_montgomery(1);
         let mut i = 0;
         while i < N {
-            roots[(i as u32).reverse_bits() as usize >> (32 - LOG_N)] = power;
+            roots[(i as u32).reverse_bits() as usize >> (32 - Self::LOG_N)] = power;
             power = modulus.mul_montgomery(power, psi);
             i += 1;
         }
-        let mut scale = [0; LOG_N + 1];
+        let mut scale = [0; MAX_LOG_N + 1];
         let half = modulus.to_montgomery(modulus.value().div_ceil(2));
         let mut d = 0;
         let mut power = modulus.to_montgomery(1);
-        while d <= LOG_N {
+        while d <= MAX_LOG_N {
             scale[d] = power;
             power = modulus.mul_montgomery(power, half);
             d += 1;
@@ -78,39 +87,39 @@ impl Ntt {
     }
 
     /// Coefficients to depth `depth`, in place: residues below q in, residues below q out.
-    pub fn forward(&self, a: &mut Poly, depth: usize) {
+    pub fn forward(&self, a: &mut [u32; N], depth: usize) {
         self.forward_lazy(a, depth);
-        if self.is_lazy() {
+        if self.laziness() != Laziness::None {
             self.scale(a, self.scale[0]);
         }
     }
 
     /// As [`Self::forward`], but residues come out as words, which may be above q.
-    fn forward_lazy(&self, a: &mut Poly, depth: usize) {
-        if self.is_lazy() {
-            forward_layers(Lazy(self.modulus), &self.roots, a, depth);
-        } else {
-            forward_layers(Exact(self.modulus), &self.roots, a, depth);
+    fn forward_lazy(&self, a: &mut [u32; N], depth: usize) {
+        match self.laziness() {
+            Laziness::Full => forward_layers(Lazy(self.modulus), &self.roots, a, depth),
+            Laziness::Half => forward_layers(HalfLazy(self.modulus), &self.roots, a, depth),
+            Laziness::None => forward_layers(Exact(self.modulus), &self.roots, a, depth),
         }
     }
 
     /// Depth `depth` back to coefficients, in place: the inverse of [`Ntt::forward`].
-    pub fn inverse(&self, a: &mut Poly, depth: usize) {
+    pub fn inverse(&self, a: &mut [u32; N], depth: usize) {
         self.inverse_scaled(a, depth, self.scale[depth]);
     }
 
     /// The inverse transform, times `scale` / 2^32.
-    fn inverse_scaled(&self, a: &mut Poly, depth: usize, scale: u32) {
-        if self.is_lazy() {
-            inverse_layers(Lazy(self.modulus), &self.roots, a, depth);
-        } else {
-            inverse_layers(Exact(self.modulus), &self.roots, a, depth);
+    fn inverse_scaled(&self, a: &mut [u32; N], depth: usize, scale: u32) {
+        match self.laziness() {
+            Laziness::Full => inverse_layers(Lazy(self.modulus), &self.roots, a, depth),
+            Laziness::Half => inverse_layers(HalfLazy(self.modulus), &self.roots, a, depth),
+            Laziness::None => inverse_layers(Exact(self.modulus), &self.roots, a, depth),
         }
         self.scale(a, scale);
     }
 
     /// a = a * scale / 2^32, words in, residues below q out.
-    fn scale(&self, a: &mut Poly, scale: u32) {
+    fn scale(&self, a: &mut [u32; N], scale: u32) {
         for x in a.iter_mut() {
             *x = self.modulus.mul_montgomery(*x, scale);
         }
@@ -118,23 +127,27 @@ impl Ntt {
 
     /// a = a * b as polynomials, where a is in the coefficient domain, and b gives residues below
     /// q in the NTT domain.
-    pub fn convolve(&self, a: &mut Poly, b: impl Iterator<Item = u32>) {
-        self.forward_lazy(a, LOG_N);
+    pub fn convolve(&self, a: &mut [u32; N], b: impl Iterator<Item = u32>) {
+        self.forward_lazy(a, Self::LOG_N);
         for (x, y) in a.iter_mut().zip(b) {
             *x = self.modulus.mul_montgomery(*x, y);
         }
         // The products lack a factor 2^32, which the scale of the inverse makes up for.
-        let scale = self.modulus.to_montgomery(self.scale[LOG_N]);
-        self.inverse_scaled(a, LOG_N, scale);
+        let scale = self.modulus.to_montgomery(self.scale[Self::LOG_N]);
+        self.inverse_scaled(a, Self::LOG_N, scale);
     }
 
-    /// Whether 32 q fits a word: then butterflies need no reductions but Montgomery's.
-    fn is_lazy(&self) -> bool {
-        self.modulus.value() < 1 << 27
+    /// How many multiples of q fit a word.
+    fn laziness(&self) -> Laziness {
+        match self.modulus.value() {
+            q if q < 1 << 27 => Laziness::Full,
+            q if q < 1 << 30 => Laziness::Half,
+            _ => Laziness::None,
+        }
     }
 
     /// a = a * b, residue by residue.
-    pub fn multiply(&self, a: &mut Poly, b: &Poly) {
+    pub fn multiply(&self, a: &mut [u32; N], b: &[u32; N]) {
         for (x, &y) in a.iter_mut().zip(b) {
             *x = self.modulus.mul(*x, y);
         }
@@ -144,7 +157,12 @@ impl Ntt {
 /// The layers of the forward transform, two a pass over memory. Not inlined: all registers are
 /// needed.
 #[inline(never)]
-fn forward_layers<B: Butterfly>(butterfly: B, roots: &Poly, a: &mut Poly, depth: usize) {
+fn forward_layers<B: Butterfly, const N: usize>(
+    butterfly: B,
+    roots: &[u32; N],
+    a: &mut [u32; N],
+    depth: usize,
+) {
     let mut level = depth % 2;
     if level == 1 {
         let (low, high) = a.split_at_mut(N / 2);
@@ -179,7 +197,12 @@ fn forward_layers<B: Butterfly>(butterfly: B, roots: &Poly, a: &mut Poly, depth:
 
 /// The layers of the inverse transform, two a pass over memory.
 #[inline(never)]
-fn inverse_layers<B: Butterfly>(butterfly: B, roots: &Poly, a: &mut Poly, depth: usize) {
+fn inverse_layers<B: Butterfly, const N: usize>(
+    butterfly: B,
+    roots: &[u32; N],
+    a: &mut [u32; N],
+    depth: usize,
+) {
     let one = roots[0];
     let mut level = depth;
     while level >= 2 {
@@ -226,6 +249,17 @@ fn quarters(block: &mut [u32], quarter: usize) -> impl Iterator<Item = [&mut u32
     low.zip(high).map(|((x0, x1), (x2, x3))| [x0, x1, x2, x3])
 }
 
+/// Which butterflies a modulus allows.
+#[derive(PartialEq)]
+enum Laziness {
+    /// 32 q fits a word: no reductions but Montgomery's.
+    Full,
+    /// 4 q fits a word: one conditional subtraction a butterfly.
+    Half,
+    /// Everything is reduced.
+    None,
+}
+
 /// How two residues are combined; roots are in Montgomery form.
 trait Butterfly {
     /// (x + w y, x - w y).
@@ -258,8 +292,45 @@ impl Butterfly for Exact {
     }
 }
 
+/// Words for q < 2^30 (Harvey, "Faster arithmetic for number-theoretic transforms", 2014): below 4 q
+/// forward, below 2 q inverse.
+struct HalfLazy(Modulus);
+
+impl HalfLazy {
+    #[inline(always)]
+    fn product(&self, x: u32, w: u32) -> u32 {
+        self.0.montgomery_lazy(u64::from(x) * u64::from(w))
+    }
+
+    /// x - 2 q if x >= 2 q, for x < 4 q.
+    #[inline(always)]
+    fn halve(&self, x: u32) -> u32 {
+        let y = x.wrapping_sub(2 * self.0.value());
+        y.wrapping_add((2 * self.0.value()) & sign_mask(y))
+    }
+}
+
+impl Butterfly for HalfLazy {
+    #[inline(always)]
+    fn forward(&self, x: u32, y: u32, w: u32) -> (u32, u32) {
+        let (x, t) = (self.halve(x), self.product(y, w));
+        (x + t, x + 2 * self.0.value() - t)
+    }
+
+    #[inline(always)]
+    fn inverse<const BOUND: u32>(&self, x: u32, y: u32, w: u32) -> (u32, u32) {
+        let difference = y + 2 * self.0.value() - x;
+        (self.halve(x + y), self.product(difference, w))
+    }
+
+    #[inline(always)]
+    fn reduce(&self, x: u32, _one: u32) -> u32 {
+        x
+    }
+}
+
 /// Words for q < 2^27, with no reductions but those of the products, which leave less than 2 q.
-/// Forward, a layer adds 2 q, which makes 25 q after twelve. Inverse, a pass begins with less than
+/// Forward, a layer adds 2 q, which makes 27 q after thirteen. Inverse, a pass begins with less than
 /// 4 q: its sums of sums grow to 16 q before they are reduced, its sums of products have 4 q.
 struct Lazy(Modulus);
 
@@ -295,6 +366,7 @@ impl Butterfly for Lazy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::LOG_N;
     use alloc::boxed::Box;
     use alloc::vec::Vec;
     use proptest::prelude::*;

@@ -28,20 +28,20 @@ pub const FLOOD_BITS: u32 = 78;
 
 /// Primitive 2N-th roots of unity, one a ciphertext modulus.
 pub const Q_ROOTS: [u32; LIMBS] = [
-    primitive_root(Q[0]),
-    primitive_root(Q[1]),
-    primitive_root(Q[2]),
-    primitive_root(Q[3]),
+    primitive_root(Q[0], N),
+    primitive_root(Q[1], N),
+    primitive_root(Q[2], N),
+    primitive_root(Q[3], N),
 ];
 /// Primitive 2N-th root of unity modulo [`T`].
-pub const T_ROOT: u32 = primitive_root(T);
+pub const T_ROOT: u32 = primitive_root(T, N);
 
-/// The smallest c >= 2 raised to (q-1)/2N whose N-th power is -1.
-const fn primitive_root(q: u32) -> u32 {
+/// A primitive 2n-th root of unity: the smallest c >= 2 raised to (q-1)/2n whose n-th power is -1.
+pub(crate) const fn primitive_root(q: u32, n: usize) -> u32 {
     let mut c = 2;
     loop {
-        let root = Modulus::pow_const(c, (q - 1) / (2 * N as u32), q);
-        if Modulus::pow_const(root, N as u32, q) == q - 1 {
+        let root = Modulus::pow_const(c, (q - 1) / (2 * n as u32), q);
+        if Modulus::pow_const(root, n as u32, q) == q - 1 {
             return root;
         }
         c += 1;

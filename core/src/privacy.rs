@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 
 use crate::conv::{Ciphertext, Limbs, inverse_of_limb, zero_limbs, zero_poly};
 use crate::ntt::{Poly, Q_NTT};
-use crate::params::{LIMBS, LOG_N, Q_MOD};
+use crate::params::{FLOOD_BITS, LIMBS, LOG_N, Q_MOD};
 use crate::prg::{Seed, Stream};
 use crate::rlwe::{Expansion, add_scaled, drop_bits, expand_public};
 use crate::sample::{Ternary, error, flood, flood_residue, residue_t, sign_residue, small_residue};
@@ -118,9 +118,9 @@ fn add_flood(c0: &mut Limbs, seed: &Seed) {
     let mut stream = stream(seed, Part::Flood);
     let [l0, l1, l2, l3] = c0;
     for (((x0, x1), x2), x3) in l0.iter_mut().zip(l1).zip(l2).zip(l3) {
-        let v = flood(&mut stream);
+        let v = flood::<FLOOD_BITS>(&mut stream);
         for (x, m) in [x0, x1, x2, x3].into_iter().zip(&Q_MOD) {
-            *x = m.add(*x, flood_residue(v, m));
+            *x = m.add(*x, flood_residue::<FLOOD_BITS>(v, m));
         }
     }
 }

@@ -70,7 +70,7 @@ pub fn expand_public(
 
 /// Puts an error above each message, both of which all limbs share: residue m < t and error e
 /// become m + 2^24 e. Zeros encrypt zero, which is also what a public key is.
-pub fn add_errors(message: &mut Poly, seed: &Seed) {
+pub fn add_errors<const N: usize>(message: &mut [u32; N], seed: &Seed) {
     let mut errors = Stream::new(seed, [0; 3]);
     for x in message {
         *x |= (error(&mut errors) as u32) << 24;
@@ -89,7 +89,7 @@ pub fn encrypt_limb(
     let modulus = Q_MOD[limb];
     key.load(limb, out);
     Q_NTT[limb].convolve(out, expand_public(a_seed, expansion, limb));
-    let scale = Scale::new(limb);
+    let scale = &SCALES[limb];
     for (x, &word) in out.iter_mut().zip(message) {
         let difference = modulus.sub(scale.scale(word & 0xFF_FFFF), *x);
         // As a signed word: from -21 to q + 20.
@@ -100,7 +100,7 @@ pub fn encrypt_limb(
 
 /// Adds round(q m / t) to one limb in the coefficient domain; `message` are residues mod t.
 pub fn add_scaled(out: &mut Poly, message: &Poly, limb: usize) {
-    let scale = Scale::new(limb);
+    let scale = &SCALES[limb];
     for (x, &m) in out.iter_mut().zip(message) {
         *x = Q_MOD[limb].add(*x, scale.scale(m));
     }
@@ -108,40 +108,42 @@ pub fn add_scaled(out: &mut Poly, message: &Poly, limb: usize) {
 
 /// m -> round(q m / t) mod q_l: with h = (t-1)/2 and r = (q m + h) mod t, it is
 /// (q m + h - r) / t, and q is 0 modulo q_l.
-struct Scale {
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
     modulus: Modulus,
     q_mod_t: u32,
     t_inverse: u32,
 }
 
+/// The scales to the limbs of [`Q`].
+const SCALES: [Scale; Q.len()] = Scale::table(&Q_MOD);
+
 impl Scale {
-    fn new(limb: usize) -> Self {
-        const Q_MOD_T: u32 = {
-            let mut product = 1u64;
-            let mut i = 0;
-            while i < Q.len() {
-                product = product * (Q[i] % T) as u64 % T as u64;
-                i += 1;
-            }
-            T_MOD.to_montgomery(product as u32)
-        };
-        const T_INVERSE: [u32; Q.len()] = {
-            let mut inverse = [0; Q.len()];
-            let mut i = 0;
-            while i < Q.len() {
-                inverse[i] = Q_MOD[i].to_montgomery(Modulus::inverse_const(T, Q[i]));
-                i += 1;
-            }
-            inverse
-        };
-        Self {
-            modulus: Q_MOD[limb],
-            q_mod_t: Q_MOD_T,
-            t_inverse: T_INVERSE[limb],
+    /// The scales to each of the limbs, whose product is q.
+    pub(crate) const fn table<const L: usize>(limbs: &[Modulus; L]) -> [Self; L] {
+        let mut product = 1u64;
+        let mut i = 0;
+        while i < L {
+            product = product * (limbs[i].value() % T) as u64 % T as u64;
+            i += 1;
         }
+        let mut table = [Self {
+            modulus: limbs[0],
+            q_mod_t: T_MOD.to_montgomery(product as u32),
+            t_inverse: 0,
+        }; L];
+        i = 0;
+        while i < L {
+            let inverse = Modulus::inverse_const(T, limbs[i].value());
+            table[i].modulus = limbs[i];
+            table[i].t_inverse = limbs[i].to_montgomery(inverse);
+            i += 1;
+        }
+        table
     }
 
-    fn scale(&self, m: u32) -> u32 {
+    /// The residue of round(q m / t), for m < t.
+    pub(crate) fn scale(&self, m: u32) -> u32 {
         const HALF: u32 = T / 2;
         // The half is added before the reduction, as a multiple of 2^32.
         let sum = u64::from(m) * u64::from(self.q_mod_t) + (u64::from(HALF) << 32);

@@ -3,7 +3,7 @@
 //! returns, so its timing tells nothing about the result.
 
 use crate::modular::{Modulus, sign_mask};
-use crate::params::{FLOOD_BITS, T_MOD};
+use crate::params::T_MOD;
 use crate::prg::Stream;
 
 /// A uniform residue of `bits` bits below the modulus, by rejection. For public polynomials.
@@ -78,29 +78,31 @@ pub fn residue_t(stream: &mut Stream) -> u32 {
     T_MOD.reduce_96([stream.next_u32(), stream.next_u32(), stream.next_u32()])
 }
 
-/// Sum of four uniforms on [-2^78, 2^78), as v + 2^81 in three little-endian words.
-pub fn flood(stream: &mut Stream) -> [u32; 3] {
+/// Sum of four uniforms on [-2^BITS, 2^BITS), as v + 2^(BITS + 3) in three little-endian words;
+/// BITS from 64 to 92.
+pub fn flood<const BITS: u32>(stream: &mut Stream) -> [u32; 3] {
+    const { assert!(BITS >= 64 && BITS <= 92) };
     let mut sum: u128 = 0;
     for _ in 0..4 {
         let low = u128::from(stream.next_u64());
-        let high = u128::from(stream.next_u32() >> (32 + 63 - FLOOD_BITS));
+        let high = u128::from(stream.next_u32() >> (32 + 63 - BITS));
         sum += low | high << 64;
     }
-    // The four halves 2^78 are 2^80 in all.
-    let v = sum + (1 << (FLOOD_BITS + 3)) - (4 << FLOOD_BITS);
+    // The four halves 2^BITS are 2^(BITS + 2) in all.
+    let v = sum + (1 << (BITS + 3)) - (4 << BITS);
     [v as u32, (v >> 32) as u32, (v >> 64) as u32]
 }
 
 /// The residue of a flood; constant-time.
-pub fn flood_residue(v: [u32; 3], modulus: &Modulus) -> u32 {
-    let offset = modulus.reduce_96([0, 0, 1 << (FLOOD_BITS + 3 - 64)]);
+pub fn flood_residue<const BITS: u32>(v: [u32; 3], modulus: &Modulus) -> u32 {
+    let offset = modulus.reduce_96([0, 0, 1 << (BITS + 3 - 64)]);
     modulus.sub(modulus.reduce_96(v), offset)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::{Q_BITS, Q_MOD, T};
+    use crate::params::{FLOOD_BITS, Q_BITS, Q_MOD, T};
     use crate::prg::Seed;
 
     fn stream() -> Stream {
@@ -150,7 +152,7 @@ mod tests {
         });
         // In units of 2^78: four uniforms on [-1, 1) have variance 4/3, fourth moment 4/5 + 12/9.
         moments(0.0, 4.0 / 3.0, 4.0 / 5.0 + 12.0 * 3.0 / 9.0, || {
-            let v = flood(&mut s);
+            let v = flood::<FLOOD_BITS>(&mut s);
             let v = i128::from(v[0]) | i128::from(v[1]) << 32 | i128::from(v[2]) << 64;
             (v - (1 << 81)) as f64 / 2f64.powi(78)
         });
@@ -165,10 +167,10 @@ mod tests {
             }
             let mut s = stream();
             for _ in 0..100 {
-                let v = flood(&mut s);
+                let v = flood::<FLOOD_BITS>(&mut s);
                 let wide = i128::from(v[0]) | i128::from(v[1]) << 32 | i128::from(v[2]) << 64;
                 assert_eq!(
-                    i128::from(flood_residue(v, m)),
+                    i128::from(flood_residue::<FLOOD_BITS>(v, m)),
                     (wide - (1 << 81)).rem_euclid(q)
                 );
             }

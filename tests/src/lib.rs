@@ -4,6 +4,7 @@ pub mod linear;
 pub mod model;
 pub mod netsim;
 pub mod replay;
+pub mod slot;
 pub mod stats;
 pub mod two_party;
 

@@ -4,7 +4,7 @@
 use num_bigint::BigUint;
 use stria_core::conv::{Ciphertext, Limbs};
 use stria_core::ntt::{Poly, Q_NTT};
-use stria_core::params::{DROPPED_BITS, LIMBS, LOG_N, N, Q, Q_MOD, T};
+use stria_core::params::{DROPPED_BITS, FLOOD_BITS, LIMBS, LOG_N, N, Q, Q_MOD, T};
 use stria_core::prg::{Seed, Stream};
 use stria_core::rlwe::{Expansion, SecretKey, expand_public};
 use stria_core::sample::{Ternary, error, flood};
@@ -187,7 +187,7 @@ impl Wide {
         if steps.flood {
             let mut stream = stream(4);
             for c in &mut self.c0 {
-                let [low, middle, high] = flood(&mut stream).map(u128::from);
+                let [low, middle, high] = flood::<FLOOD_BITS>(&mut stream).map(u128::from);
                 let v = low | middle << 32 | high << 64;
                 *c = (*c + reduce(v as i128 - (1 << 81))) % q();
             }

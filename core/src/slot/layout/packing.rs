@@ -1,0 +1,202 @@
+//! Where the channels, pixels and weights of a layer stand in the slots of its ciphertexts.
+//! DESIGN section 9, in the terms of [`crate::slot::layout`].
+
+use super::{Schedule, SlotLayout};
+use crate::slot::galois::ROW;
+use crate::slot::params::Poly;
+
+/// One output value: where it stands, and which it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotOutput {
+    /// Slot of the output ciphertext.
+    pub slot: usize,
+    /// Output channel.
+    pub channel: usize,
+    /// Pixel of the output map, row by row.
+    pub position: usize,
+}
+
+/// Names one plaintext factor of a layer; all tiles have the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Factor {
+    /// Set of ciphertexts.
+    pub set: usize,
+    /// Output ciphertext of the set.
+    pub output: usize,
+    /// Diagonal of the lanes' mixing.
+    pub diagonal: usize,
+    /// Input ciphertext of the set.
+    pub input: usize,
+    /// Shift for the taps, in slots.
+    pub shift: i32,
+}
+
+impl SlotLayout {
+    /// First slot of block `k` of lane `lane`.
+    fn block(&self, lane: usize, k: usize) -> usize {
+        let (row, column) = if self.span == 1 {
+            (lane / (self.lanes / 2), lane % (self.lanes / 2))
+        } else {
+            let columns = self.span / 2;
+            (k / columns, k % columns * self.lanes + lane)
+        };
+        row * ROW + column * self.block_len
+    }
+
+    /// Where diagonal `d` takes input block `k` of a lane.
+    fn aligned_block(&self, k: usize, d: usize) -> usize {
+        let columns = self.columns();
+        let row = (k / columns) ^ (d / columns);
+        row * columns + (k + columns - d % columns) % columns
+    }
+
+    /// The group of a lane of a set, if it has one.
+    fn group(&self, set: usize, lane: usize) -> Option<usize> {
+        let group = set * self.lanes + lane / self.repeat;
+        (group < self.groups).then_some(group)
+    }
+
+    /// The output channel in block `k` of a lane of output ciphertext `output` of a set: (group,
+    /// number within the group).
+    fn output_channel(
+        &self,
+        set: usize,
+        (output, k): (usize, usize),
+        lane: usize,
+    ) -> Option<(usize, usize)> {
+        let group = self.group(set, lane)?;
+        let within = (output * self.repeat + lane % self.repeat) * self.diagonals + k;
+        (within < self.group_outputs).then_some((group, within))
+    }
+
+    /// Fills the slots of input ciphertext `ciphertext` (residues mod t). `value` gives the residue
+    /// at (channel, row, column) of the layer's input, in the order of lanes; no other slot is read.
+    pub fn pack_input(
+        &self,
+        ciphertext: usize,
+        out: &mut Poly,
+        mut value: impl FnMut(usize, usize, usize) -> u32,
+    ) {
+        out.fill(0);
+        let (part, input) = (
+            ciphertext / self.inputs_per_set,
+            ciphertext % self.inputs_per_set,
+        );
+        let (tile, set) = (part / self.sets, part % self.sets);
+        let phases = self.phases;
+        for lane in 0..self.lanes {
+            let Some(group) = self.group(set, lane) else {
+                continue;
+            };
+            for k in 0..self.span {
+                let v = input * self.span + k;
+                if v >= self.virtual_channels {
+                    continue;
+                }
+                let channel = self.source_channel(group, v / phases);
+                let phase = self.phase(v % phases);
+                let block = &mut out[self.block(lane, k)..][..self.block_len];
+                for r in 0..self.local_side {
+                    let row = self.pixel(tile / self.tiles, phase / self.stride, r);
+                    for c in 0..self.local_side {
+                        let col = self.pixel(tile % self.tiles, phase % self.stride, c);
+                        if let (Some(row), Some(col)) = (row, col) {
+                            block[r * self.row_stride + c] = value(channel, row, col);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Channel of the input tensor, before the shuffle, of a group's channel.
+    fn source_channel(&self, group: usize, channel: usize) -> usize {
+        let shuffled = group * self.group_inputs + channel;
+        let per_group = self.in_channels / self.shuffle;
+        shuffled % self.shuffle * per_group + shuffled / self.shuffle
+    }
+
+    /// The pixel of the map at local index `i` of a phase of a tile, along one axis.
+    fn pixel(&self, tile: usize, phase: usize, i: usize) -> Option<usize> {
+        let local = (tile * self.tile + i) as i32 + self.halo;
+        let pixel = local * self.stride as i32 + phase as i32;
+        usize::try_from(pixel)
+            .ok()
+            .filter(|&pixel| pixel < self.map_side)
+    }
+
+    /// The outputs in output ciphertext `ciphertext`, in the order of both parties.
+    pub fn outputs_of(&self, ciphertext: usize) -> impl Iterator<Item = SlotOutput> + '_ {
+        let (part, output) = (
+            ciphertext / self.outputs_per_set,
+            ciphertext % self.outputs_per_set,
+        );
+        let (tile, set) = (part / self.sets, part % self.sets);
+        let blocks = (0..self.lanes).flat_map(|lane| (0..self.diagonals).map(move |k| (lane, k)));
+        blocks.flat_map(move |(lane, k)| {
+            let channel = self.output_channel(set, (output, k), lane);
+            let pixels = if channel.is_some() {
+                self.tile * self.tile
+            } else {
+                0
+            };
+            let (group, within) = channel.unwrap_or_default();
+            (0..pixels).filter_map(move |pixel| {
+                let (r, c) = (pixel / self.tile, pixel % self.tile);
+                let row = tile / self.tiles * self.tile + r;
+                let col = tile % self.tiles * self.tile + c;
+                (row < self.out_side && col < self.out_side).then(|| SlotOutput {
+                    slot: self.block(lane, k) + r * self.row_stride + c,
+                    channel: group * self.group_outputs + within,
+                    position: row * self.out_side + col,
+                })
+            })
+        })
+    }
+
+    /// The slots (signed weights) of the factor that takes input ciphertext `input` of a set, moved
+    /// by `shift`, to diagonal `diagonal` of output ciphertext `output`. `weights` is
+    /// `[out_channels, in_channels / groups, taps]`.
+    pub fn weight_slots(&self, weights: &[i32], factor: Factor, mut put: impl FnMut(usize, i32)) {
+        let phases = self.phases;
+        let taps = self.kernel.taps();
+        for lane in 0..self.lanes {
+            for source in 0..self.span {
+                let aligned = self.aligned_block(source, factor.diagonal);
+                let output = (factor.output, aligned % self.diagonals);
+                let Some((group, within)) = self.output_channel(factor.set, output, lane) else {
+                    continue;
+                };
+                let v = factor.input * self.span + source;
+                if v >= self.virtual_channels {
+                    continue;
+                }
+                let channel = group * self.group_outputs + within;
+                let kernel = &weights[(channel * self.group_inputs + v / phases) * taps..][..taps];
+                let block = match self.schedule {
+                    Schedule::OutputRotations => self.block(lane, source),
+                    Schedule::InputRotations => self.block(lane, aligned),
+                };
+                let phase = self.phase(v % phases);
+                for pixel in 0..self.tile * self.tile {
+                    let (r, c) = (pixel / self.tile, pixel % self.tile);
+                    let slot = r * self.row_stride + c;
+                    if let Some(tap) = self.tap_at(phase, (r, c), factor.shift) {
+                        put(block + slot, kernel[tap]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tap with which output pixel (r, c) of a tile reads the slot `shift` after its own.
+    fn tap_at(&self, phase: usize, (r, c): (usize, usize), shift: i32) -> Option<usize> {
+        let source = (r * self.row_stride + c) as i32 + shift;
+        let source = usize::try_from(source).ok()?;
+        let (row, col) = (source / self.row_stride, source % self.row_stride);
+        if row >= self.local_side || col >= self.local_side {
+            return None;
+        }
+        self.tap(phase, row as i32 - r as i32, col as i32 - c as i32)
+    }
+}
