@@ -333,6 +333,29 @@ fn a_peer_that_stops_reading_is_given_up() {
     assert!(matches!(error, SessionError::Silent), "{error}");
 }
 
+/// As little as keeps a socket from timing out, which a frame would take minutes at.
+#[test]
+fn a_peer_that_reads_a_little_now_and_then_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                peer.read_exact(&mut [0]).unwrap();
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let mut line = Line::new(Box::new(stream), SHORT, Arc::default()).unwrap();
+        let start = Instant::now();
+        while line.write_frame(&[0; MAX_FRAME]).is_ok() {
+            assert!(start.elapsed() < LONG);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
 #[test]
 fn clients_beyond_the_limit_are_told() {
     let host = serving(server::Options {

@@ -1,11 +1,11 @@
 //! A connection as the protocol sees it: frames, deadlines and byte counts.
 
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufReader, ErrorKind, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use stria_core::protocol::frame::{Frame, FrameBuf, ReadError, read_frame, write_frame};
+use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME, ReadError, read_frame};
 
 use super::socket::{Socket, is_pause};
 
@@ -13,11 +13,15 @@ use super::socket::{Socket, is_pause};
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long a closing side listens on, so that its last frame is not lost.
 const LINGER: Duration = Duration::from_secs(1);
+/// Bytes that are gathered before they are sent, if nobody waits for them.
+const GATHER: usize = 1 << 16;
 
 /// A connection with buffers.
 pub struct Line {
     reader: BufReader<Box<dyn Socket>>,
-    writer: BufWriter<Box<dyn Socket>>,
+    writer: Box<dyn Socket>,
+    /// What was not sent yet.
+    out: Vec<u8>,
     timeout: Duration,
     deadline: Instant,
     /// Set when this side should stop; looked at only between inferences.
@@ -29,16 +33,18 @@ pub struct Line {
 }
 
 impl Line {
-    /// Takes a connection. A peer that does not complete a frame in `timeout` is given up.
+    /// Takes a connection. A peer that does not complete a frame in `timeout`, or does not take as
+    /// much as one, is given up.
     pub fn new(
         socket: Box<dyn Socket>,
         timeout: Duration,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        socket.limit(GLANCE, timeout)?;
+        socket.limit(GLANCE, GLANCE)?;
         Ok(Self {
-            writer: BufWriter::with_capacity(1 << 16, socket.duplicate()?),
-            reader: BufReader::with_capacity(1 << 16, socket),
+            writer: socket.duplicate()?,
+            out: Vec::with_capacity(GATHER),
+            reader: BufReader::with_capacity(GATHER, socket),
             timeout,
             deadline: Instant::now() + timeout,
             stop,
@@ -78,26 +84,54 @@ impl Line {
         frame
     }
 
-    /// Buffers one frame.
+    /// Sends one frame, now or with those that follow.
     pub fn write_frame(&mut self, frame: &[u8]) -> io::Result<()> {
+        if self.out.len() + frame.len() > GATHER {
+            self.flush()?;
+        }
+        self.out.extend_from_slice(frame);
+        Ok(())
+    }
+
+    /// Sends what was gathered.
+    pub fn flush(&mut self) -> io::Result<()> {
         let start = Instant::now();
-        let result = write_frame(self, frame);
+        let result = self.send();
         self.waited += start.elapsed();
         result
     }
 
-    /// Sends what is buffered.
-    pub fn flush(&mut self) -> io::Result<()> {
-        let start = Instant::now();
-        let result = self.writer.flush();
-        self.waited += start.elapsed();
+    fn send(&mut self) -> io::Result<()> {
+        // A slow line may take long for all, but not for as much as a frame.
+        let (mut done, mut goal) = (0, MAX_FRAME);
+        let mut deadline = Instant::now() + self.timeout;
+        let result = loop {
+            let rest = &self.out[done..];
+            if rest.is_empty() {
+                break self.writer.flush();
+            }
+            if done >= goal {
+                goal = done + MAX_FRAME;
+                deadline = Instant::now() + self.timeout;
+            } else if Instant::now() >= deadline {
+                break Err(ErrorKind::TimedOut.into());
+            }
+            match self.writer.write(rest) {
+                Ok(0) => break Err(ErrorKind::WriteZero.into()),
+                Ok(count) => done += count,
+                Err(error) if is_pause(&error) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.sent += done as u64;
+        self.out.drain(..done);
         result
     }
 
     /// Sends a last frame, and listens for a moment so that the peer gets it.
     pub fn close_with(mut self, frame: &[u8]) {
         // A peer that has stopped reading gets no second full wait.
-        let _ = self.reader.get_ref().limit(GLANCE, LINGER);
+        self.timeout = LINGER;
         let sent = self.write_frame(frame).and_then(|()| self.flush());
         if sent.is_err() || self.reader.get_ref().end().is_err() {
             return;
@@ -138,17 +172,5 @@ impl embedded_io::Read for Line {
                 Err(error) => return Err(error),
             }
         }
-    }
-}
-
-impl embedded_io::Write for Line {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let count = self.writer.write(buffer)?;
-        self.sent += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
     }
 }
