@@ -17,6 +17,11 @@ TARGETS=(thumbv7em-none-eabihf riscv32imac-unknown-none-elf)
 OUT="${CARGO_TARGET_DIR:-target}/firmware"
 mkdir -p "$OUT"
 OUT="$(cd "$OUT" && pwd)"
+# One at a time, where there is a lock to be had.
+if command -v flock >/dev/null; then
+    exec 9>"$OUT/lock"
+    flock 9
+fi
 SYSROOT="$OUT/sysroot"
 missing=0
 
@@ -121,7 +126,8 @@ if [ -n "$RUSTC" ] && [ -n "$LINKER" ]; then
             echo "CARGO_TARGET_${name}_LINKER=$LINKER"
             echo "CARGO_TARGET_${name}_RUSTFLAGS=--sysroot=$SYSROOT"
         done
-    } >"$OUT/env"
+    } >"$OUT/env.new"
+    mv "$OUT/env.new" "$OUT/env"
     [ "$missing" = 0 ] && echo "firmware: ready ($("$RUSTC" -V); cargo's settings in $OUT/env)"
 else
     rm -f "$OUT/env"

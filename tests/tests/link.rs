@@ -374,6 +374,8 @@ struct Echo {
     now: u64,
     owed: VecDeque<u8>,
     closing: bool,
+    /// Takes nothing.
+    stuck: bool,
 }
 
 impl Echo {
@@ -410,6 +412,9 @@ impl Line for Echo {
         Ok(self.wires[1].read_into(self.now, buffer))
     }
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        if self.stuck {
+            return Ok(0);
+        }
         Ok(self.wires[0].write(self.now, bytes))
     }
     fn now(&mut self) -> u64 {
@@ -431,6 +436,7 @@ fn a_blocking_stream_over_a_bad_line() {
             now: 0,
             owed: VecDeque::new(),
             closing: false,
+            stuck: false,
         };
         echo.peer.listen(0);
         let mut io = LinkIo::<_, MTU, WINDOW>::new(echo, Timing::default());
@@ -465,6 +471,26 @@ fn a_blocking_stream_over_a_bad_line() {
         let took = (io.line_mut().now - start) / 1000;
         assert!(took <= u64::from(Timing::default().dead), "{took} ms");
         io.line_mut().wires[1].cut = false;
+
+        // A line that takes nothing any more: neither a write nor a close waits for ever.
+        io.connect(7).unwrap();
+        io.line_mut().stuck = true;
+        let start = io.line_mut().now;
+        let error = io.write_all(&[5; 5000]).unwrap_err();
+        assert_eq!(error, IoError::Link(LinkError::Dead));
+        io.connect(8).unwrap_err();
+        let took = (io.line_mut().now - start) / 1000;
+        // The peer is heard until it gives up itself; then this side does, twice.
+        assert!(
+            took <= 3 * u64::from(Timing::default().dead) + 100,
+            "{took} ms"
+        );
+        io.line_mut().stuck = false;
+        io.connect(9).unwrap();
+        io.line_mut().stuck = true;
+        io.close().unwrap();
+        io.line_mut().stuck = false;
+
         io.connect(3).unwrap();
         io.write_all(&[9]).unwrap();
         let mut back = [0];

@@ -98,6 +98,8 @@ pub struct LinkIo<L, const MTU: usize, const WINDOW: usize> {
     /// What is left of it.
     start: usize,
     end: usize,
+    /// Milliseconds that the last packet may take.
+    farewell: u32,
 }
 
 impl<L: Line, const MTU: usize, const WINDOW: usize> LinkIo<L, MTU, WINDOW> {
@@ -109,6 +111,7 @@ impl<L: Line, const MTU: usize, const WINDOW: usize> LinkIo<L, MTU, WINDOW> {
             packet: [0; MTU],
             start: 0,
             end: 0,
+            farewell: timing.max,
         }
     }
 
@@ -145,7 +148,18 @@ impl<L: Line, const MTU: usize, const WINDOW: usize> LinkIo<L, MTU, WINDOW> {
             other => other?,
         }
         self.link.close();
-        self.flush()
+        // A closed link has no timer, and a line may take nothing any more.
+        let deadline = self.line.now() + u64::from(self.farewell);
+        while self.line.now() < deadline {
+            let busy = self.pump()?;
+            if self.start == self.end {
+                break;
+            }
+            if !busy {
+                self.line.wait(Some(deadline)).map_err(IoError::Line)?;
+            }
+        }
+        Ok(())
     }
 
     /// Moves bytes between link and line without waiting; true if there were any. A long computation
@@ -177,6 +191,9 @@ impl<L: Line, const MTU: usize, const WINDOW: usize> LinkIo<L, MTU, WINDOW> {
             let rest = &self.packet[self.start..self.end];
             let count = self.line.write(rest).map_err(IoError::Line)?;
             if count == 0 {
+                // A line that takes nothing any more is as dead as one that gives nothing.
+                let now = self.line.now();
+                self.link.expire(now);
                 return Ok(went);
             }
             self.start = self.end.min(self.start + count);

@@ -350,7 +350,8 @@ impl<const MTU: usize, const WINDOW: usize> Link<MTU, WINDOW> {
         }
     }
 
-    fn expire(&mut self, now: u64) {
+    /// Looks at the clock, as [`Link::poll_transmit`] does.
+    pub(super) fn expire(&mut self, now: u64) {
         let waits = match self.state {
             State::Opening => true,
             State::Open => self.outbox.waits(),

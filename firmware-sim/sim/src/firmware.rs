@@ -90,10 +90,9 @@ pub fn build(board: Board) -> anyhow::Result<Firmware> {
     }
 
     let facts = board.facts()?;
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(dir) => PathBuf::from(dir),
-        None => root.join("../target"),
-    };
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    // As the script: relative to the repository.
+    let target = root.join("..").join(target);
     let folder = target.join("firmware");
     let settings = std::fs::read_to_string(folder.join("env"))?;
     let mut cargo = Command::new("cargo");

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -49,6 +52,21 @@ pub struct Told {
 }
 
 impl Told {
+    fn take(&mut self, line: &str) -> anyhow::Result<()> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["stria", "class", _, logit, p] => self.classes.push((logit.parse()?, p.parse()?)),
+            ["stria", "error", ..] => self.errors.push(words[2..].join(" ")),
+            ["stria", key, value] => {
+                self.values.insert(key.into(), value.parse()?);
+            }
+            _ => eprintln!("{line}"),
+        }
+        self.text += line;
+        self.text.push('\n');
+        Ok(())
+    }
+
     /// One of the lines `stria KEY VALUE`.
     pub fn value(&self, key: &str) -> anyhow::Result<u64> {
         let value = self.values.get(key).copied();
@@ -107,8 +125,8 @@ pub fn start(
 }
 
 impl Machine {
-    /// Waits for its end, and reads what it tells.
-    pub fn wait(mut self) -> anyhow::Result<Told> {
+    /// Waits for its end, no longer than `limit`, and reads what it tells.
+    pub fn wait(mut self, limit: Duration) -> anyhow::Result<Told> {
         let mut told = Told {
             text: String::new(),
             values: HashMap::new(),
@@ -118,19 +136,25 @@ impl Machine {
         let Some(output) = self.0.stdout.take() else {
             bail!("QEMU has no output");
         };
-        for line in BufReader::new(output).lines() {
-            let line = line?;
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words[..] {
-                ["stria", "class", _, logit, p] => told.classes.push((logit.parse()?, p.parse()?)),
-                ["stria", "error", ..] => told.errors.push(words[2..].join(" ")),
-                ["stria", key, value] => {
-                    told.values.insert(key.into(), value.parse()?);
+        let (send, lines) = channel();
+        // Ends with QEMU, whose end of the pipe it reads.
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines() {
+                if send.send(line).is_err() {
+                    return;
                 }
-                _ => eprintln!("{line}"),
             }
-            told.text += &line;
-            told.text.push('\n');
+        });
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match lines.recv_timeout(left) {
+                Ok(line) => told.take(&line?)?,
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("the firmware did not end in time; it said:\n{}", told.text)
+                }
+            }
         }
         let status = self.0.wait()?;
         if !status.success() {

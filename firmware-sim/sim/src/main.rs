@@ -63,6 +63,9 @@ struct Args {
     /// Seconds that the server waits for a silent device.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
+    /// Seconds after which a device that has not ended is stopped.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    limit: u64,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -121,10 +124,18 @@ fn run(args: Args) -> anyhow::Result<()> {
     });
     let line = Line::new(&near, &far, shape, pull)?;
     let start = Instant::now();
-    let ran = device(args.board, firmware.as_ref(), &folder, &picture, &seed);
+    let limit = Duration::from_secs(args.limit);
+    let ran = device(
+        args.board,
+        firmware.as_ref(),
+        &folder,
+        &picture,
+        &seed,
+        limit,
+    );
     let wall = start.elapsed();
     let bytes = line.end();
-    let sessions = server.stop()?;
+    let sessions = server.stop(ran.is_ok())?;
     let outcome = match ran? {
         Ran::Hosted(logits) => Outcome::hosted(&logits, &model),
         Ran::Emulated(told) => {
@@ -158,6 +169,7 @@ fn device(
     folder: &machine::Folder,
     picture: &picture::Picture,
     seed: &str,
+    limit: Duration,
 ) -> anyhow::Result<Ran> {
     match firmware {
         None => {
@@ -166,7 +178,7 @@ fn device(
         }
         Some(firmware) => {
             let machine = machine::start(board, firmware, folder, &picture.page, seed)?;
-            machine.wait().map(Ran::Emulated)
+            machine.wait(limit).map(Ran::Emulated)
         }
     }
 }

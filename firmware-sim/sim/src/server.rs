@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use indicatif::ProgressBar;
@@ -12,6 +12,9 @@ use stria_core::protocol::network::Network;
 use stria_core::protocol::server::Server as Protocol;
 use stria_host::net::Listener;
 use stria_host::net::server::{Ended, Observer, Options, serve};
+
+/// How long a goodbye that the device has sent may take.
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// A server in a thread.
 pub struct Server {
@@ -24,6 +27,13 @@ pub struct Server {
 struct View {
     bar: ProgressBar,
     ended: Mutex<Vec<Ended>>,
+}
+
+impl View {
+    fn has_good_end(&self) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.iter().any(|end| end.error.is_none())
+    }
 }
 
 impl Observer for View {
@@ -66,8 +76,13 @@ impl Server {
         Ok(Self { stop, view, thread })
     }
 
-    /// Stops it; gives the sessions that it had, in order of their end.
-    pub fn stop(self) -> anyhow::Result<Vec<Ended>> {
+    /// Stops it; gives the sessions that it had, in order of their end. With `good`, the last one
+    /// has ended well for the device, and has a moment to do so here.
+    pub fn stop(self, good: bool) -> anyhow::Result<Vec<Ended>> {
+        let deadline = Instant::now() + MOMENT;
+        while good && !self.view.has_good_end() && Instant::now() < deadline {
+            thread::sleep(MOMENT / 500);
+        }
         self.stop.store(true, Ordering::Relaxed);
         self.thread
             .join()

@@ -98,6 +98,39 @@ pub enum PeerName {
 pub struct UnixSocket {
     pub(super) listener: UnixListener,
     path: PathBuf,
+    /// Tells its file from one that somebody else has put there since.
+    file: Option<(u64, u64)>,
+}
+
+/// Device and number of a file.
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// Connects to a Unix socket; where its backlog is full, tries again until `timeout`.
+#[cfg(unix)]
+pub(super) fn dial(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    use socket2::{Domain, SockAddr, Type};
+    let deadline = std::time::Instant::now() + timeout;
+    let address = SockAddr::unix(path)?;
+    loop {
+        // `UnixStream::connect` would wait for ever.
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&address) {
+            Ok(()) => {
+                socket.set_nonblocking(false)?;
+                return Ok(std::os::fd::OwnedFd::from(socket).into());
+            }
+            Err(error) if is_pause(&error) && std::time::Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -107,7 +140,7 @@ impl UnixSocket {
     pub(super) fn bind(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::FileTypeExt;
         let stale = std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
-            && UnixStream::connect(path)
+            && dial(path, Duration::ZERO)
                 .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
         if stale {
             std::fs::remove_file(path)?;
@@ -115,6 +148,7 @@ impl UnixSocket {
         Ok(Self {
             listener: UnixListener::bind(path)?,
             path: path.into(),
+            file: identity(path),
         })
     }
 }
@@ -122,8 +156,10 @@ impl UnixSocket {
 #[cfg(unix)]
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // If it is gone already, somebody else has removed it.
-        let _ = std::fs::remove_file(&self.path);
+        if self.file.is_some() && self.file == identity(&self.path) {
+            // If it is gone since, somebody else has removed it.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -199,7 +235,7 @@ pub(super) fn connect(address: &str, baud: u32, timeout: Duration) -> io::Result
     }
     #[cfg(unix)]
     if let Some(path) = address.strip_prefix("unix:") {
-        return Ok(Box::new(UnixStream::connect(Path::new(path))?));
+        return Ok(Box::new(dial(Path::new(path), timeout)?));
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in address.to_socket_addrs()? {

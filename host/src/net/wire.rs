@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::socket::{UnixSocket, is_pause};
+use super::socket::{UnixSocket, dial, is_pause};
 
 const GLANCE: Duration = Duration::from_millis(20);
 /// How long plugging in or pulling out may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a line does to bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,7 +138,7 @@ impl Plan {
 
     /// Moves bytes both ways until an end goes away or the line is pulled.
     fn join(&self, device: UnixStream) -> io::Result<()> {
-        let server = UnixStream::connect(&self.server)?;
+        let server = dial(&self.server, PATIENCE)?;
         for stream in [&device, &server] {
             stream.set_nonblocking(false)?;
             stream.set_read_timeout(Some(GLANCE))?;

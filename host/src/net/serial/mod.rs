@@ -28,8 +28,10 @@ const TIMING: Timing = Timing {
 };
 /// How long to wait before a port that went away is tried again.
 const RETRY: Duration = Duration::from_millis(200);
-/// How long the end of a connection may take.
+/// How long the server's end of a connection may take, whose client may be gone.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the client's may take: its goodbye is worth some retransmissions.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What the threads of a line share.
 struct Shared {
@@ -44,6 +46,11 @@ struct End {
     link: Link<MTU, WINDOW>,
     /// The port to write to, put here by the thread that opened it.
     writer: Option<Writer>,
+    /// Reading or writing has failed. The port is opened again once neither thread holds it: until
+    /// then the system may keep its name for it.
+    lost: bool,
+    /// The sender has let go of a lost port.
+    released: bool,
     /// A session uses the connection.
     taken: bool,
     /// The line is given up.
@@ -98,6 +105,8 @@ impl Serial {
             end: Mutex::new(End {
                 link: Link::new(TIMING),
                 writer: None,
+                lost: false,
+                released: true,
                 taken: false,
                 stopped: false,
                 read_limit: GLANCE,
@@ -187,41 +196,63 @@ pub(super) fn connect(name: &str, baud: u32, timeout: Duration) -> io::Result<Bo
 
 /// Takes what comes, until the line is given up; opens the port again where it went away.
 fn receive(shared: &Shared, port: &Port, mut halves: Option<(Reader, Writer)>, name: &str) {
-    let mut buffer = [0; 4096];
-    let mut lost = false;
-    while !shared.lock().stopped {
-        let Some((mut reader, writer)) = halves.take() else {
-            thread::sleep(RETRY);
-            match port.open() {
-                Ok(opened) => halves = opened,
-                Err(error) if !lost => {
-                    tracing::warn!(line = name, %error, "the line is gone");
-                    lost = true;
-                }
-                Err(_) => {}
+    let mut told = false;
+    loop {
+        if let Some((reader, writer)) = halves.take() {
+            if std::mem::take(&mut told) {
+                tracing::info!(line = name, "the line is back");
             }
-            continue;
-        };
-        if std::mem::take(&mut lost) {
-            tracing::info!(line = name, "the line is back");
-        }
-        shared.lock().writer = Some(writer);
-        shared.changed.notify_all();
-        loop {
-            let count = match reader.read(&mut buffer) {
-                Err(error) if is_pause(&error) => 0,
-                Ok(count @ 1..) => count,
-                // Unplugged, or the emulator has ended.
-                Ok(0) | Err(_) => break,
-            };
             let mut end = shared.lock();
-            if end.stopped {
-                return;
+            (end.writer, end.lost, end.released) = (Some(writer), false, false);
+            drop(end);
+            shared.changed.notify_all();
+            receive_from(shared, reader);
+            let mut end = shared.lock();
+            (end.writer, end.lost) = (None, true);
+            drop(end);
+            shared.changed.notify_all();
+        }
+        let end = shared.lock();
+        if end.stopped {
+            return;
+        }
+        let waited = shared.changed.wait_timeout(end, RETRY);
+        let end = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if end.stopped {
+            return;
+        }
+        if !end.released {
+            continue;
+        }
+        drop(end);
+        match port.open() {
+            Ok(opened) => halves = opened,
+            Err(error) if !told => {
+                tracing::warn!(line = name, %error, "the line is gone");
+                told = true;
             }
-            if count > 0 {
-                end.link.receive(shared.now(), &buffer[..count]);
-                shared.changed.notify_all();
-            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Takes what comes, until the port fails or the line is given up.
+fn receive_from(shared: &Shared, mut reader: Reader) {
+    let mut buffer = [0; 4096];
+    loop {
+        let count = match reader.read(&mut buffer) {
+            Err(error) if is_pause(&error) => 0,
+            Ok(count @ 1..) => count,
+            // Unplugged, or the emulator has ended.
+            Ok(0) | Err(_) => return,
+        };
+        let mut end = shared.lock();
+        if end.stopped || end.lost {
+            return;
+        }
+        if count > 0 {
+            end.link.receive(shared.now(), &buffer[..count]);
+            shared.changed.notify_all();
         }
     }
 }
@@ -232,9 +263,20 @@ fn send(shared: &Shared) {
     let mut port = None;
     let mut end = shared.lock();
     loop {
-        port = end.writer.take().or(port);
+        if end.lost {
+            port = None;
+            end.released = true;
+        } else {
+            port = end.writer.take().or(port);
+        }
         let now = shared.now();
-        let Some(len) = end.link.poll_transmit(now, &mut packet) else {
+        let before = end.link.state();
+        let due = end.link.poll_transmit(now, &mut packet);
+        if end.link.state() != before {
+            // The peer is dead: somebody may wait for it.
+            shared.changed.notify_all();
+        }
+        let Some(len) = due else {
             if end.stopped {
                 return;
             }
@@ -248,12 +290,11 @@ fn send(shared: &Shared) {
         };
         drop(end);
         // What cannot be written is lost, as on any bad line; the link sends it again.
-        if let Some(writer) = &mut port
-            && write_all(shared, writer, &packet[..len]).is_err()
-        {
-            port = None;
-        }
+        let failed = port
+            .as_mut()
+            .is_some_and(|port| write_all(shared, port, &packet[..len]).is_err());
         end = shared.lock();
+        end.lost |= failed;
     }
 }
 
@@ -264,7 +305,7 @@ fn write_all(shared: &Shared, port: &mut Writer, mut bytes: &[u8]) -> io::Result
             Ok(count) => bytes = &bytes[count..],
             Err(error) if is_pause(&error) => {
                 let end = shared.lock();
-                if end.stopped || end.writer.is_some() {
+                if end.stopped || end.lost {
                     return Err(error);
                 }
             }
@@ -289,7 +330,12 @@ impl Connection {
     fn close(&self) {
         self.shared.lock().link.flush();
         self.shared.changed.notify_all();
-        self.shared.wait(FAREWELL, |end| {
+        let limit = if self.line.is_some() {
+            GOODBYE
+        } else {
+            FAREWELL
+        };
+        self.shared.wait(limit, |end| {
             let done = end.link.has_arrived() || !end.link.is_active();
             done.then_some(())
         });

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 #[cfg(unix)]
-use super::super::socket::UnixSocket;
+use super::super::socket::{UnixSocket, dial};
 
 /// How long a read or a write may take before its thread looks around.
 pub(super) const GLANCE: Duration = Duration::from_millis(100);
@@ -52,7 +52,7 @@ impl Port {
                 Ok(Some((Box::new(reader), Box::new(port))))
             }
             #[cfg(unix)]
-            Self::Dial(path) => halves(std::os::unix::net::UnixStream::connect(path)?).map(Some),
+            Self::Dial(path) => halves(dial(path, GLANCE)?).map(Some),
             #[cfg(unix)]
             Self::Answer(socket) => match socket.listener.accept() {
                 Ok((stream, _)) => halves(stream).map(Some),
