@@ -491,6 +491,8 @@ fn a_blocking_stream_over_a_bad_line() {
         io.close().unwrap();
         io.line_mut().stuck = false;
 
+        let now = io.line_mut().now();
+        io.line_mut().peer.listen(now);
         io.connect(3).unwrap();
         io.write_all(&[9]).unwrap();
         let mut back = [0];
