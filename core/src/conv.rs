@@ -13,6 +13,7 @@ use crate::params::{LIMBS, LOG_N, N, Q_MOD, T_MOD};
 use crate::prg::Seed;
 use crate::rlwe::{Expansion, add_scaled, expand_public};
 use crate::segment;
+use crate::work::Work;
 
 /// One residue polynomial a limb.
 pub type Limbs = [Poly; LIMBS];
@@ -110,29 +111,10 @@ impl Drop for Plaintext {
     }
 }
 
-/// Operations on ciphertexts, counted where they are done.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Work {
-    /// Products with a plaintext.
-    pub products: usize,
-    /// Rotations of slots. Segment packing has none.
-    pub rotations: usize,
-}
-
-impl Work {
-    /// Adds another count.
-    pub fn add(&mut self, other: &Self) {
-        self.products += other.products;
-        self.rotations += other.rotations;
-    }
-}
-
-/// The weights of a layer: `[out_channels, in_channels / groups, taps]`, taps in the order of
-/// [`crate::layer::Kernel::tap`].
-pub struct Weights<'a>(pub &'a [i32]);
-
 /// The plaintext polynomial (coefficient domain, residues mod t) that takes input ciphertext
-/// `input` of a tile to output ciphertext `output` of the same tile.
+/// `input` of a part to output ciphertext `output` of a tile, which is of that part. `weights` is
+/// `[out_channels, in_channels / groups, taps]`, taps in the order of
+/// [`crate::layer::Kernel::tap`].
 ///
 /// In a segment, channel u of the input stands at X^(uB) and its tap at offset o is
 /// X^((g-1-u)B - o), so that the sum over u appears at block g - 1; negative powers are
@@ -140,15 +122,14 @@ pub struct Weights<'a>(pub &'a [i32]);
 pub fn weight_polynomial(
     layer: &Layer,
     layout: &Layout,
-    weights: &Weights<'_>,
+    weights: &[i32],
     input: usize,
     output: usize,
     out: &mut Poly,
 ) {
     out.fill(0);
     let taps = layer.kernel.taps();
-    let group_inputs = usize::from(layer.in_channels / layer.groups);
-    let phases = usize::from(layer.stride) * usize::from(layer.stride);
+    let phases = layout.phases();
     for segment in 0..layout.segments {
         let Some(channel) = layout.output_channel(output, segment) else {
             continue;
@@ -159,14 +140,16 @@ pub fn weight_polynomial(
             let Some(v) = layout.virtual_channel(input, block) else {
                 continue;
             };
-            let first = (channel * group_inputs + v / phases) * taps;
+            let Some(kernel) = kernel(layer, layout, channel, v / phases) else {
+                continue;
+            };
             for tap in 0..taps {
                 let (row, col) = layer.kernel.tap(tap);
                 let (phase, offset) = layout.tap(row, col);
                 if phase != v % phases {
                     continue;
                 }
-                let weight = T_MOD.from_i32(weights.0[first + tap]);
+                let weight = T_MOD.from_i32(weights[kernel * taps + tap]);
                 let power = ((layout.blocks - 1 - block) * layout.block_len) as i32 - offset;
                 if power >= 0 {
                     values[power as usize] = weight;
@@ -180,42 +163,98 @@ pub fn weight_polynomial(
     segment::encode(out, layout.depth);
 }
 
-/// A layer's weights as plaintexts, made once when a model is loaded.
-pub struct PreparedWeights {
-    /// Row by row: `outputs_per_tile` rows of `inputs_per_tile`.
-    plaintexts: Vec<Plaintext>,
-    inputs: usize,
+/// Number of the kernel from a channel of the layout's group to output channel `output`: none where
+/// the layer's groups are smaller than the layout's, and keep the two apart.
+fn kernel(layer: &Layer, layout: &Layout, output: usize, channel: usize) -> Option<usize> {
+    let per_group = |channels: u16, groups: usize| usize::from(channels) / groups;
+    let (groups, wide) = (usize::from(layer.groups), layout.groups());
+    let inputs = per_group(layer.in_channels, groups);
+    let wide_group = output / per_group(layer.out_channels, wide);
+    let input = wide_group * per_group(layer.in_channels, wide) + channel;
+    let group = output / per_group(layer.out_channels, groups);
+    let within = input.checked_sub(group * inputs)?;
+    (within < inputs).then_some(output * inputs + within)
 }
 
-impl PreparedWeights {
-    /// Transforms all weights of a layer.
-    pub fn new(layer: &Layer, layout: &Layout, weights: &Weights<'_>) -> Self {
-        let inputs = layout.inputs_per_tile;
-        let make = |i: usize| {
-            let mut polynomial = zero_poly();
-            weight_polynomial(
-                layer,
-                layout,
-                weights,
-                i % inputs,
-                i / inputs,
-                &mut polynomial,
-            );
-            Plaintext::lift(&polynomial)
-        };
-        let count = inputs * layout.outputs_per_tile;
+/// Whether a product of input and output ciphertext is made: not where the layer's groups, which
+/// are public, make every kernel between them zero. The weights have no part in it.
+fn is_made(layer: &Layer, layout: &Layout, input: usize, output: usize) -> bool {
+    let phases = layout.phases();
+    let mut channels = (0..layout.segments).filter_map(|i| layout.output_channel(output, i));
+    channels.any(|o| {
+        let mut blocks = (0..layout.blocks).filter_map(|i| layout.virtual_channel(input, i));
+        blocks.any(|v| kernel(layer, layout, o, v / phases).is_some())
+    })
+}
+
+/// A layer's weights, `[out_channels, in_channels / groups, taps]`, as plaintexts. The layout may
+/// be that of [`Layer::dense`]: then the layer's groups are rows of zeros.
+pub struct SegmentWeights {
+    layer: Layer,
+    layout: Layout,
+    weights: Vec<i32>,
+    /// Products of a tile, (output, input of its part): by output.
+    products: Vec<(usize, usize)>,
+    /// One a product; none if made when needed.
+    prepared: Vec<Plaintext>,
+}
+
+impl SegmentWeights {
+    /// Bytes of a prepared plaintext.
+    pub const PLAINTEXT_BYTES: usize = size_of::<Limbs>();
+
+    /// Plaintexts that are made when they are needed: no memory, five transforms a product.
+    pub fn on_the_fly(layer: &Layer, layout: &Layout, weights: &[i32]) -> Self {
+        let outputs = 0..layout.outputs_per_tile();
+        let all = outputs.flat_map(|o| (0..layout.inputs_per_part).map(move |i| (o, i)));
         Self {
-            plaintexts: crate::parallel::map(count, make),
-            inputs,
+            layer: *layer,
+            layout: *layout,
+            weights: weights.to_vec(),
+            products: all.filter(|&(o, i)| is_made(layer, layout, i, o)).collect(),
+            prepared: Vec::new(),
         }
     }
 
-    /// The sum over a tile's input ciphertexts that makes output ciphertext `output` of it.
+    /// Makes the plaintexts now, in place of the weights.
+    pub fn prepare(&mut self) {
+        let make = |i| self.make(i);
+        self.prepared = crate::parallel::map(self.products.len(), make);
+        self.weights = Vec::new();
+    }
+
+    /// Plaintexts that are made now.
+    pub fn prepared(layer: &Layer, layout: &Layout, weights: &[i32]) -> Self {
+        let mut this = Self::on_the_fly(layer, layout, weights);
+        this.prepare();
+        this
+    }
+
+    /// Number of plaintexts, and of products of a tile.
+    pub fn plaintexts(&self) -> usize {
+        self.products.len()
+    }
+
+    fn make(&self, i: usize) -> Plaintext {
+        let (output, input) = self.products[i];
+        let mut polynomial = zero_poly();
+        let (layer, layout) = (&self.layer, &self.layout);
+        weight_polynomial(layer, layout, &self.weights, input, output, &mut polynomial);
+        let plaintext = Plaintext::lift(&polynomial);
+        polynomial.zeroize();
+        plaintext
+    }
+
+    /// The sum over a part's input ciphertexts that makes output ciphertext `output` of its tile.
     pub fn apply(&self, inputs: &[Ciphertext], output: usize, work: &mut Work) -> Ciphertext {
         let mut sum = Ciphertext::zero();
-        let row = &self.plaintexts[output * self.inputs..][..self.inputs];
-        for (w, x) in row.iter().zip(inputs) {
-            sum.multiply_add(w, x);
+        let first = self.products.partition_point(|&(o, _)| o < output);
+        let row = self.products[first..].iter().enumerate();
+        for (i, &(_, input)) in row.take_while(|&(_, &(o, _))| o == output) {
+            match self.prepared.get(first + i) {
+                Some(factor) => sum.multiply_add(factor, &inputs[input]),
+                None => sum.multiply_add(&self.make(first + i), &inputs[input]),
+            }
             work.products += 1;
         }
         sum

@@ -43,6 +43,13 @@ pub enum Error {
         /// The value that the peer proposed.
         value: u32,
     },
+    /// The client's parameter set is not that of the server's network, which runs in another packing.
+    ParameterSet {
+        /// The network's.
+        ours: u16,
+        /// The client's.
+        theirs: u16,
+    },
     /// A layer description that cannot be run, and why.
     Layer {
         /// Index of the layer in execution order.
@@ -82,6 +89,8 @@ pub enum PeerError {
     Other = 6,
     /// This client has no queries left.
     BudgetSpent = 7,
+    /// Its network runs in a packing that this client has not announced.
+    Packing = 8,
 }
 
 impl core::fmt::Display for PeerError {
@@ -92,6 +101,7 @@ impl core::fmt::Display for PeerError {
             Self::Negotiation => "it does not accept a proposed setting",
             Self::Busy => "it is at its limit of sessions",
             Self::BudgetSpent => "the budget of queries is spent",
+            Self::Packing => "its network runs in another packing than this client's",
             Self::Closing => "it is shutting down",
             Self::Other => "of an error on its side",
         })
@@ -129,6 +139,10 @@ impl core::fmt::Display for Error {
                     "the peer proposed {what} = {value}, which is not accepted here"
                 )
             }
+            Self::ParameterSet { ours, theirs } => write!(
+                f,
+                "the network runs in a packing with parameter set {ours}, the client has {theirs}"
+            ),
             Self::Layer { index, reason } => write!(f, "layer {index} cannot be run: {reason}"),
             Self::Malformed(what) => write!(f, "malformed {what}"),
             Self::BudgetSpent => f.write_str("the client has spent its budget of queries"),

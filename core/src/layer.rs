@@ -68,6 +68,17 @@ pub struct Skip {
     pub factor: u32,
 }
 
+/// What is done to the input's maps first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Pool {
+    /// Nothing.
+    None,
+    /// Every map is summed to one pixel.
+    Map,
+    /// Every square of this side is summed to one pixel; the map's side is a multiple of it.
+    Window(u8),
+}
+
 /// What follows the linear part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Activation {
@@ -75,6 +86,8 @@ pub enum Activation {
     Relu,
     /// None: y goes to the client in clear. The last layer's, and only its.
     Logits,
+    /// None: y itself, modulo t, is the tensor: projection shortcuts and linear bottlenecks.
+    Linear,
 }
 
 /// A grouped convolution with its activation, as both parties know it. Weights are not part of it.
@@ -86,8 +99,8 @@ pub struct Layer {
     pub in_channels: u16,
     /// Side of that tensor's maps in pixels.
     pub in_side: u16,
-    /// Sum every map to one pixel first (average pooling; the divisor is in the weights).
-    pub pool: bool,
+    /// Sums before the convolution (average pooling; the divisor is in the weights).
+    pub pool: Pool,
     /// Channel shuffle of the input with this many groups; 1 is none.
     pub shuffle: u16,
     /// Channels that it produces.
@@ -113,14 +126,15 @@ pub struct Layer {
 /// Where the pixels of a layer stand in its ciphertexts.
 ///
 /// A ciphertext has `segments` segments of `segment_len` coefficients; segment s belongs to group
-/// s / repeat and repetition s % repeat. A segment holds up to `blocks` virtual channels (a
+/// s / repeat of its set, if there is one, and repetition s % repeat. A segment holds up to `blocks` virtual channels (a
 /// channel of the group, at one phase of the stride), `block_len` coefficients each, rows
 /// `row_stride` apart. Outputs stand in the last block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
     /// d: log2 of the number of segments.
     pub depth: usize,
-    /// S = G r.
+    /// S = G r, or the next power of two: what is beyond G r stays empty. Fewer where the map
+    /// needs longer segments: then there are several sets.
     pub segments: usize,
     /// M = N / S coefficients.
     pub segment_len: usize,
@@ -136,11 +150,14 @@ pub struct Layout {
     pub tile: usize,
     /// Tiles along a side.
     pub tiles: usize,
-    /// Input ciphertexts of a tile.
-    pub inputs_per_tile: usize,
-    /// Output ciphertexts of a tile.
-    pub outputs_per_tile: usize,
-    /// Side of the map that is convolved: the input's, or 1 after pooling.
+    /// Sets of groups, each with ciphertexts of its own: more than one where a ciphertext has no
+    /// room for all groups.
+    pub sets: usize,
+    /// Input ciphertexts of a part: of one set of one tile.
+    pub inputs_per_part: usize,
+    /// Output ciphertexts of a part.
+    pub outputs_per_part: usize,
+    /// Side of the map that is convolved, after pooling.
     map_side: usize,
     /// Side of a phase of it, or of a tile with its halo.
     local_side: usize,
@@ -148,8 +165,14 @@ pub struct Layout {
     halo: i32,
     stride: usize,
     padding: i32,
+    /// Phases of the stride along an axis that a tap reads: fewer than the stride where that is
+    /// wider than the kernel.
+    phases: usize,
+    /// The first of them.
+    first_phase: usize,
     /// Channels of a group times phases.
     virtual_channels: usize,
+    groups: usize,
     group_inputs: usize,
     group_outputs: usize,
     repeat: usize,
@@ -196,16 +219,19 @@ impl Layer {
             "channels are not a multiple of the shuffle's groups",
         )?;
         let segments = usize::from(self.groups) * usize::from(self.repeat);
+        let segments = segments.next_power_of_two();
         ensure(
-            segments.is_power_of_two() && segments <= N,
-            "groups times repeat is not a power of two up to N",
+            self.repeat.is_power_of_two() && segments <= N,
+            "repeat is not a power of two, or groups times repeat is above N",
         )?;
 
-        let map_side = if self.pool {
-            1
-        } else {
-            usize::from(self.in_side)
-        };
+        let pool = self.pool_side();
+        ensure(
+            pool >= 1 && self.in_side.is_multiple_of(pool),
+            "side is not a multiple of the pooling window",
+        )?;
+        let pool = usize::from(pool);
+        let map_side = usize::from(self.in_side) / pool;
         let (kernel, stride) = (usize::from(kernel), usize::from(self.stride));
         let padded = map_side + 2 * usize::from(self.padding);
         ensure(padded >= kernel, "kernel larger than the padded map")?;
@@ -219,7 +245,6 @@ impl Layer {
         let padding = i32::from(self.padding);
         let first = (-padding).div_euclid(stride as i32);
         let last = (kernel as i32 - 1 - padding).div_euclid(stride as i32);
-        let segment_len = N / segments;
         let tile = match usize::from(self.tile) {
             0 => out_side,
             tile => tile,
@@ -230,10 +255,16 @@ impl Layer {
             Some(spare) if self.tile == 0 && spare.block_len < halo.block_len => spare,
             _ => halo,
         };
+        // Longer segments, and the groups in several sets, where the map needs that.
+        let room = (N / choice.block_len).checked_ilog2();
+        let segments = room.map_or(0, |log| segments.min(1 << log));
         ensure(
-            choice.block_len <= segment_len,
-            "the map does not fit a segment; it needs tiles",
+            segments >= usize::from(self.repeat),
+            "the map does not fit a segment; it needs tiles or fewer repeats",
         )?;
+        let segment_len = N / segments;
+        let groups_per_set = segments / usize::from(self.repeat);
+        let sets = usize::from(self.groups).div_ceil(groups_per_set);
 
         let values = |channels: u16, side: usize| u64::from(channels) * (side as u64).pow(2);
         ensure(
@@ -244,14 +275,20 @@ impl Layer {
 
         let group_inputs = usize::from(self.in_channels / self.groups);
         let group_outputs = usize::from(self.out_channels / self.groups);
-        let virtual_channels = group_inputs * stride * stride;
+        let phases = stride.min(kernel);
+        let first_phase = match phases < stride {
+            true => (-padding).rem_euclid(stride as i32) as usize,
+            false => 0,
+        };
+        let virtual_channels = group_inputs * phases * phases;
         let blocks = (segment_len / choice.block_len).min(virtual_channels);
         let tiles = out_side.div_ceil(tile);
-        let inputs_per_tile = virtual_channels.div_ceil(blocks);
-        let outputs_per_tile = group_outputs.div_ceil(usize::from(self.repeat));
-        let ciphertexts = |per_tile: usize| (tiles as u64).pow(2) * per_tile as u64;
+        let inputs_per_part = virtual_channels.div_ceil(blocks);
+        let outputs_per_part = group_outputs.div_ceil(usize::from(self.repeat));
+        let parts = (tiles as u64).pow(2) * sets as u64;
+        let ciphertexts = |per_part: usize| parts * per_part as u64;
         ensure(
-            ciphertexts(inputs_per_tile).max(ciphertexts(outputs_per_tile)) <= MAX_CIPHERTEXTS,
+            ciphertexts(inputs_per_part).max(ciphertexts(outputs_per_part)) <= MAX_CIPHERTEXTS,
             "too many ciphertexts",
         )?;
         Ok(Layout {
@@ -264,20 +301,49 @@ impl Layer {
             out_side,
             tile,
             tiles,
-            inputs_per_tile,
-            outputs_per_tile,
+            sets,
+            inputs_per_part,
+            outputs_per_part,
             map_side,
             local_side: choice.local_side,
             halo: choice.halo,
             stride,
             padding,
+            phases,
+            first_phase,
             virtual_channels,
+            groups: usize::from(self.groups),
             group_inputs,
             group_outputs,
             repeat: usize::from(self.repeat),
             in_channels: usize::from(self.in_channels),
             shuffle: usize::from(self.shuffle),
         })
+    }
+
+    /// Side of the squares that are summed to a pixel first: 1 without pooling.
+    pub fn pool_side(&self) -> u16 {
+        match self.pool {
+            Pool::None => 1,
+            Pool::Map => self.in_side,
+            Pool::Window(side) => side.into(),
+        }
+    }
+
+    /// Row and column in the input of every pixel that is summed to a pixel of the map.
+    pub fn pooled(&self, row: usize, col: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let side = usize::from(self.pool_side());
+        (0..side * side).map(move |i| (row * side + i / side, col * side + i % side))
+    }
+
+    /// The layer as one group in one segment: what coefficient packing computes. The kernels between
+    /// what were different groups are zero.
+    pub fn dense(&self) -> Self {
+        Self {
+            groups: 1,
+            repeat: 1,
+            ..*self
+        }
     }
 
     /// Values that the activation is applied to.
@@ -324,19 +390,50 @@ impl HaloOrSpare {
 }
 
 impl Layout {
-    /// Input ciphertexts.
-    pub fn inputs(&self) -> usize {
-        self.tiles * self.tiles * self.inputs_per_tile
+    /// Parts: tile after tile, and set after set of each.
+    pub fn parts(&self) -> usize {
+        self.tiles * self.tiles * self.sets
     }
 
-    /// Output ciphertexts.
+    /// Input ciphertexts, part after part.
+    pub fn inputs(&self) -> usize {
+        self.parts() * self.inputs_per_part
+    }
+
+    /// Output ciphertexts, part after part.
     pub fn outputs(&self) -> usize {
-        self.tiles * self.tiles * self.outputs_per_tile
+        self.parts() * self.outputs_per_part
     }
 
     /// G.
     pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// The groups of the set that input ciphertext `ciphertext` is of, in the order of segments.
+    pub fn groups_of(&self, ciphertext: usize) -> core::ops::Range<usize> {
+        let set = ciphertext / self.inputs_per_part % self.sets;
+        let first = set * self.groups_per_set();
+        first..(first + self.groups_per_set()).min(self.groups)
+    }
+
+    fn groups_per_set(&self) -> usize {
         self.segments / self.repeat
+    }
+
+    /// r.
+    pub fn repeat(&self) -> usize {
+        self.repeat
+    }
+
+    /// Phases of the stride that a channel is split into: its virtual channels.
+    pub fn phases(&self) -> usize {
+        self.phases * self.phases
+    }
+
+    /// Virtual channels of a group.
+    pub fn virtual_channels(&self) -> usize {
+        self.virtual_channels
     }
 
     /// Pixels of an output tile.
@@ -356,32 +453,41 @@ impl Layout {
 
     /// The output channel in segment `segment` of output ciphertext `ciphertext`, if there is one.
     pub fn output_channel(&self, ciphertext: usize, segment: usize) -> Option<usize> {
-        let within = ciphertext % self.outputs_per_tile * self.repeat + segment % self.repeat;
-        (within < self.group_outputs).then(|| segment / self.repeat * self.group_outputs + within)
+        let set = ciphertext / self.outputs_per_part % self.sets;
+        let group = set * self.groups_per_set() + segment / self.repeat;
+        let within = ciphertext % self.outputs_per_part * self.repeat + segment % self.repeat;
+        (group < self.groups && within < self.group_outputs)
+            .then(|| group * self.group_outputs + within)
     }
 
     /// Row and column in the output map of pixel `i` of the tile that `ciphertext` is of.
     pub fn output_pixel(&self, ciphertext: usize, i: usize) -> Option<(usize, usize)> {
-        let tile = ciphertext / self.outputs_per_tile;
+        let tile = ciphertext / (self.outputs_per_part * self.sets);
         let row = tile / self.tiles * self.tile + i / self.tile;
         let col = tile % self.tiles * self.tile + i % self.tile;
         (row < self.out_side && col < self.out_side).then_some((row, col))
     }
 
-    /// The tile that output ciphertext `ciphertext` is of.
-    pub fn output_tile(&self, ciphertext: usize) -> usize {
-        ciphertext / self.outputs_per_tile
+    /// The input ciphertexts that output ciphertext `ciphertext` is a sum over.
+    pub fn inputs_of(&self, ciphertext: usize) -> core::ops::Range<usize> {
+        let part = ciphertext / self.outputs_per_part;
+        part * self.inputs_per_part..(part + 1) * self.inputs_per_part
+    }
+
+    /// Output ciphertexts of a tile: every tile's have the same weights.
+    pub fn outputs_per_tile(&self) -> usize {
+        self.outputs_per_part * self.sets
     }
 
     /// The virtual channel in block `block` of the segments of input ciphertext `ciphertext`.
     pub fn virtual_channel(&self, ciphertext: usize, block: usize) -> Option<usize> {
-        let v = ciphertext % self.inputs_per_tile * self.blocks + block;
+        let v = ciphertext % self.inputs_per_part * self.blocks + block;
         (v < self.virtual_channels).then_some(v)
     }
 
     /// Channel of the input tensor, before the shuffle, of a group's virtual channel.
     pub fn source_channel(&self, group: usize, virtual_channel: usize) -> usize {
-        let shuffled = group * self.group_inputs + virtual_channel / (self.stride * self.stride);
+        let shuffled = group * self.group_inputs + virtual_channel / self.phases();
         let per_group = self.in_channels / self.shuffle;
         shuffled % self.shuffle * per_group + shuffled / self.shuffle
     }
@@ -392,10 +498,10 @@ impl Layout {
         ciphertext: usize,
         virtual_channel: usize,
     ) -> impl Iterator<Item = Placement> + '_ {
-        let tile = ciphertext / self.inputs_per_tile;
-        let phase = virtual_channel % (self.stride * self.stride);
-        let rows = self.axis(tile / self.tiles, phase / self.stride);
-        let cols = self.axis(tile % self.tiles, phase % self.stride);
+        let tile = ciphertext / (self.inputs_per_part * self.sets);
+        let phase = virtual_channel % self.phases();
+        let rows = self.axis(tile / self.tiles, phase / self.phases);
+        let cols = self.axis(tile % self.tiles, phase % self.phases);
         rows.flat_map(move |(r, row)| {
             cols.clone().map(move |(c, col)| Placement {
                 row,
@@ -408,6 +514,7 @@ impl Layout {
     /// (local index, pixel) along one axis of a tile, for the pixels that exist.
     fn axis(&self, tile: usize, phase: usize) -> impl Iterator<Item = (usize, usize)> + Clone + '_ {
         let start = (tile * self.tile) as i32 + self.halo;
+        let phase = (self.first_phase + phase) % self.stride;
         (0..self.local_side).filter_map(move |i| {
             let pixel = (start + i as i32) * self.stride as i32 + phase as i32;
             usize::try_from(pixel)
@@ -422,10 +529,11 @@ impl Layout {
     pub fn tap(&self, row: i32, col: i32) -> (usize, i32) {
         let stride = self.stride as i32;
         let (r, c) = (row - self.padding, col - self.padding);
-        let phase = r.rem_euclid(stride) * stride + c.rem_euclid(stride);
+        let phase = |at: i32| (at - self.first_phase as i32).rem_euclid(stride) as usize;
+        let phase = phase(r) * self.phases + phase(c);
         let r = r.div_euclid(stride) - self.halo;
         let c = c.div_euclid(stride) - self.halo;
-        (phase as usize, r * self.row_stride as i32 + c)
+        (phase, r * self.row_stride as i32 + c)
     }
 
     /// Bytes of one input ciphertext on the wire, without its frames' headers.

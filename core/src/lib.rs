@@ -22,6 +22,7 @@ pub mod link;
 pub mod modular;
 pub mod ntt;
 pub mod ot;
+pub mod packing;
 #[cfg(feature = "server")]
 pub mod parallel;
 pub mod params;
@@ -35,5 +36,6 @@ pub mod sample;
 pub mod segment;
 pub mod share;
 pub mod slot;
+pub mod work;
 
 pub use error::Error;

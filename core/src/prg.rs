@@ -81,6 +81,12 @@ pub enum Purpose {
     Relu = 10,
     /// Client: random choice bits of one chunk.
     Choices = 11,
+    /// RLWE secret key of slot packing.
+    SlotSecretKey = 12,
+    /// `a` of a Galois key (public).
+    GaloisKeyA = 13,
+    /// Error of a Galois key.
+    GaloisKeyError = 14,
 }
 
 /// Derives seeds: `HKDF-SHA256(salt = session id, secret)`, expanded by purpose and counter.

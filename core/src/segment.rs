@@ -3,6 +3,7 @@
 
 use crate::layer::Layout;
 use crate::ntt::{Poly, T_NTT};
+use crate::packing::{Output, Places};
 
 /// Segments of depth d (residues mod t) to the plaintext polynomial, in place.
 pub fn encode(values: &mut Poly, depth: usize) {
@@ -23,9 +24,9 @@ pub fn pack_input(
     mut value: impl FnMut(usize, usize, usize) -> u32,
 ) {
     out.fill(0);
-    let repeat = layout.segments / layout.groups();
-    for group in 0..layout.groups() {
-        let first = group * repeat * layout.segment_len;
+    let repeat = layout.repeat();
+    for (i, group) in layout.groups_of(ciphertext).enumerate() {
+        let first = i * repeat * layout.segment_len;
         for block in 0..layout.blocks {
             let Some(v) = layout.virtual_channel(ciphertext, block) else {
                 continue;
@@ -50,60 +51,28 @@ pub fn useful_coefficient(layout: &Layout, i: usize) -> usize {
     i / layout.pixels() * layout.segment_len + layout.output_offset(i % layout.pixels())
 }
 
-/// Walks over the outputs of a layer in the order in which both parties process them: by
-/// ciphertext, segment, pixel.
-#[derive(Clone, Copy, Debug)]
-pub struct OutputCursor {
-    ciphertext: usize,
-    useful: usize,
-}
-
-/// One output value: where it stands, and which it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Output {
-    /// Output ciphertext.
-    pub ciphertext: usize,
-    /// Coefficient of the decoded polynomial.
-    pub coefficient: usize,
-    /// Output channel.
-    pub channel: u16,
-    /// Pixel of the output map, row by row.
-    pub position: u32,
-}
-
-impl OutputCursor {
-    /// At the first output.
-    pub fn start() -> Self {
-        Self {
-            ciphertext: 0,
-            useful: 0,
-        }
+impl Places for Layout {
+    fn out_side(&self) -> usize {
+        self.out_side
     }
-
-    /// The next output, if any is left.
-    pub fn next(&mut self, layout: &Layout) -> Option<Output> {
-        while self.ciphertext < layout.outputs() {
-            if self.useful == layout.useful() {
-                self.ciphertext += 1;
-                self.useful = 0;
-                continue;
-            }
-            let segment = self.useful / layout.pixels();
-            let pixel = self.useful % layout.pixels();
-            let Some(channel) = layout.output_channel(self.ciphertext, segment) else {
-                self.useful += layout.pixels();
-                continue;
-            };
-            self.useful += 1;
-            if let Some((row, col)) = layout.output_pixel(self.ciphertext, pixel) {
-                return Some(Output {
-                    ciphertext: self.ciphertext,
-                    coefficient: segment * layout.segment_len + layout.output_offset(pixel),
-                    channel: channel as u16,
-                    position: (row * layout.out_side + col) as u32,
-                });
-            }
-        }
-        None
+    fn inputs(&self) -> usize {
+        self.inputs()
+    }
+    fn outputs(&self) -> usize {
+        self.outputs()
+    }
+    fn places(&self) -> usize {
+        self.useful()
+    }
+    fn output(&self, ciphertext: usize, place: usize) -> Option<Output> {
+        let (segment, pixel) = (place / self.pixels(), place % self.pixels());
+        let channel = self.output_channel(ciphertext, segment)?;
+        let (row, col) = self.output_pixel(ciphertext, pixel)?;
+        Some(Output {
+            ciphertext,
+            coefficient: segment * self.segment_len + self.output_offset(pixel),
+            channel: channel as u16,
+            position: (row * self.out_side + col) as u32,
+        })
     }
 }

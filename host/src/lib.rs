@@ -5,11 +5,14 @@
 
 pub mod bundle;
 pub mod check;
+pub mod cost;
 pub mod data;
+pub mod design;
 pub mod image;
 pub mod input;
 pub mod model;
 pub mod net;
+pub mod networks;
 pub mod plan;
 pub mod present;
 pub mod reference;

@@ -22,8 +22,11 @@ fn main() -> ExitCode {
 /// Whether whoever read standard output went away, as `head` does.
 fn broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        let kind = cause.downcast_ref().map(std::io::Error::kind).or_else(|| {
+            cause
+                .downcast_ref()
+                .and_then(serde_json::Error::io_error_kind)
+        });
+        kind == Some(std::io::ErrorKind::BrokenPipe)
     })
 }

@@ -1,8 +1,12 @@
 //! The planner: how often a layer's channels are repeated and how its map is tiled.
-//! DESIGN section 4, "Repetition r" and "What traffic a grouped layer costs".
+//! DESIGN section 4, "Repetition r" and "What traffic a grouped layer costs"; section 9 for the
+//! other packings.
 
 use stria_core::layer::{Layer, Layout};
+use stria_core::packing::Packing;
 use stria_core::params::N;
+use stria_core::slot;
+use stria_core::slot::layout::SlotLayout;
 
 /// Bytes that a layer's ciphertexts take on the wire, up and down.
 pub fn bytes(layout: &Layout) -> (usize, usize) {
@@ -27,26 +31,77 @@ pub fn plan(
         ..layer
     };
     let mut best: Option<(usize, Layer, Layout)> = None;
-    for repeat in choices(repeat, repeats(layer.groups)) {
-        for tile in choices(tile, 0..=largest_tile(&layer)) {
-            let candidate = Layer {
-                repeat,
-                tile,
-                ..layer
-            };
-            let Ok(layout) = candidate.layout() else {
-                continue;
-            };
-            let (up, down) = bytes(&layout);
-            if best.is_none_or(|(least, ..)| up + down < least) {
-                best = Some((up + down, candidate, layout));
-            }
+    for candidate in candidates(layer, repeat, tile) {
+        let Ok(layout) = candidate.layout() else {
+            continue;
+        };
+        let (up, down) = bytes(&layout);
+        if best.is_none_or(|(least, ..)| up + down < least) {
+            best = Some((up + down, candidate, layout));
         }
     }
     match best {
         Some((_, layer, layout)) => Ok((layer, layout)),
         None => plainest.layout().map(|layout| (plainest, layout)),
     }
+}
+
+/// The layer with every `repeat` and `tile` that there are, or with the given ones.
+pub fn candidates(
+    layer: Layer,
+    repeat: Option<u16>,
+    tile: Option<u16>,
+) -> impl Iterator<Item = Layer> {
+    choices(repeat, repeats(layer.groups)).flat_map(move |repeat| {
+        choices(tile, 0..=out_side(&layer)).map(move |tile| Layer {
+            repeat,
+            tile,
+            ..layer
+        })
+    })
+}
+
+/// A layer in a packing, from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Packed {
+    /// The layer with the `repeat` and `tile` that the packing runs it with.
+    pub layer: Layer,
+    /// log2 of the number of parts that a plaintext splits into.
+    pub depth: usize,
+    /// Channels that are mixed inside a ciphertext.
+    pub g: usize,
+}
+
+/// A layer that is planned for segments, in any packing. Coefficient packing has tiles of its own,
+/// since it has no repetitions and larger segments.
+pub fn packed(layer: &Layer, packing: Packing) -> Result<Packed, &'static str> {
+    Ok(match packing {
+        Packing::Segment => {
+            let layout = layer.layout()?;
+            Packed {
+                layer: *layer,
+                depth: layout.depth,
+                g: layout.blocks,
+            }
+        }
+        Packing::Coefficient => {
+            let (dense, layout) = plan(layer.dense(), Some(1), None)?;
+            Packed {
+                layer: Layer {
+                    repeat: dense.repeat,
+                    tile: dense.tile,
+                    ..*layer
+                },
+                depth: 0,
+                g: layout.blocks,
+            }
+        }
+        Packing::Slot => Packed {
+            layer: *layer,
+            depth: slot::params::LOG_N,
+            g: SlotLayout::new(layer)?.span,
+        },
+    })
 }
 
 /// The given value alone, or all of `values`.
@@ -65,9 +120,9 @@ fn repeats(groups: u16) -> impl Iterator<Item = u16> + Clone {
         .take_while(move |&r| usize::from(groups.max(1)) * usize::from(r) <= N)
 }
 
-/// Side of the output; a tile is at most as large.
-fn largest_tile(layer: &Layer) -> u16 {
-    let side = if layer.pool { 1 } else { layer.in_side };
+/// Side of the output in pixels; a tile is at most as large.
+pub fn out_side(layer: &Layer) -> u16 {
+    let side = layer.in_side / layer.pool_side().max(1);
     let padded = side.saturating_add(2 * u16::from(layer.padding));
     padded.saturating_sub(u16::from(layer.kernel.side())) / u16::from(layer.stride).max(1) + 1
 }
@@ -75,14 +130,14 @@ fn largest_tile(layer: &Layer) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stria_core::layer::{Activation, Kernel};
+    use stria_core::layer::{Activation, Kernel, Pool};
 
     fn layer() -> Layer {
         Layer {
             input: 0,
             in_channels: 3,
             in_side: 31,
-            pool: false,
+            pool: Pool::None,
             shuffle: 1,
             out_channels: 64,
             kernel: Kernel::Square(3),
@@ -128,7 +183,7 @@ mod tests {
         let pooled = Layer {
             in_channels: 256,
             in_side: 3,
-            pool: true,
+            pool: Pool::Map,
             kernel: Kernel::Square(1),
             stride: 1,
             out_channels: 10,
@@ -173,15 +228,10 @@ mod tests {
         let (planned, _) = plan(layer(), Some(2), Some(5)).unwrap();
         assert_eq!((planned.repeat, planned.tile), (2, 5));
         let groups = Layer {
-            groups: 3,
+            groups: 2,
             in_channels: 3,
-            out_channels: 6,
             ..layer()
         };
-        assert!(
-            plan(groups, None, None)
-                .unwrap_err()
-                .contains("power of two")
-        );
+        assert!(plan(groups, None, None).unwrap_err().contains("multiple"));
     }
 }

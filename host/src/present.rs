@@ -1,5 +1,7 @@
 //! What a person sees on a terminal: thumbnails, classes and cost tables.
 
+pub mod costs;
+
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
@@ -190,11 +192,15 @@ pub fn demo_costs(out: &mut impl Write, report: &DemoReport) -> io::Result<()> {
         ("client state".into(), bytes(report.client_state_bytes)),
         (
             "rotations".into(),
-            format!(
-                "{}, {} of Galois keys",
-                report.rotations,
-                bytes(report.galois_key_bytes)
-            ),
+            match report.rotations {
+                0 => format!("0, {} of Galois keys", bytes(report.galois_key_bytes)),
+                all => format!(
+                    "{all} an image ({} internal, {} external), {} of Galois keys",
+                    report.internal_rotations,
+                    report.external_rotations,
+                    bytes(report.galois_key_bytes)
+                ),
+            },
         ),
         (
             "security".into(),
@@ -420,7 +426,11 @@ mod tests {
             labels: vec![Some("dog".into()), Some("dog".into())],
             agree: 1,
             layers: Vec::new(),
+            packing: "segment",
             rotations: 0,
+            internal_rotations: 0,
+            external_rotations: 0,
+            key_switches: 0,
             galois_key_bytes: 0,
             activations: 1000,
             bytes_up: 70_000,
@@ -429,7 +439,7 @@ mod tests {
             seconds_setup: 0.25,
             seconds_per_image: 1.5,
             client_state_bytes: 51_200,
-            security: crate::report::Security::of_this_build(),
+            security: crate::report::Security::of(stria_core::packing::Packing::Segment),
         };
         let mut out = Vec::new();
         demo_costs(&mut out, &report).unwrap();

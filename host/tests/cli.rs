@@ -185,6 +185,59 @@ fn failures_are_one_sentence() {
 }
 
 #[test]
+fn demo_runs_in_every_packing() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let model = models.join("strianet-fmnist-nano.safetensors");
+    let image = models.join("samples-fmnist/00-t-shirt.png");
+    let mut bytes = Vec::new();
+    for packing in ["segment", "coefficient", "slot"] {
+        let (model, image) = (text(&model), text(&image));
+        let report = json(&[
+            "demo",
+            "--json",
+            "--packing",
+            packing,
+            "--model",
+            model,
+            image,
+        ]);
+        assert_eq!(report["packing"], packing);
+        assert_eq!(report["agree"], 1, "{packing}");
+        let number = |of: &Value, field: &str| of[field].as_u64().unwrap();
+        let layers = report["layers"].as_array().unwrap();
+        for field in ["internal_rotations", "external_rotations", "key_switches"] {
+            let sum: u64 = layers.iter().map(|layer| number(layer, field)).sum();
+            assert_eq!(number(&report, field), sum);
+            assert_eq!(sum > 0, packing == "slot", "{packing}: {field}");
+        }
+        assert_eq!(
+            number(&report, "rotations"),
+            number(&report, "key_switches")
+        );
+        // 32 bytes of seed and 20 polynomials of 8192 x 30 bits each.
+        let keys = number(&report, "galois_key_bytes");
+        assert!(keys.is_multiple_of(614_432) && (keys > 0) == (packing == "slot"));
+        assert!(number(&report, "bytes_setup") > keys);
+        for layer in layers {
+            assert!(number(layer, "max_error_units") <= 1, "{packing}: {layer}");
+        }
+        bytes.push(number(&report, "bytes_up") + number(&report, "bytes_down"));
+    }
+    assert!(bytes[0] < bytes[1], "{bytes:?}");
+    let said = failure(&[
+        "demo",
+        "--packing",
+        "slot",
+        "--small",
+        "--model",
+        text(&model),
+    ]);
+    assert!(said.contains("no room for slot packing"), "{said}");
+    let unknown = stria(&["demo", "--packing", "dense"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("coefficient"));
+}
+
+#[test]
 fn demo_reports_what_it_measured() {
     let report = json(&["demo", "--json", &sample(3), &sample(0)]);
     assert_eq!(

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use stria_core::error::{Error as ProtocolError, PeerError};
+use stria_core::packing::Packing;
 use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME, write_reason};
 use stria_core::protocol::network::{About, Network};
 use stria_host::net::client::{self, Session, Window};
@@ -35,7 +36,7 @@ fn visit(address: SocketAddr) -> Result<(), SessionError> {
 
 /// A server on TCP.
 fn serving(options: server::Options) -> Host {
-    with(server::network(model()).unwrap(), options)
+    with(server::network(model(), Packing::Segment).unwrap(), options)
 }
 
 fn with(network: Network, options: server::Options) -> Host {
@@ -129,6 +130,59 @@ fn payload(bytes: &[u8], kind: Kind, nth: usize) -> Range<usize> {
 fn assert_says(error: &SessionError, part: &str) {
     let text = error.to_string();
     assert!(text.contains(part), "{text:?} lacks {part:?}");
+}
+
+#[test]
+fn every_packing_gives_right_logits() {
+    for packing in Packing::ALL {
+        let network = server::network(model(), packing).unwrap();
+        let host = with(network, server::Options::default());
+        let options = client::Options {
+            packing,
+            ..patient()
+        };
+        let mut session = Session::connect(&host.tcp().to_string(), options).unwrap();
+        for seed in [1, 2] {
+            classify(&mut session, seed).unwrap();
+        }
+        session.finish().unwrap();
+        let end = host.ended();
+        assert!(end.error.is_none(), "{:?}", end.error);
+        let slot = packing == Packing::Slot;
+        assert_eq!(end.counters.rotations() > 0, slot);
+        assert_eq!(end.counters.galois_key_bytes() > 0, slot);
+    }
+}
+
+#[test]
+fn a_client_of_another_packing_is_told() {
+    for (serves, asks) in [
+        (Packing::Slot, Packing::Segment),
+        (Packing::Segment, Packing::Slot),
+        (Packing::Coefficient, Packing::Slot),
+    ] {
+        let network = server::network(model(), serves).unwrap();
+        let host = with(network, server::Options::default());
+        let options = client::Options {
+            packing: asks,
+            ..patient()
+        };
+        let refused = Session::connect(&host.tcp().to_string(), options);
+        assert_says(
+            &refused.err().unwrap(),
+            "another packing than this client's",
+        );
+        let error = host.ended().error.unwrap();
+        assert_says(&error, "parameter set");
+    }
+    let host = serving(server::Options::default());
+    let options = client::Options {
+        packing: Packing::Slot,
+        window: Window::Small,
+        ..patient()
+    };
+    let refused = Session::connect(&host.tcp().to_string(), options);
+    assert_says(&refused.err().unwrap(), "no room for slot packing");
 }
 
 #[test]
@@ -397,7 +451,7 @@ fn a_unix_socket_is_served_next_to_tcp() {
     assert_eq!(addresses[1], format!("unix:{}", path.display()));
 
     let stop = Arc::new(AtomicBool::new(false));
-    let network = Arc::new(server::network(model()).unwrap());
+    let network = Arc::new(server::network(model(), Packing::Segment).unwrap());
     let options = server::Options {
         queries: 1,
         ..server::Options::default()
@@ -589,7 +643,8 @@ fn what_a_server_announces_is_not_trusted() {
     for (change, part) in changes {
         let mut about = server::about(model());
         change(&mut about);
-        let network = Network::new(about, server::layers(model()).unwrap()).unwrap();
+        let network =
+            Network::new(about, server::layers(model(), Packing::Segment).unwrap()).unwrap();
         let host = with(network, server::Options::default());
         assert_says(&connect(host.tcp()).err().unwrap(), part);
     }

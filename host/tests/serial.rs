@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use serialport::{SerialPort, TTYPort};
 use stria_core::link::LinkError;
+use stria_core::packing::Packing;
 use stria_host::net::client::{self, Session, Window};
 use stria_host::net::server::{self, network};
 use stria_host::net::wire::{Shape, Wire};
@@ -47,7 +48,11 @@ fn at(path: &Path) -> String {
 /// A server on a line's socket.
 fn serving(path: &Path, options: server::Options) -> Host {
     let listener = Listener::serial(&at(path), 0).unwrap();
-    Host::start(vec![listener], network(model()).unwrap(), options)
+    Host::start(
+        vec![listener],
+        network(model(), Packing::Segment).unwrap(),
+        options,
+    )
 }
 
 fn connect(path: &Path) -> Result<Session, SessionError> {
@@ -127,7 +132,11 @@ fn a_serial_port_is_served_next_to_tcp() {
         queries: 3,
         ..server::Options::default()
     };
-    let host = Host::start(listeners, network(model()).unwrap(), options);
+    let host = Host::start(
+        listeners,
+        network(model(), Packing::Segment).unwrap(),
+        options,
+    );
     assert_eq!(host.address, format!("serial:{}", cable.names[0]));
     let device = format!("serial:{}", cable.names[1]);
     for _ in 0..2 {
@@ -161,7 +170,7 @@ fn a_port_that_was_unplugged_is_opened_again() {
     let listener = Listener::serial(name.to_str().unwrap(), 115_200).unwrap();
     let host = Host::start(
         vec![listener],
-        network(model()).unwrap(),
+        network(model(), Packing::Segment).unwrap(),
         server::Options::default(),
     );
     let visit = |cable: &Cable| {
@@ -329,7 +338,11 @@ fn a_full_server_says_so_on_a_line() {
         sessions: 1,
         ..server::Options::default()
     };
-    let host = Host::start(listeners, network(model()).unwrap(), options);
+    let host = Host::start(
+        listeners,
+        network(model(), Packing::Segment).unwrap(),
+        options,
+    );
     let first = Session::connect(&host.address, patient()).unwrap();
     let told = connect(&server).err().unwrap();
     assert!(told.to_string().contains("limit of sessions"), "{told}");

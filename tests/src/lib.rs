@@ -1,5 +1,6 @@
 //! Helpers shared by the two-party tests.
 
+pub mod damage;
 pub mod linear;
 pub mod model;
 pub mod netsim;

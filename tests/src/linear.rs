@@ -1,16 +1,18 @@
 //! A linear layer on ciphertexts, both parties in one place, and the direct convolution that it
 //! is compared with.
 
-use stria_core::conv::{Ciphertext, Limbs, PreparedWeights, Weights, Work};
-use stria_core::layer::{Activation, Kernel, Layer, Layout};
+use stria_core::conv::{Ciphertext, Limbs, SegmentWeights};
+use stria_core::layer::{Activation, Kernel, Layer, Layout, Pool};
 use stria_core::ntt::Poly;
+use stria_core::packing::OutputCursor;
 use stria_core::params::{LIMBS, N, T_MOD};
 use stria_core::prg::Seed;
 use stria_core::privacy::{PublicKey, Response, respond, uniform_mask};
 use stria_core::rlwe::{
     Expansion, SecretKey, add_errors, decrypt_coefficient, encrypt_limb, multiply_key,
 };
-use stria_core::segment::{self, OutputCursor, pack_input, useful_coefficient};
+use stria_core::segment::{self, pack_input, useful_coefficient};
+use stria_core::work::Work;
 
 /// A layer with one group, stride 1 and no padding, to change fields of.
 pub fn layer(in_channels: u16, in_side: u16, out_channels: u16, kernel: Kernel) -> Layer {
@@ -18,7 +20,7 @@ pub fn layer(in_channels: u16, in_side: u16, out_channels: u16, kernel: Kernel) 
         input: 0,
         in_channels,
         in_side,
-        pool: false,
+        pool: Pool::None,
         shuffle: 1,
         out_channels,
         kernel,
@@ -30,6 +32,13 @@ pub fn layer(in_channels: u16, in_side: u16, out_channels: u16, kernel: Kernel) 
         skip: None,
         activation: Activation::Relu,
     }
+}
+
+/// Side of a layer's output in pixels.
+pub fn out_side(layer: &Layer) -> u16 {
+    let side = layer.in_side / layer.pool_side();
+    let kernel = u16::from(layer.kernel.side());
+    (side + 2 * u16::from(layer.padding) - kernel) / u16::from(layer.stride) + 1
 }
 
 /// The convolution by its definition: `input` is [channels, rows, cols], the result too.
@@ -48,7 +57,7 @@ pub fn direct(layer: &Layer, weights: &[i32], input: &[i32]) -> Vec<i64> {
     let shuffle = usize::from(layer.shuffle);
     let per_shuffle = usize::from(layer.in_channels) / shuffle;
     let (stride, padding) = (i32::from(layer.stride), i32::from(layer.padding));
-    let out_side = (side + 2 * padding - i32::from(layer.kernel.side())) / stride + 1;
+    let out_side = i32::from(out_side(layer));
     let taps = layer.kernel.taps();
     let mut out = Vec::new();
     for o in 0..usize::from(layer.out_channels) {
@@ -160,14 +169,13 @@ pub fn run(parties: &Parties, layer: &Layer, weights: &[i32], input: &[i32], see
             parties.encrypt(&message, u64::from(seed) << 32 | i as u64)
         })
         .collect();
-    let prepared = PreparedWeights::new(layer, &layout, &Weights(weights));
+    let prepared = SegmentWeights::prepared(layer, &layout, weights);
     let mut out = vec![0; layer.outputs(&layout)];
     let mut cursor = OutputCursor::start();
     let mut next = cursor.next(&layout);
     for o in 0..layout.outputs() {
-        let tile = layout.output_tile(o) * layout.inputs_per_tile;
-        let tile = &inputs[tile..tile + layout.inputs_per_tile];
-        let result = prepared.apply(tile, o % layout.outputs_per_tile, &mut Work::default());
+        let part = &inputs[layout.inputs_of(o)];
+        let result = prepared.apply(part, o % layout.outputs_per_tile(), &mut Work::default());
         let mut response_seed = [seed; 32];
         response_seed[..8].copy_from_slice(&(o as u64).to_le_bytes());
         let response_seed = Seed(response_seed);

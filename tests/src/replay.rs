@@ -1,16 +1,21 @@
 //! One party alone, fed with the frames of a recorded session, so that a test can bring it to any
 //! message of the protocol and then be its wrong peer.
 
+use std::marker::PhantomData;
 use std::sync::{Arc, LazyLock};
 
 use stria_core::Error;
-use stria_core::protocol::client::SmallClient;
+use stria_core::packing::Packing;
+use stria_core::protocol::client::Client;
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME, write_reason};
 use stria_core::protocol::greeting::Settings;
+use stria_core::protocol::linear::ClientLinear;
+use stria_core::protocol::linear::segment::Segments;
+use stria_core::protocol::linear::slot::Slots;
 use stria_core::protocol::network::Network;
 use stria_core::protocol::server::{Budget, Server};
 
-use crate::two_party::{Image, Pair, Plain, SmallPair, rng, settings};
+use crate::two_party::{Image, Pair, Plain, rng, settings};
 
 /// Which party.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,8 +26,8 @@ pub enum Side {
     Server,
 }
 
-/// A whole session of one inference.
-pub struct Recording {
+/// A whole session of one inference, with the client of the smallest window.
+pub struct Recording<L: ClientLinear = Segments> {
     network: Arc<Network>,
     settings: Settings,
     seeds: [u64; 2],
@@ -30,19 +35,31 @@ pub struct Recording {
     pub up: Vec<Vec<u8>>,
     /// Frames that the server sent.
     pub down: Vec<Vec<u8>>,
+    client: PhantomData<fn() -> L>,
 }
 
 impl Recording {
     /// The tiny network with k_s = 4 and h = 8, from greeting to goodbye; recorded once.
     pub fn tiny() -> &'static Self {
-        static TINY: LazyLock<Recording> = LazyLock::new(Recording::record);
+        static TINY: LazyLock<Recording> = LazyLock::new(|| Recording::record(Packing::Segment));
         &TINY
     }
+}
 
-    fn record() -> Self {
+impl Recording<Slots> {
+    /// The same in slot packing.
+    pub fn slots() -> &'static Self {
+        static SLOTS: LazyLock<Recording<Slots>> =
+            LazyLock::new(|| Recording::record(Packing::Slot));
+        &SLOTS
+    }
+}
+
+impl<L: ClientLinear> Recording<L> {
+    fn record(packing: Packing) -> Self {
         let (settings, seeds) = (settings(4, 8), [11, 12]);
-        let network = Plain::tiny().network();
-        let mut pair: SmallPair = Pair::new(network.clone(), settings, seeds);
+        let network = Plain::tiny().packed(packing, usize::MAX);
+        let mut pair = Pair::<1, 1, L>::new(network.clone(), settings, seeds);
         let mut image = Image::random(5);
         pair.run(&mut image).unwrap();
         pair.infer(&mut image).unwrap();
@@ -54,6 +71,7 @@ impl Recording {
             seeds,
             up: pair.up,
             down: pair.down,
+            client: PhantomData,
         }
     }
 
@@ -76,10 +94,10 @@ impl Recording {
     }
 
     /// A party that has got `count` frames and waits for the next.
-    pub fn party(&self, side: Side, count: usize) -> Party {
+    pub fn party(&self, side: Side, count: usize) -> Party<L> {
         let mut party = match side {
             Side::Client => {
-                let client = SmallClient::new(self.settings, &mut rng(self.seeds[0]));
+                let client = Client::<1, 1, L>::new(self.settings, &mut rng(self.seeds[0]));
                 Party::Client(Box::new(client), Image::random(5))
             }
             Side::Server => Party::Server(Box::new(Server::new(
@@ -98,14 +116,14 @@ impl Recording {
 }
 
 /// One of the two state machines.
-pub enum Party {
+pub enum Party<L: ClientLinear = Segments> {
     /// With its image.
-    Client(Box<SmallClient>, Image),
+    Client(Box<Client<1, 1, L>>, Image),
     /// Without.
     Server(Box<Server>),
 }
 
-impl Party {
+impl<L: ClientLinear> Party<L> {
     /// Its next frame's length, if it has the word.
     pub fn poll(&mut self) -> Result<Option<usize>, Error> {
         let mut buffer = [0; MAX_FRAME];
@@ -117,13 +135,14 @@ impl Party {
 
     /// Lets it send all that it has to; a client that is ready starts its next inference.
     pub fn settle(&mut self) -> Result<(), Error> {
+        while self.poll()?.is_some() {}
         if let Party::Client(client, image) = self
             && client.is_ready()
         {
             image.logits.clear();
             client.start()?;
+            while self.poll()?.is_some() {}
         }
-        while self.poll()?.is_some() {}
         Ok(())
     }
 
@@ -141,6 +160,14 @@ impl Party {
         match self {
             Party::Client(client, _) => client.is_ready(),
             Party::Server(server) => server.is_ready(),
+        }
+    }
+
+    /// See the party's own.
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Party::Client(client, _) => client.is_closed(),
+            Party::Server(server) => server.is_closed(),
         }
     }
 

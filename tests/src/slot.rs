@@ -2,6 +2,7 @@
 //! arithmetic.
 
 use stria_core::layer::Layer;
+use stria_core::packing::Places;
 use stria_core::params::{T, T_MOD};
 use stria_core::prg::{Seed, Stream};
 use stria_core::sample::residue_t;
@@ -17,7 +18,7 @@ use stria_core::slot::rlwe::{
     multiply_key,
 };
 use stria_core::slot::rotate::{GaloisKey, GaloisKeys, KeyLimbs};
-use stria_core::slot::work::Work;
+use stria_core::work::Work;
 
 use crate::model::power;
 
@@ -238,9 +239,11 @@ pub fn run(
             let mut encoded = Box::new([0; N]);
             encode(&mask, &mut encoded);
             let client = parties.decrypt(&respond(result, &parties.public, &encoded, &seed));
-            for output in layout.outputs_of(ciphertext) {
-                let share = T_MOD.sub(client[output.slot], mask[output.slot]);
-                let place = output.channel * layout.out_side.pow(2) + output.position;
+            let outputs = (0..layout.places()).filter_map(|i| layout.output(ciphertext, i));
+            for output in outputs {
+                let share = T_MOD.sub(client[output.coefficient], mask[output.coefficient]);
+                let channel = usize::from(output.channel) * layout.out_side.pow(2);
+                let place = channel + output.position as usize;
                 let previous = out[place].replace(i64::from(T_MOD.centered(share)));
                 assert!(previous.is_none(), "an output comes twice");
             }

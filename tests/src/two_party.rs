@@ -5,12 +5,16 @@ use std::sync::Arc;
 use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng;
 use stria_core::Error;
-use stria_core::layer::{Activation, Kernel, Layer, Skip};
-use stria_core::params::T_MOD;
+use stria_core::layer::{Activation, Kernel, Layer, Pool, Skip};
+use stria_core::packing::Packing;
+use stria_core::params::{T, T_MOD};
 use stria_core::protocol::client::{App, Client, SmallClient};
 use stria_core::protocol::frame::{Frame, MAX_FRAME};
 use stria_core::protocol::greeting::{InputSpec, Settings};
-use stria_core::protocol::network::{About, Network, NetworkLayer};
+use stria_core::protocol::linear::ClientLinear;
+use stria_core::protocol::linear::segment::Segments;
+use stria_core::protocol::linear::slot::Slots;
+use stria_core::protocol::network::{About, Network, NetworkLayer, WeightMemory};
 use stria_core::protocol::server::{Budget, Server};
 
 use crate::linear::{direct, layer};
@@ -34,9 +38,14 @@ pub struct Image {
 impl Image {
     /// An image of the test network's shape.
     pub fn random(seed: u64) -> Self {
+        Self::of_side(15, seed)
+    }
+
+    /// An image of two channels.
+    pub fn of_side(side: usize, seed: u64) -> Self {
         Self {
-            pixels: values(seed, 2 * 15 * 15, 127),
-            side: 15,
+            pixels: values(seed, 2 * side * side, 127),
+            side,
             logits: Vec::new(),
             labels: Vec::new(),
         }
@@ -91,7 +100,7 @@ impl Plain {
             },
             Layer {
                 input: 4,
-                pool: true,
+                pool: Pool::Map,
                 repeat: 16,
                 activation: Activation::Logits,
                 ..layer(16, 7, 5, Kernel::Square(1))
@@ -109,7 +118,7 @@ impl Plain {
         };
         let classifier = Layer {
             input: 1,
-            pool: true,
+            pool: Pool::Map,
             repeat: 8,
             activation: Activation::Logits,
             ..layer(4, 4, 5, Kernel::Square(1))
@@ -141,10 +150,16 @@ impl Plain {
 
     /// As the server runs it.
     pub fn network(&self) -> Arc<Network> {
-        let layers = self
-            .layers
-            .iter()
-            .map(|(layer, weights, bias)| NetworkLayer::new(*layer, weights, bias).unwrap());
+        self.packed(Packing::Segment, usize::MAX)
+    }
+
+    /// The same in any packing, with so many bytes for transformed weights.
+    pub fn packed(&self, packing: Packing, memory: usize) -> Arc<Network> {
+        let mut memory = WeightMemory::new(memory);
+        let layers = self.layers.iter().map(|(layer, weights, bias)| {
+            NetworkLayer::new(packing, *layer, weights, bias, &mut memory).unwrap()
+        });
+        let side = self.layers[0].0.in_side;
         let about = About {
             name: "test".try_into().unwrap(),
             shift: SHIFT as u8,
@@ -154,8 +169,8 @@ impl Plain {
             logit_scale: 1.0,
             input: InputSpec {
                 channels: 2,
-                side: 15,
-                resize: 15,
+                side,
+                resize: side,
                 mean: [0.0; 4],
                 std: [1.0; 4],
                 scale: 1.0,
@@ -164,24 +179,65 @@ impl Plain {
         Arc::new(Network::new(about, layers.collect()).unwrap())
     }
 
+    /// A layer behind one that makes its input out of two channels, and before a classifier.
+    pub fn around(middle: Layer, seed: u64) -> Self {
+        let first = Layer {
+            tile: middle.in_side.min(64),
+            ..layer(2, middle.in_side, middle.in_channels, Kernel::Square(1))
+        };
+        let middle = Layer { input: 1, ..middle };
+        let out_side = crate::linear::out_side(&middle);
+        let classifier = Layer {
+            input: 2,
+            pool: Pool::Map,
+            activation: Activation::Logits,
+            ..layer(middle.out_channels, out_side, 5, Kernel::Square(1))
+        };
+        let mut plain = Self::new(vec![first, middle, classifier], seed);
+        // Activations of the first layer are below 2^8, so that no sum of the second leaves its range.
+        let terms = plain.layers[1].1.len() as i32 / i32::from(middle.out_channels);
+        let pixels = i32::from(middle.pool_side()).pow(2);
+        let bound = (1500 / terms.max(15) / pixels).max(1);
+        plain.layers[1].1.iter_mut().for_each(|w| *w %= bound + 1);
+        plain
+    }
+
+    /// Whether every opened tensor is the layer's function of the opened inputs, within a unit, but
+    /// for small positives that h bits do not see; and the logits exactly, modulo t. Gives each
+    /// layer's number of positives.
+    pub fn assert_exact(&self, tensors: &[Vec<i32>], logits: &[i32], h: u8) -> Vec<usize> {
+        let small = if h < 12 { 1i32 << (12 - h) } else { 0 };
+        let last = self.layers.len() - 1;
+        let mut positives = Vec::new();
+        for i in 0..last {
+            let y = self.y(i, tensors);
+            assert_eq!(y.len(), tensors[i + 1].len());
+            for (y, &got) in y.iter().zip(&tensors[i + 1]) {
+                let range = -(1 << 19) + 4096 + 256..(1 << 19) - 256;
+                assert!(range.contains(y), "test network: layer {i} has {y}");
+                let expected = (y >> SHIFT).max(0) as i32;
+                let zeroed = h < 12 && got == 0 && expected <= small;
+                let near = (got - expected).abs() <= 1;
+                assert!(near || zeroed, "layer {i}: {got} is not {expected}");
+            }
+            positives.push(y.iter().filter(|&&y| y >> SHIFT > small.into()).count());
+        }
+        let modulo = |y: i64| T_MOD.centered(y.rem_euclid(T.into()) as u32);
+        let expected: Vec<i32> = self.y(last, tensors).into_iter().map(modulo).collect();
+        assert_eq!(logits, expected);
+        positives
+    }
+
     /// y of a layer, from the tensors before it: [channels, rows, cols].
     pub fn y(&self, index: usize, tensors: &[Vec<i32>]) -> Vec<i64> {
         let (layer, weights, bias) = &self.layers[index];
         let input = &tensors[usize::from(layer.input)];
-        let area = usize::from(layer.in_side).pow(2);
-        let mut y = if layer.pool {
-            let pooled: Vec<i32> = input.chunks(area).map(|map| map.iter().sum()).collect();
-            direct(
-                &Layer {
-                    in_side: 1,
-                    ..*layer
-                },
-                weights,
-                &pooled,
-            )
-        } else {
-            direct(layer, weights, input)
+        let pooled = Layer {
+            in_side: layer.in_side / layer.pool_side(),
+            pool: Pool::None,
+            ..*layer
         };
+        let mut y = direct(&pooled, weights, &pool(layer, input));
         let per_channel = y.len() / bias.len();
         for (i, y) in y.iter_mut().enumerate() {
             *y += i64::from(bias[i / per_channel]);
@@ -192,6 +248,19 @@ impl Plain {
         }
         y
     }
+}
+
+/// Squares of the pooling's side summed, [channels, rows, cols].
+fn pool(layer: &Layer, input: &[i32]) -> Vec<i32> {
+    let side = usize::from(layer.in_side);
+    let window = usize::from(layer.pool_side());
+    let out = side / window;
+    let mut sums = vec![0; usize::from(layer.in_channels) * out * out];
+    for (i, x) in input.iter().enumerate() {
+        let (channel, row, col) = (i / (side * side), i / side % side, i % side);
+        sums[(channel * out + row / window) * out + col / window] += x;
+    }
+    sums
 }
 
 fn kernel_padding(kernel: Kernel) -> u8 {
@@ -213,9 +282,9 @@ pub fn settings(k_s: u8, h: u8) -> Settings {
 }
 
 /// The two state machines, and what they said.
-pub struct Pair<const CHUNKS: usize, const SUPPLY: usize> {
+pub struct Pair<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear = Segments> {
     /// The client.
-    pub client: Box<Client<CHUNKS, SUPPLY>>,
+    pub client: Box<Client<CHUNKS, SUPPLY, L>>,
     /// The server.
     pub server: Server,
     /// Frames that the client sent.
@@ -227,8 +296,10 @@ pub struct Pair<const CHUNKS: usize, const SUPPLY: usize> {
 /// A pair whose client is the small one.
 pub type SmallPair = Pair<1, 1>;
 const _: fn(SmallPair) -> Box<SmallClient> = |pair| pair.client;
+/// A pair in slot packing.
+pub type SlotPair = Pair<64, 7, Slots>;
 
-impl<const CHUNKS: usize, const SUPPLY: usize> Pair<CHUNKS, SUPPLY> {
+impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Pair<CHUNKS, SUPPLY, L> {
     /// Both sides before the first frame.
     pub fn new(network: Arc<Network>, settings: Settings, seeds: [u64; 2]) -> Self {
         Self {

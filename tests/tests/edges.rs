@@ -1,6 +1,6 @@
 //! The ReLU at the edges of DESIGN section 6's ranges, end to end.
 
-use stria_core::layer::{Activation, Kernel, Layer};
+use stria_core::layer::{Activation, Kernel, Layer, Pool};
 use stria_core::params::ACC_BITS;
 use stria_tests::linear::layer;
 use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};
@@ -11,7 +11,7 @@ fn activations(edges: &[i32], h: u8) -> Vec<Vec<i32>> {
     let channels = edges.len() as u16;
     let classifier = Layer {
         input: 1,
-        pool: true,
+        pool: Pool::Map,
         activation: Activation::Logits,
         ..layer(channels, 15, 5, Kernel::Square(1))
     };

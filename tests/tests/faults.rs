@@ -5,207 +5,14 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stria_core::Error;
 use stria_core::error::PeerError;
-use stria_core::layer::{Activation, Kernel, Layer, Skip};
-use stria_core::params::{Q, T};
+use stria_core::layer::{Activation, Kernel, Layer, Pool, Skip};
+use stria_core::params::T;
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD};
 use stria_core::protocol::greeting::{Hello, MAX_NAME, Welcome, read_control, write_control};
-use stria_core::rlwe::C0_BOUND;
+use stria_tests::damage::{FROM_CLIENT, FROM_SERVER, damage_all};
 use stria_tests::linear::layer;
-use stria_tests::replay::{Party, Recording, Side, failure, frame, raw_frame};
+use stria_tests::replay::{Recording, Side, failure, frame, raw_frame};
 use stria_tests::two_party::{Image, Pair, Plain, SmallPair, settings};
-
-const FROM_CLIENT: [Kind; 10] = [
-    Kind::Hello,
-    Kind::Seed,
-    Kind::Limb,
-    Kind::Opening,
-    Kind::Confirm,
-    Kind::Begin,
-    Kind::ForwardCorrection,
-    Kind::Reply,
-    Kind::Reshare,
-    Kind::Bye,
-];
-const FROM_SERVER: [Kind; 10] = [
-    Kind::Welcome,
-    Kind::Label,
-    Kind::ResponseC1,
-    Kind::ResponseC0,
-    Kind::Confirm,
-    Kind::Layer,
-    Kind::ReverseCorrection,
-    Kind::Tables,
-    Kind::Entries,
-    Kind::Logits,
-];
-
-/// What a wrong peer does to a frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Damage {
-    Shorter,
-    Empty,
-    Longer,
-    OtherKind,
-    Failure,
-    /// The first residue is its modulus.
-    Modulus,
-    Ones,
-    Padding,
-}
-
-const DAMAGES: [Damage; 8] = [
-    Damage::Shorter,
-    Damage::Empty,
-    Damage::Longer,
-    Damage::OtherKind,
-    Damage::Failure,
-    Damage::Modulus,
-    Damage::Ones,
-    Damage::Padding,
-];
-
-/// What a kind's payload is.
-enum Carries {
-    Nothing,
-    Control,
-    Name,
-    /// Bytes of any value.
-    Bytes,
-    Hashes,
-    /// Residues of this modulus, which start behind `skip` bytes.
-    Residues {
-        modulus: u32,
-        skip: usize,
-    },
-}
-
-/// `earlier` frames of the kind came before.
-fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
-    let residues = |modulus| Carries::Residues { modulus, skip: 0 };
-    match kind {
-        Kind::Hello | Kind::Welcome | Kind::Layer => Carries::Control,
-        Kind::Label => Carries::Name,
-        Kind::Limb => residues(Q[earlier / 16 % 4]),
-        Kind::ResponseC1 => residues(Q[0]),
-        Kind::ResponseC0 => residues(C0_BOUND),
-        Kind::Opening | Kind::Entries | Kind::Reshare | Kind::Logits => residues(T),
-        // 2 + 23 bits an activation.
-        Kind::Reply => Carries::Residues {
-            modulus: T,
-            skip: length * 2 / 25,
-        },
-        Kind::Confirm => Carries::Hashes,
-        Kind::Begin | Kind::Bye | Kind::Fail => Carries::Nothing,
-        Kind::Seed | Kind::ForwardCorrection | Kind::ReverseCorrection | Kind::Tables => {
-            Carries::Bytes
-        }
-    }
-}
-
-/// Whether `error` is the one that names the damage.
-type Names = fn(&Error) -> bool;
-
-const LENGTH: Names = |e| matches!(e, Error::FrameLength { .. });
-const MALFORMED: Names = |e| matches!(e, Error::Malformed(_));
-const UNEXPECTED: Names = |e| matches!(e, Error::UnexpectedFrame { .. });
-const TOO_LARGE: Names = |e| matches!(e, Error::ResidueTooLarge { .. });
-
-/// The frame with the damage, and the error that names it; none where the damage cannot be done
-/// to such a frame, or makes another valid one of it.
-fn damaged(
-    original: &[u8],
-    kind: Kind,
-    earlier: usize,
-    damage: Damage,
-) -> Option<(Vec<u8>, Names)> {
-    let payload = &original[HEADER..];
-    let carries = carries(kind, earlier, payload.len());
-    let with = |payload: &[u8]| frame(kind, payload);
-    let wrong_length = match carries {
-        Carries::Control | Carries::Name => MALFORMED,
-        _ => LENGTH,
-    };
-    Some(match damage {
-        Damage::Shorter | Damage::Empty => {
-            // A name may have any length.
-            if payload.is_empty() || matches!(carries, Carries::Name) {
-                return None;
-            }
-            let kept = if damage == Damage::Empty {
-                0
-            } else {
-                payload.len() - 1
-            };
-            (with(&payload[..kept]), wrong_length)
-        }
-        Damage::Longer => (with(&[payload, &[0xff]].concat()), wrong_length),
-        Damage::OtherKind => (raw_frame(kind as u8 % 19 + 1, payload), UNEXPECTED),
-        Damage::Failure => {
-            let peer: Names = |e| *e == Error::Peer(PeerError::Closing);
-            (failure(PeerError::Closing), peer)
-        }
-        Damage::Modulus => {
-            let Carries::Residues { modulus, skip } = carries else {
-                return None;
-            };
-            let mut payload = payload.to_vec();
-            // Moduli have at least 23 bits: the fourth byte also holds bits of the next residue.
-            let bits = u32::BITS - modulus.leading_zeros();
-            let first = payload[skip..].first_chunk_mut::<4>().unwrap();
-            let word = u32::from_le_bytes(*first) >> bits << bits | modulus;
-            *first = word.to_le_bytes();
-            (with(&payload), TOO_LARGE)
-        }
-        Damage::Ones => {
-            let names: Names = match carries {
-                Carries::Control | Carries::Name => MALFORMED,
-                Carries::Hashes => |e| *e == Error::BaseTransferMismatch,
-                Carries::Residues { .. } => TOO_LARGE,
-                Carries::Nothing | Carries::Bytes => return None,
-            };
-            (with(&vec![0xff; payload.len()]), names)
-        }
-        Damage::Padding => {
-            // Of all frames only the logits' have padding here: 5 x 23 bits in 15 bytes.
-            if kind != Kind::Logits {
-                return None;
-            }
-            let mut payload = payload.to_vec();
-            *payload.last_mut().unwrap() |= 0x80;
-            (with(&payload), |e| *e == Error::DirtyPadding)
-        }
-    })
-}
-
-/// Every kind of frame at its first, second and last occurrence, with every damage.
-fn damage_all(side: Side, kinds: &[Kind]) {
-    let recording = Recording::tiny();
-    for &kind in kinds {
-        let places = recording.places(side, kind);
-        assert!(!places.is_empty(), "{kind:?} does not occur");
-        for place in places {
-            let frames = recording.frames(side);
-            let earlier = frames[..place]
-                .iter()
-                .filter(|frame| frame[0] == kind as u8);
-            let earlier = earlier.count();
-            for damage in DAMAGES {
-                let Some((bytes, names)) = damaged(&frames[place], kind, earlier, damage) else {
-                    continue;
-                };
-                let mut party = recording.party(side, place);
-                assert!(!party.is_ready() || side == Side::Server);
-                let error = party.take(&bytes).unwrap_err();
-                let context = format!("{kind:?} at {place}, {damage:?}: {error:?}");
-                assert!(names(&error), "{context}");
-                // A frame beyond the limit does not get as far as the party.
-                if bytes.len() <= MAX_FRAME {
-                    party.assert_dead();
-                }
-            }
-        }
-    }
-}
 
 /// What is not even a frame does not reach a party.
 #[test]
@@ -214,7 +21,7 @@ fn a_frame_is_checked_before_it_is_read() {
     for original in recording.up.iter().chain(&recording.down) {
         let check = |bytes: &[u8]| Frame::new_checked(bytes).err();
         assert_eq!(check(original), None);
-        for kind in [0, 21, 255] {
+        for kind in [0, 22, 255] {
             let error = check(&raw_frame(kind, &original[HEADER..])).unwrap();
             assert!(matches!(error, Error::UnexpectedFrame { got, .. } if got == kind));
         }
@@ -236,12 +43,12 @@ fn a_frame_is_checked_before_it_is_read() {
 
 #[test]
 fn the_server_names_what_is_wrong_with_a_frame() {
-    damage_all(Side::Server, &FROM_CLIENT);
+    damage_all(Recording::tiny(), Side::Server, &FROM_CLIENT);
 }
 
 #[test]
 fn the_client_names_what_is_wrong_with_a_frame() {
-    damage_all(Side::Client, &FROM_SERVER);
+    damage_all(Recording::tiny(), Side::Client, &FROM_SERVER);
 }
 
 #[test]
@@ -360,6 +167,7 @@ fn every_reason_of_a_failure_is_told() {
         (&[5], PeerError::Closing),
         (&[6], PeerError::Other),
         (&[7], PeerError::BudgetSpent),
+        (&[8], PeerError::Packing),
         (&[0], PeerError::Other),
         (&[], PeerError::Other),
         (&[1, 1], PeerError::Other),
@@ -400,10 +208,14 @@ fn a_greeting_out_of_range_is_refused() {
         let error = Some(Error::Version { ours: 1, theirs });
         assert_eq!(refused(&|h| h.version = theirs), error);
     }
-    assert_eq!(
-        refused(&|h| h.parameters = 2),
-        negotiation("parameter set", 2)
-    );
+    for parameters in [0, 3, u16::MAX] {
+        assert_eq!(
+            refused(&|h| h.parameters = parameters),
+            negotiation("parameter set", parameters.into())
+        );
+    }
+    let other = Some(Error::ParameterSet { ours: 1, theirs: 2 });
+    assert_eq!(refused(&|h| h.parameters = 2), other);
     for k_s in [0, 3, 5, 16, 255] {
         assert_eq!(refused(&|h| h.k_s = k_s), negotiation("k_s", k_s.into()));
     }
@@ -693,7 +505,9 @@ fn hostile_layers_are_refused() {
         ("power of two", |l| l.repeat = 3),
         ("power of two", |l| l.repeat = 8192),
         ("power of two", |l| (l.groups, l.repeat) = (2, u16::MAX)),
-        ("kernel larger", |l| l.pool = true),
+        ("pooling window", |l| l.pool = Pool::Window(4)),
+        ("pooling window", |l| l.pool = Pool::Window(0)),
+        ("kernel larger", |l| l.pool = Pool::Map),
         ("tile larger", |l| l.tile = 5),
         ("tile larger", |l| l.tile = u16::MAX),
         ("does not fit", |l| l.repeat = 4096),
@@ -756,7 +570,7 @@ proptest! {
             input, in_side, stride, padding, repeat, tile,
             in_channels: if flags[0] { 2 } else { channels[0] },
             out_channels: channels[1],
-            pool: flags[1],
+            pool: if flags[1] { Pool::Map } else { Pool::None },
             shuffle: shuffle.into(),
             groups: groups.into(),
             kernel: if flags[2] { Kernel::Cross } else { Kernel::Square(side) },
@@ -797,11 +611,7 @@ proptest! {
                 _ => payload.clone(),
             };
             let _ = party.take(&bytes).and_then(|()| party.settle());
-            let closed = match &party {
-                Party::Client(client, _) => client.is_closed(),
-                Party::Server(server) => server.is_closed(),
-            };
-            if closed {
+            if party.is_closed() {
                 party.assert_dead();
             }
         }

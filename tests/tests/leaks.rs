@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 
 use num_bigint::BigUint;
-use stria_core::conv::{Ciphertext, PreparedWeights, Weights, Work};
+use stria_core::conv::{Ciphertext, SegmentWeights};
 use stria_core::layer::{Kernel, Layer, Layout};
 use stria_core::ntt::{Poly, Q_NTT};
 use stria_core::ot::{COLUMNS, Direction, Key, ReceiverTrees, SenderTrees, scratch_words};
+use stria_core::packing::OutputCursor;
 use stria_core::params::{DROPPED_BITS, LOG_N, N, Q, Q_MOD, T, T_BITS, T_MOD};
 use stria_core::prg::{Seed, SessionId};
 use stria_core::privacy::{Response, respond, uniform_mask};
@@ -18,7 +19,8 @@ use stria_core::protocol::base::{
 };
 use stria_core::protocol::frame::{HEADER, Kind};
 use stria_core::rlwe::{Expansion, decrypt_coefficient, multiply_key};
-use stria_core::segment::{self, OutputCursor, pack_input};
+use stria_core::segment::{self, pack_input};
+use stria_core::work::Work;
 use stria_tests::linear::{Parties, layer};
 use stria_tests::model::{self, ALL, Steps, Wide};
 use stria_tests::stats::{CHI_SQUARE_LIMIT, KS_LIMIT, chi_square, deviation, kolmogorov_smirnov};
@@ -104,7 +106,7 @@ impl Scene {
     /// The layer's first output, before anything hides it.
     fn result(&self, filling: Filling) -> Ciphertext {
         let weights = filling.weights(12 * 6 * 9);
-        let prepared = PreparedWeights::new(&self.layer, &self.layout, &Weights(&weights));
+        let prepared = SegmentWeights::prepared(&self.layer, &self.layout, &weights);
         prepared.apply(&self.inputs, 0, &mut Work::default())
     }
 

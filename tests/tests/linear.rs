@@ -47,6 +47,38 @@ fn named_layouts() {
             repeat: 4,
             ..layer(64, 3, 64, square(3))
         },
+        // A projection shortcut: one phase of the stride is all that a 1x1 kernel reads.
+        Layer {
+            stride: 2,
+            groups: 2,
+            ..layer(8, 15, 16, square(1))
+        },
+        Layer {
+            stride: 3,
+            padding: 1,
+            ..layer(4, 11, 2, square(2))
+        },
+        // Depthwise: as many groups as channels, no power of two; in one set, and in several.
+        Layer {
+            padding: 1,
+            groups: 12,
+            tile: 14,
+            ..layer(12, 28, 12, square(3))
+        },
+        Layer {
+            padding: 1,
+            groups: 40,
+            stride: 2,
+            shuffle: 4,
+            repeat: 2,
+            ..layer(40, 14, 80, square(3))
+        },
+        Layer {
+            padding: 1,
+            groups: 12,
+            repeat: 2,
+            ..layer(12, 7, 24, square(3))
+        },
         // The same with spare room, and g = c_n: fully dense.
         Layer {
             padding: 2,

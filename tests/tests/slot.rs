@@ -13,7 +13,7 @@ use stria_core::slot::params::{
 use stria_core::slot::privacy::{respond, uniform_mask};
 use stria_core::slot::rlwe::{decrypt_coefficient, drop_bits, multiply_key};
 use stria_core::slot::rotate::{Hoisted, rotate};
-use stria_core::slot::work::{Rotation, Work};
+use stria_core::work::{Rotation, Work};
 use stria_tests::slot::{Parties, q, random_slots, scaled, seed_of};
 use stria_tests::stats::deviation;
 

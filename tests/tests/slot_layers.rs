@@ -10,7 +10,7 @@ use stria_core::params::T;
 use stria_core::slot::conv::SlotWeights;
 use stria_core::slot::layout::{Schedule, SlotLayout};
 use stria_core::slot::params::N;
-use stria_core::slot::work::Work;
+use stria_core::work::Work;
 use stria_tests::linear::{direct, layer};
 use stria_tests::slot::{Parties, random_slots, run};
 use stria_tests::stats::deviation;

@@ -1,7 +1,7 @@
 //! Whole inferences in memory, layer by layer against the integers of DESIGN section 7.
 
 use stria_core::protocol::client::SmallClient;
-use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};
+use stria_tests::two_party::{Image, Pair, Plain, settings};
 
 /// Opens every tensor and compares it with the layer's function of the opened inputs.
 fn check<const CHUNKS: usize, const SUPPLY: usize>(k_s: u8, h: u8) {
@@ -16,30 +16,13 @@ fn check<const CHUNKS: usize, const SUPPLY: usize>(k_s: u8, h: u8) {
         pair.infer(&mut image).unwrap();
         assert!(pair.client.is_ready() && pair.server.is_ready());
         let tensors = pair.open(&plain, &image);
-        let small = if h < 12 { 1 << (12 - h) } else { 0 };
-        for i in 0..plain.layers.len() - 1 {
-            let (mut positive, mut zeroed) = (0, 0);
-            for (y, &got) in plain.y(i, &tensors).iter().zip(&tensors[i + 1]) {
-                assert!(
-                    (-(1 << 19) + 4096 + 256..(1 << 19) - 256).contains(y),
-                    "test network"
-                );
-                let expected = (y >> SHIFT).max(0) as i32;
-                if (got - expected).abs() > 1 {
-                    assert!(
-                        got == 0 && expected <= small,
-                        "layer {i}: {got} is not {expected}"
-                    );
-                    zeroed += 1;
-                }
-                positive += usize::from(expected > small);
-            }
-            assert!(positive > 50, "the test network's layer {i} is dead");
-            assert!(h < 12 || zeroed == 0);
+        for (i, positives) in plain
+            .assert_exact(&tensors, &image.logits, h)
+            .iter()
+            .enumerate()
+        {
+            assert!(*positives > 50, "the test network's layer {i} is dead");
         }
-        let expected = plain.y(plain.layers.len() - 1, &tensors);
-        let logits: Vec<i64> = image.logits.iter().map(|&y| i64::from(y)).collect();
-        assert_eq!(logits, expected);
     }
     let counters = pair.server.counters();
     assert_eq!((counters.rotations(), counters.galois_key_bytes()), (0, 0));
@@ -49,7 +32,7 @@ fn check<const CHUNKS: usize, const SUPPLY: usize>(k_s: u8, h: u8) {
         let layout = plain.layout().unwrap();
         assert_eq!(layer.inputs, 2 * layout.inputs());
         assert_eq!(layer.outputs, 2 * layout.outputs());
-        assert_eq!(layer.work.products, layer.outputs * layout.inputs_per_tile);
+        assert_eq!(layer.work.products, layer.outputs * layout.inputs_per_part);
     }
     pair.client.finish().unwrap();
     pair.run(&mut image).unwrap();

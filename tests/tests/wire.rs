@@ -1,7 +1,11 @@
 //! The wire format, pinned: with fixed seeds every byte is the same, in every build.
 
 use sha2::{Digest, Sha256};
+use stria_core::packing::Packing;
 use stria_core::protocol::greeting::VERSION;
+use stria_core::protocol::linear::ClientLinear;
+use stria_core::protocol::linear::segment::Segments;
+use stria_core::protocol::linear::slot::Slots;
 use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};
 
 /// A session with two inferences, the first frame to the goodbye.
@@ -10,7 +14,17 @@ fn session<const CHUNKS: usize, const SUPPLY: usize>(
     h: u8,
     seeds: [u64; 2],
 ) -> (Pair<CHUNKS, SUPPLY>, [Vec<i32>; 2]) {
-    let mut pair = Pair::new(plain.network(), settings(4, h), seeds);
+    packed((plain, Packing::Segment), h, seeds)
+}
+
+/// The same in any packing.
+fn packed<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+    (plain, packing): (&Plain, Packing),
+    h: u8,
+    seeds: [u64; 2],
+) -> (Pair<CHUNKS, SUPPLY, L>, [Vec<i32>; 2]) {
+    let network = plain.packed(packing, usize::MAX);
+    let mut pair = Pair::new(network, settings(4, h), seeds);
     let mut image = Image::random(1);
     pair.run(&mut image).unwrap();
     let logits = [1, 2].map(|seed| {
@@ -24,7 +38,9 @@ fn session<const CHUNKS: usize, const SUPPLY: usize>(
 }
 
 /// SHA-256 over each direction's frames: up, down.
-fn digests<const CHUNKS: usize, const SUPPLY: usize>(pair: &Pair<CHUNKS, SUPPLY>) -> [String; 2] {
+fn digests<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+    pair: &Pair<CHUNKS, SUPPLY, L>,
+) -> [String; 2] {
     [&pair.up, &pair.down].map(|frames| {
         let digest = Sha256::digest(frames.concat());
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -53,6 +69,31 @@ fn bytes_are_those_recorded() {
     let (again, same_logits) = session::<1, 1>(&Plain::small(), 8, [1, 2]);
     assert!(again.up == pair.up && again.down == pair.down);
     assert_eq!(logits, same_logits);
+}
+
+/// As [`RECORDED`], in coefficient and in slot packing.
+const RECORDED_COEFFICIENT: [&str; 2] = [
+    "3611dbcee6a24ed6f272bab7a705e50d3b522d2b90a92fbc2055fb6a92a59c52",
+    "149cfd12b3c6c6c7ab1d16b6ea8423573d3f96b3d56f71c17bfcc1ae569f6c84",
+];
+const RECORDED_SLOT: [&str; 2] = [
+    "8f6c556633b721ca9e6766e7dce5c525123c941c4f0722391b103bc160c4af83",
+    "7ad573f7c391e5924e5ab5640ff1f0e94736ef250a651616b963fc9675f88a39",
+];
+
+#[test]
+fn bytes_of_the_other_packings_are_those_recorded() {
+    let plain = Plain::tiny();
+    let coefficient = packed::<1, 1, Segments>((&plain, Packing::Coefficient), 8, [1, 2]).0;
+    let slot = packed::<1, 1, Slots>((&plain, Packing::Slot), 8, [1, 2]).0;
+    assert_eq!(
+        (digests(&coefficient), digests(&slot)),
+        (
+            RECORDED_COEFFICIENT.map(String::from),
+            RECORDED_SLOT.map(String::from)
+        ),
+        "see bytes_are_those_recorded"
+    );
 }
 
 #[test]

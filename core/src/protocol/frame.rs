@@ -58,11 +58,13 @@ pub enum Kind {
     Bye = 19,
     /// Either: this session ends here, and why.
     Fail = 20,
+    /// Server: the automorphisms that it needs Galois keys of.
+    Rotations = 21,
 }
 
 impl Kind {
     fn from_u8(byte: u8) -> Option<Self> {
-        const ALL: [Kind; 20] = [
+        const ALL: [Kind; 21] = [
             Kind::Hello,
             Kind::Welcome,
             Kind::Label,
@@ -83,6 +85,7 @@ impl Kind {
             Kind::Logits,
             Kind::Bye,
             Kind::Fail,
+            Kind::Rotations,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
@@ -175,6 +178,7 @@ fn peer_error(payload: &[u8]) -> PeerError {
         [4] => PeerError::Busy,
         [5] => PeerError::Closing,
         [7] => PeerError::BudgetSpent,
+        [8] => PeerError::Packing,
         _ => PeerError::Other,
     }
 }
@@ -192,6 +196,7 @@ pub fn write_failure(out: &mut FrameBuf, error: &Error) -> usize {
     let reason = match error {
         Error::Version { .. } => PeerError::Version,
         Error::Negotiation { .. } => PeerError::Negotiation,
+        Error::ParameterSet { .. } => PeerError::Packing,
         Error::BudgetSpent => PeerError::BudgetSpent,
         Error::Usage(_) => PeerError::Other,
         _ => PeerError::Protocol,

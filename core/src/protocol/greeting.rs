@@ -13,8 +13,10 @@ use crate::relu::ReluParams;
 
 /// Version of the protocol described in `docs/protocol.md`.
 pub const VERSION: u16 = 1;
-/// Names the fixed parameters of [`crate::params`].
+/// Names the fixed parameters of [`crate::params`]: layers in segments, of any depth.
 pub const PARAMETER_SET: u16 = 1;
+/// The same with layers in slots, by the parameters of [`crate::slot::params`].
+pub const SLOT_PARAMETER_SET: u16 = 2;
 /// The most chunks of a window that a server accepts.
 pub const MAX_WINDOW: u16 = 1024;
 /// The most layers of a network.
@@ -55,7 +57,7 @@ pub(super) const MAX_HELLO: usize = 64;
 pub struct Hello {
     /// [`VERSION`].
     pub version: u16,
-    /// [`PARAMETER_SET`].
+    /// [`PARAMETER_SET`] or [`SLOT_PARAMETER_SET`].
     pub parameters: u16,
     /// Fresh.
     pub nonce: [u8; 32],
@@ -118,7 +120,7 @@ impl Hello {
                 value: u32::from(value),
             })
         };
-        if self.parameters != PARAMETER_SET {
+        if !matches!(self.parameters, PARAMETER_SET | SLOT_PARAMETER_SET) {
             return refuse("parameter set", self.parameters);
         }
         if !matches!(self.k_s, 1 | 2 | 4 | 8) {

@@ -12,6 +12,7 @@ pub mod client;
 pub mod download;
 pub mod frame;
 pub mod greeting;
+pub mod linear;
 #[cfg(feature = "server")]
 pub mod network;
 #[cfg(feature = "server")]

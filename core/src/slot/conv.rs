@@ -12,36 +12,46 @@ use zeroize::Zeroize;
 
 use crate::Error;
 use crate::params::T_MOD;
-use crate::slot::cipher::{Ciphertext, Plaintext, zero_poly};
+use crate::slot::cipher::{Ciphertext, Limbs, Plaintext, zero_poly};
 use crate::slot::galois::Element;
 use crate::slot::layout::{Factor, Schedule, SlotLayout};
 use crate::slot::rotate::{GaloisKey, GaloisKeys, Hoisted, rotate};
-use crate::slot::work::{Rotation, Work};
+use crate::work::{Rotation, Work};
 
 /// A layer's weights, `[out_channels, in_channels / groups, taps]`, as factors of slots.
-pub struct SlotWeights<'a> {
+pub struct SlotWeights {
     layout: SlotLayout,
-    weights: &'a [i32],
+    weights: Vec<i32>,
     shifts: Vec<i32>,
     /// All factors, set after set, output, diagonal, input, shift; none if made when needed.
     prepared: Vec<Plaintext>,
 }
 
-impl<'a> SlotWeights<'a> {
+impl SlotWeights {
+    /// Bytes of a prepared factor.
+    pub const FACTOR_BYTES: usize = size_of::<Limbs>();
+
     /// Factors that are made when they are needed: no memory, five transforms a product.
-    pub fn on_the_fly(layout: &SlotLayout, weights: &'a [i32]) -> Self {
+    pub fn on_the_fly(layout: &SlotLayout, weights: &[i32]) -> Self {
         Self {
             layout: *layout,
-            weights,
+            weights: weights.to_vec(),
             shifts: layout.shifts().collect(),
             prepared: Vec::new(),
         }
     }
 
-    /// Factors that are made now: 128 KiB each, [`Self::factors`] of them.
-    pub fn prepared(layout: &SlotLayout, weights: &'a [i32]) -> Self {
+    /// Makes the factors now, in place of the weights.
+    pub fn prepare(&mut self) {
+        let make = |i| self.make(self.factor(i));
+        self.prepared = crate::parallel::map(self.factors(), make);
+        self.weights = Vec::new();
+    }
+
+    /// Factors that are made now.
+    pub fn prepared(layout: &SlotLayout, weights: &[i32]) -> Self {
         let mut this = Self::on_the_fly(layout, weights);
-        this.prepared = crate::parallel::map(this.factors(), |i| this.make(this.factor(i)));
+        this.prepare();
         this
     }
 
@@ -73,7 +83,7 @@ impl<'a> SlotWeights<'a> {
 
     fn make(&self, factor: Factor) -> Plaintext {
         let mut slots = zero_poly();
-        self.layout.weight_slots(self.weights, factor, |slot, w| {
+        self.layout.weight_slots(&self.weights, factor, |slot, w| {
             slots[slot] = T_MOD.from_i32(w)
         });
         let plaintext = Plaintext::of_slots(&slots);

@@ -20,6 +20,15 @@ impl Element {
     /// Swaps the two rows.
     pub const SWAP: Self = Self(2 * N as u16 - 1);
 
+    /// The automorphism of an exponent, if there is one.
+    pub const fn new(g: u16) -> Option<Self> {
+        if g % 2 == 1 && (g as usize) < 2 * N {
+            Some(Self(g))
+        } else {
+            None
+        }
+    }
+
     /// Moves each row by `steps` slots to the left (to the right where negative), cyclically: slot
     /// j then holds what slot j + steps held.
     pub const fn rotation(steps: i32) -> Self {

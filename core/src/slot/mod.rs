@@ -18,4 +18,3 @@ pub mod privacy;
 pub mod rlwe;
 #[cfg(feature = "server")]
 pub mod rotate;
-pub mod work;

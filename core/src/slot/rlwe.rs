@@ -55,6 +55,11 @@ pub fn expand_public(
 pub struct SecretKey([u32; N / 16]);
 
 impl SecretKey {
+    /// No key: all coefficients zero.
+    pub(crate) const fn zero() -> Self {
+        Self([0; N / 16])
+    }
+
     /// The key of a seed.
     pub fn generate(seed: &Seed) -> Self {
         let mut stream = Stream::new(seed, [0; 3]);

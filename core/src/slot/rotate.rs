@@ -13,7 +13,7 @@ use crate::slot::cipher::{Ciphertext, Limbs, zero_poly, zero_polys};
 use crate::slot::galois::Element;
 use crate::slot::params::{KEY_LIMBS, LIMBS, LOG_N, N, Poly, Q, Q_MOD, Q_NTT, SPECIAL};
 use crate::slot::rlwe::{Expansion, expand_public};
-use crate::slot::work::{Rotation, Work};
+use crate::work::{Rotation, Work};
 
 /// One residue polynomial a limb of a Galois key: q0..q3, then p.
 pub type KeyLimbs = [Poly; KEY_LIMBS];

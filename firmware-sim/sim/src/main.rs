@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
+use stria_core::packing::Packing;
 use stria_host::input::top_k;
 use stria_host::net::server::network;
 use stria_host::net::wire::Shape;
@@ -93,7 +94,7 @@ fn run(args: Args) -> anyhow::Result<()> {
             .with_context(|| format!("cannot use the model {}", path.display()))?,
         None => model::tiny()?,
     };
-    let network = Arc::new(network(&model)?);
+    let network = Arc::new(network(&model, Packing::Segment)?);
     let picture = picture::load(args.image.as_deref(), &model.input)?;
     let reference = reference::trace(&model, &picture.tensor);
     let firmware = match args.board {

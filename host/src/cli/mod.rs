@@ -1,9 +1,13 @@
 //! The subcommands, one a module.
 
+mod bench;
+mod costs;
 mod demo;
+mod design;
 mod eval;
 mod infer;
 mod inspect;
+mod plan;
 mod serve;
 mod session;
 
@@ -13,9 +17,10 @@ use std::path::{Path, PathBuf};
 use ::image::RgbImage;
 use anyhow::Context;
 use clap::Parser;
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use stria_core::packing::Packing;
 use stria_host::model::Input;
 use stria_host::{Model, bundle, image};
 use tracing_subscriber::EnvFilter;
@@ -34,6 +39,12 @@ pub enum Command {
     Inspect(inspect::Args),
     /// Measure a model's accuracy on a data set.
     Eval(eval::Args),
+    /// Estimate what a network's inference costs, in each packing and on a link.
+    Plan(plan::Args),
+    /// Propose a StriaNet for a budget of activations and a link.
+    Design(design::Args),
+    /// Measure this machine.
+    Bench(bench::Args),
 }
 
 impl Command {
@@ -45,6 +56,9 @@ impl Command {
             Self::Infer(args) => infer::run(args),
             Self::Inspect(args) => inspect::run(args),
             Self::Eval(args) => eval::run(args),
+            Self::Plan(args) => plan::run(args),
+            Self::Design(args) => design::run(args),
+            Self::Bench(args) => bench::run(args),
         }
     }
 }
@@ -66,6 +80,13 @@ pub fn log(command: &Command) {
 /// Patience, from a second to a day.
 fn seconds() -> RangedU64ValueParser {
     RangedU64ValueParser::new().range(1..=86_400)
+}
+
+/// Names of packings.
+fn packing() -> impl TypedValueParser<Value = Packing> {
+    let named = |name: String| Packing::ALL.into_iter().find(|p| p.name() == name);
+    PossibleValuesParser::new(Packing::ALL.map(Packing::name))
+        .map(move |name| named(name).unwrap_or_default())
 }
 
 /// Loads the named model file, or the bundled one.

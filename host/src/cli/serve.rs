@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use stria_core::packing::Packing;
 use stria_host::net::Listener;
 use stria_host::net::serial::DEFAULT_BAUD;
 use stria_host::net::server::{Ended, Options, network, serve};
@@ -35,6 +36,11 @@ pub struct Args {
     /// Bits a second of the serial ports.
     #[arg(long, value_name = "RATE", default_value_t = DEFAULT_BAUD)]
     baud: u32,
+    /// How activations are packed: segment, coefficient, or slot (with rotations and Galois keys, for
+    /// clients that announce it).
+    #[arg(long, value_name = "PACKING", default_value = Packing::Segment.name(),
+          value_parser = super::packing())]
+    packing: Packing,
     /// Sessions that may run at the same time.
     #[arg(long, value_name = "COUNT", default_value_t = 4,
           value_parser = clap::value_parser!(u16).range(1..))]
@@ -54,7 +60,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let model = super::load_model(args.model.clone())?;
-    let network = Arc::new(network(&model).context("cannot prepare the model")?);
+    let network = Arc::new(network(&model, args.packing).context("cannot prepare the model")?);
     drop(model);
     let listeners = listeners(&args)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -108,9 +114,14 @@ fn listeners(args: &Args) -> anyhow::Result<Vec<Listener>> {
 }
 
 fn print(ended: &Ended) {
+    let work = ended.counters.work();
     let line = serde_json::json!({
         "peer": ended.peer.to_string(),
         "queries": ended.counters.queries,
+        "internal_rotations": work.internal_rotations,
+        "external_rotations": work.external_rotations,
+        "key_switches": work.key_switches,
+        "galois_key_bytes": ended.counters.galois_key_bytes(),
         "bytes_up": ended.bytes_up,
         "bytes_down": ended.bytes_down,
         "seconds": ended.seconds,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stria_core::packing::Packing;
 use stria_core::protocol::greeting::Settings;
 use stria_host::Model;
 use stria_host::check::LayerCheck;
@@ -16,6 +17,11 @@ pub struct Options {
     /// Run the client that fits a microcontroller, with its window of 56 activations.
     #[arg(long)]
     small: bool,
+    /// How activations are packed: segment, coefficient, or slot (with rotations and Galois keys). A
+    /// server chooses by itself between the first two, which take the same client.
+    #[arg(long, value_name = "PACKING", default_value = Packing::Segment.name(),
+          value_parser = super::packing())]
+    pub packing: Packing,
     /// k_s of the oblivious transfer extension: 1, 2, 4 or 8. More is less traffic and more work.
     #[arg(long, value_name = "BITS", default_value_t = 4, value_parser = k_s)]
     ks: u8,
@@ -37,6 +43,7 @@ impl Options {
             } else {
                 Window::Large
             },
+            packing: self.packing,
             settings: Settings {
                 k_s: self.ks,
                 h: self.compare,
@@ -145,16 +152,20 @@ impl InProcess {
         let each = |count: usize| count as u64 / self.inferences.max(1);
         let layers = counters.layers.iter().zip(&self.checks);
         Ok(Measured {
+            packing: self.local.packing(),
             bytes_setup,
             seconds_setup,
             client_state_bytes,
-            rotations: counters.rotations() as u64,
             galois_key_bytes: counters.galois_key_bytes() as u64,
             layers: layers
                 .map(|(counted, check)| MeasuredLayer {
                     input_ciphertexts: each(counted.inputs),
                     output_ciphertexts: each(counted.outputs),
                     activations: each(counted.activations),
+                    products: each(counted.work.products),
+                    internal_rotations: each(counted.work.internal_rotations),
+                    external_rotations: each(counted.work.external_rotations),
+                    key_switches: each(counted.work.key_switches),
                     max_error_units: check.max_error_units,
                     zeroed: check.zeroed as u64,
                 })

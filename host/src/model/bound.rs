@@ -57,6 +57,22 @@ pub struct Bound {
     pub evidence: Evidence,
 }
 
+impl Bound {
+    /// The sums y that are reached, as far as is known.
+    pub fn reached(&self) -> Range {
+        match (self.evidence, self.max_abs) {
+            (Evidence::Calibrated, Some(max)) => {
+                let max = i64::try_from(max).unwrap_or(i64::MAX);
+                Range {
+                    low: -max,
+                    high: max,
+                }
+            }
+            _ => self.worst,
+        }
+    }
+}
+
 /// The sums y for which the activation is right at every h of at least [`COMPARE_BITS`].
 pub fn allowed(activation: Activation, shift: u32) -> Range {
     let half = 1i64 << (ACC_BITS - 1);
@@ -65,7 +81,7 @@ pub fn allowed(activation: Activation, shift: u32) -> Range {
             low: -half + (1 << (ACC_BITS - COMPARE_BITS)) + (1 << shift),
             high: half - (1 << shift) - 1,
         },
-        Activation::Logits => Range {
+        Activation::Logits | Activation::Linear => Range {
             low: -half + 1,
             high: half - 1,
         },
@@ -92,13 +108,9 @@ pub fn worst_case(
 ) -> Range {
     let group_inputs = usize::from(layer.in_channels / layer.groups);
     let group_outputs = usize::from(layer.out_channels / layer.groups);
-    let phases = usize::from(layer.stride).pow(2);
+    let phases = layout.phases();
     let taps = layer.kernel.taps();
-    let pixels = if layer.pool {
-        i64::from(layer.in_side).pow(2)
-    } else {
-        1
-    };
+    let pixels = i64::from(layer.pool_side()).pow(2);
     let factor = layer.skip.map_or(0, |skip| i64::from(skip.factor));
     let mut worst: Option<Range> = None;
     for (out, kernels) in weights.chunks_exact(group_inputs * taps).enumerate() {

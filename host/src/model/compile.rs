@@ -2,27 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use stria_core::layer::{Activation, Kernel, Layer, Layout, MAX_SIDE, Skip, TensorId};
+use stria_core::layer::{Activation, Kernel, Layer, MAX_SIDE, Pool, Skip, TensorId};
 use stria_core::params::ACC_BITS;
 
 use super::bound::{self, Range};
 use super::schema::{self, IMAGE, Network};
-use super::{Input, Integers, Model, ModelError, ModelLayer};
+use super::{Input, Integers, Model, ModelError, ModelLayer, Shape};
 use crate::{input, plan};
-
-/// A layer whose shape is checked and planned, without its integers.
-pub(super) struct Outline {
-    pub name: String,
-    pub layer: Layer,
-    pub layout: Layout,
-    max_abs: Option<u64>,
-}
 
 /// Largest number of layers: tensors are named by 16 bits, and 0 is the image.
 const MAX_LAYERS: usize = TensorId::MAX as usize;
 
 /// Checks everything that does not need the weights, and plans the packing.
-pub(super) fn outline(network: &Network) -> Result<Vec<Outline>, ModelError> {
+pub(super) fn outline(network: &Network) -> Result<Vec<Shape>, ModelError> {
     check_network(network)?;
     let mut tensors = HashMap::from([(
         IMAGE,
@@ -35,13 +27,17 @@ pub(super) fn outline(network: &Network) -> Result<Vec<Outline>, ModelError> {
     let mut outlines = Vec::with_capacity(network.layers.len());
     let last = network.layers.len() - 1;
     for (i, layer) in network.layers.iter().enumerate() {
-        if layer.relu == (i == last) {
+        if layer.relu && i == last {
             return Err(ModelError::Logits {
                 layer: layer.name.clone(),
-                last: i == last,
             });
         }
-        let (outline, output) = outline_layer(layer, &tensors)?;
+        let activation = match layer.relu {
+            true => Activation::Relu,
+            false if i == last => Activation::Logits,
+            false => Activation::Linear,
+        };
+        let (outline, output) = outline_layer(layer, activation, &tensors)?;
         let output = Tensor {
             id: i as TensorId + 1,
             ..output
@@ -62,14 +58,14 @@ pub(super) fn outline(network: &Network) -> Result<Vec<Outline>, ModelError> {
 /// Adds the integers, and proves every layer's range or takes its calibration.
 pub(super) fn finish(
     network: Network,
-    outlines: Vec<Outline>,
+    outlines: Vec<Shape>,
     integers: Vec<Integers>,
 ) -> Result<Model, ModelError> {
     let shift = network.shift;
     let input = checked_input(&network.input)?;
     let mut layers: Vec<ModelLayer> = Vec::with_capacity(outlines.len());
     for (outline, Integers { weights, bias }) in outlines.into_iter().zip(integers) {
-        let Outline {
+        let Shape {
             name,
             layer,
             layout,
@@ -78,7 +74,12 @@ pub(super) fn finish(
         let ranges = |tensor: TensorId| match usize::from(tensor).checked_sub(1) {
             None => image_ranges(&input),
             Some(i) => {
-                vec![bound::activations(shift); usize::from(layers[i].layer.out_channels)]
+                let layer: &ModelLayer = &layers[i];
+                let range = match layer.layer.activation {
+                    Activation::Relu => bound::activations(shift),
+                    Activation::Logits | Activation::Linear => layer.bound.reached(),
+                };
+                vec![range; usize::from(layer.layer.out_channels)]
             }
         };
         let worst = bound::worst_case(
@@ -227,8 +228,9 @@ fn image_ranges(input: &Input) -> Vec<Range> {
 
 fn outline_layer(
     layer: &schema::Layer,
+    activation: Activation,
     tensors: &HashMap<&str, Tensor>,
-) -> Result<(Outline, Tensor), ModelError> {
+) -> Result<(Shape, Tensor), ModelError> {
     let at = &layer.name;
     let find = |what, name: &String| {
         let unknown = || ModelError::UnknownTensor {
@@ -264,7 +266,13 @@ fn outline_layer(
         input: input.id,
         in_channels: number(at, "channels in", in_channels, word.clone())?,
         in_side: number(at, "side", input.side, word.clone())?,
-        pool: layer.pool,
+        pool: match layer.pool {
+            schema::Pool::Map(false) => Pool::None,
+            schema::Pool::Map(true) => Pool::Map,
+            schema::Pool::Window(side) => {
+                Pool::Window(number(at, "pool", side, 1..=u8::MAX.into())?)
+            }
+        },
         shuffle: number(at, "shuffle", layer.shuffle, word.clone())?,
         out_channels: number(at, "channels out", out_channels, word.clone())?,
         kernel,
@@ -281,11 +289,7 @@ fn outline_layer(
                 })
             })
             .transpose()?,
-        activation: if layer.relu {
-            Activation::Relu
-        } else {
-            Activation::Logits
-        },
+        activation,
     };
     let repeat = given(at, "repeat", layer.repeat, word)?;
     let tile = given(at, "tile", layer.tile, any)?;
@@ -309,7 +313,7 @@ fn outline_layer(
             found: [tensor.channels, tensor.side],
         });
     }
-    let outline = Outline {
+    let outline = Shape {
         name: layer.name.clone(),
         layer: described,
         layout,

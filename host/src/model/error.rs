@@ -98,13 +98,11 @@ pub enum ModelError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// The layer without a ReLU is not exactly the last one.
-    #[error("layer {layer}: {}", if *last { "the last layer must end in logits, without a ReLU" } else { "only the last layer may be without a ReLU" })]
+    /// A ReLU after the last layer.
+    #[error("layer {layer}: the last layer must end in logits, without a ReLU")]
     Logits {
         /// The layer.
         layer: String,
-        /// Whether it is the last one.
-        last: bool,
     },
     /// The last layer does not give one value a class; the shape is [channels, side].
     #[error("layer {layer}: it gives {found:?} [channels, side], but there are {classes} classes")]

@@ -72,6 +72,24 @@ pub struct ModelLayer {
     pub bound: Bound,
 }
 
+/// A layer without its private integers: all that costs depend on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Shape {
+    /// Its name in the file.
+    pub name: String,
+    /// What both parties know of it.
+    pub layer: Layer,
+    /// The packing that follows from that.
+    pub layout: Layout,
+    max_abs: Option<u64>,
+}
+
+/// Checks an architecture without its integers, and plans the packing of its layers.
+pub fn shapes(network: &Network) -> Result<Vec<Shape>, ModelError> {
+    compile::outline(network)
+}
+
 /// The private integers of a layer.
 #[derive(Clone, Debug)]
 pub struct Integers {
@@ -137,13 +155,24 @@ impl Model {
     }
 }
 
+impl Shape {
+    /// ReLU evaluations of one inference.
+    pub fn activations(&self) -> usize {
+        activations(&self.layer, &self.layout)
+    }
+}
+
+fn activations(layer: &Layer, layout: &Layout) -> usize {
+    match layer.activation {
+        Activation::Relu => layer.outputs(layout),
+        Activation::Logits | Activation::Linear => 0,
+    }
+}
+
 impl ModelLayer {
     /// ReLU evaluations of one inference.
     pub fn activations(&self) -> usize {
-        match self.layer.activation {
-            Activation::Relu => self.layer.outputs(&self.layout),
-            Activation::Logits => 0,
-        }
+        activations(&self.layer, &self.layout)
     }
 
     /// Weights and biases.

@@ -81,13 +81,13 @@ pub struct Layer {
     /// Groups of the channel shuffle of the input; 1 is none.
     #[serde(default = "one")]
     pub shuffle: u64,
-    /// Sum every input map to one pixel first.
+    /// Sums before the convolution.
     #[serde(default)]
-    pub pool: bool,
+    pub pool: Pool,
     /// Residual sum.
     #[serde(default)]
     pub skip: Option<Skip>,
-    /// Whether a ReLU follows; the last layer, and only it, has none.
+    /// Whether a ReLU follows; the last layer has none. Where another has none, its y is the tensor.
     pub relu: bool,
     /// Largest |y| that calibration allows.
     #[serde(default)]
@@ -98,6 +98,22 @@ pub struct Layer {
     /// Side of an output tile, 0 for the whole map; chosen by the planner if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tile: Option<u64>,
+}
+
+/// Sums before a convolution: over whole maps or not at all, or over squares of this side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Pool {
+    /// Whether every map is summed to one pixel.
+    Map(bool),
+    /// Every square of this side is summed to one pixel.
+    Window(u64),
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::Map(false)
+    }
 }
 
 /// A residual sum.

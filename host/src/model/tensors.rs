@@ -4,9 +4,8 @@ use safetensors::{Dtype, SafeTensors};
 use stria_core::layer::Kernel;
 use stria_core::params::ACC_BITS;
 
-use super::compile::Outline;
 use super::schema::{METADATA_KEY, Network, SCHEMA, Version};
-use super::{Integers, ModelError};
+use super::{Integers, ModelError, Shape};
 
 /// Biases stay below this magnitude, as every sum does.
 const BIAS_LIMIT: i64 = (1 << (ACC_BITS - 1)) - 1;
@@ -35,7 +34,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Network, SafeTensors<'_>), ModelErro
 /// Reads every layer's weights and biases; no tensor may be left over.
 pub(super) fn read(
     tensors: &SafeTensors<'_>,
-    outlines: &[Outline],
+    outlines: &[Shape],
 ) -> Result<Vec<Integers>, ModelError> {
     let mut left: std::collections::BTreeSet<&str> = tensors.names().into_iter().collect();
     let mut integers = Vec::with_capacity(outlines.len());
@@ -59,7 +58,7 @@ pub(super) fn read(
 }
 
 /// Checks integers that came without a container.
-pub(super) fn check_lengths(outlines: &[Outline], integers: &[Integers]) -> Result<(), ModelError> {
+pub(super) fn check_lengths(outlines: &[Shape], integers: &[Integers]) -> Result<(), ModelError> {
     for (i, outline) in outlines.iter().enumerate() {
         let weight = format!("{}.weight", outline.name);
         let Some(found) = integers.get(i) else {
@@ -86,7 +85,7 @@ pub(super) fn check_lengths(outlines: &[Outline], integers: &[Integers]) -> Resu
     check_sizes(outlines, integers)
 }
 
-fn weight_shape(outline: &Outline) -> Vec<usize> {
+fn weight_shape(outline: &Shape) -> Vec<usize> {
     let layer = &outline.layer;
     let mut shape = vec![
         usize::from(layer.out_channels),
@@ -99,7 +98,7 @@ fn weight_shape(outline: &Outline) -> Vec<usize> {
     shape
 }
 
-fn bias_shape(outline: &Outline) -> Vec<usize> {
+fn bias_shape(outline: &Shape) -> Vec<usize> {
     vec![usize::from(outline.layer.out_channels)]
 }
 
@@ -144,7 +143,7 @@ fn mismatch(
 }
 
 /// Refuses single values that are too large.
-fn check_sizes(outlines: &[Outline], integers: &[Integers]) -> Result<(), ModelError> {
+fn check_sizes(outlines: &[Shape], integers: &[Integers]) -> Result<(), ModelError> {
     let check = |name: &str, part: &str, values: &[i32], limit: i64| {
         let too_large = |&(_, value): &(usize, i64)| value.abs() > limit;
         let wide = values.iter().map(|&v| i64::from(v));

@@ -362,11 +362,9 @@ fn layers_that_cannot_be_packed_are_refused() {
 }
 
 #[test]
-fn only_the_last_layer_gives_logits() {
-    let error = refused_with("/layers/1/relu", json!(false));
-    assert_refused!(error, ModelError::Logits { last: false, .. }, "mix");
+fn the_last_layer_gives_logits() {
     let error = refused_with("/layers/2/relu", json!(true));
-    assert_refused!(error, ModelError::Logits { last: true, .. }, "fc");
+    assert_refused!(error, ModelError::Logits { .. }, "fc");
     let error = refused_with("/layers/2/pool", json!(false));
     assert_refused!(error, ModelError::Classes { .. }, "fc", "[2, 3]");
     let error = refused_with("/classes", json!(["cat"]));

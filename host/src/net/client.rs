@@ -5,9 +5,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use stria_core::layer::MAX_SIDE;
-use stria_core::protocol::client::{App, Client, SmallClient};
+use stria_core::packing::Packing;
+use stria_core::protocol::client::{App, Client, SlotClient, SmallClient};
 use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME, write_failure};
 use stria_core::protocol::greeting::{Settings, Welcome};
+use stria_core::protocol::linear::ClientLinear;
 use stria_core::share::SharePrf;
 
 use super::serial::DEFAULT_BAUD;
@@ -15,8 +17,15 @@ use super::socket::{self, Socket};
 use super::{Line, ProtocolError, SessionError, entropy};
 use crate::model::Input;
 
+/// Chunks of [`SmallClient`] and of [`LargeClient`].
+const SMALL_CHUNKS: usize = 1;
+const LARGE_CHUNKS: usize = 256;
+const _: fn(SmallClient) -> Client<SMALL_CHUNKS, 1> = |client| client;
+
 /// Works on 14,336 activations at once: most layers of a small network.
-pub type LargeClient = Client<256, 28>;
+pub type LargeClient = Client<LARGE_CHUNKS, 28>;
+/// The same for networks in slot packing.
+pub type LargeSlotClient = SlotClient<LARGE_CHUNKS, 28>;
 
 /// Which client runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,11 +36,24 @@ pub enum Window {
     Large,
 }
 
+impl Window {
+    /// Chunks of activations that it holds.
+    pub fn chunks(self) -> usize {
+        match self {
+            Self::Small => SMALL_CHUNKS,
+            Self::Large => LARGE_CHUNKS,
+        }
+    }
+}
+
 /// How a client behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Window of activations.
     pub window: Window,
+    /// The server's packing, as far as it makes another client: segment and coefficient packing
+    /// have the same.
+    pub packing: Packing,
     /// k_s and h.
     pub settings: Settings,
     /// How long the server may stay silent.
@@ -44,6 +66,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             window: Window::Large,
+            packing: Packing::default(),
             settings: Settings {
                 labels: true,
                 ..Settings::default()
@@ -70,7 +93,13 @@ trait AnyClient: Send {
     fn bytes(&self) -> usize;
 }
 
-impl<const CHUNKS: usize, const SUPPLY: usize> AnyClient for Client<CHUNKS, SUPPLY> {
+impl<const CHUNKS: usize, const SUPPLY: usize, L> AnyClient for Client<CHUNKS, SUPPLY, L>
+where
+    L: ClientLinear + Send,
+    L::Layout: Send,
+    L::Upload: Send,
+    L::Download: Send,
+{
     fn poll(
         &mut self,
         app: &mut Picture,
@@ -170,9 +199,13 @@ impl Session {
     pub fn open(socket: Box<dyn Socket>, options: Options) -> Result<Self, SessionError> {
         let start = Instant::now();
         let mut rng = entropy::session_rng("client")?;
-        let client: Box<dyn AnyClient> = match options.window {
-            Window::Small => Box::new(SmallClient::new(options.settings, &mut rng)),
-            Window::Large => Box::new(LargeClient::new(options.settings, &mut rng)),
+        let client: Box<dyn AnyClient> = match (options.window, options.packing) {
+            (Window::Small, Packing::Slot) => return Err(SessionError::NoRoom),
+            (Window::Small, _) => Box::new(SmallClient::new(options.settings, &mut rng)),
+            (Window::Large, Packing::Slot) => {
+                Box::new(LargeSlotClient::new(options.settings, &mut rng))
+            }
+            (Window::Large, _) => Box::new(LargeClient::new(options.settings, &mut rng)),
         };
         let never = Arc::new(AtomicBool::new(false));
         let mut session = Self {

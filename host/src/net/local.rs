@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
 use stria_core::error::Error::Peer;
+use stria_core::packing::Packing;
 use stria_core::protocol::server::{Budget, Counters, Server};
 
 use super::client::{Inference, Options, Session};
@@ -27,13 +28,14 @@ pub struct Local {
     server: Option<JoinHandle<Result<(), SessionError>>>,
     snapshots: Receiver<Snapshot>,
     counters: Counters,
+    packing: Packing,
     h: u32,
 }
 
 impl Local {
     /// Starts a server for one session, connects and sets the session up.
     pub fn start(model: &Model, options: Options) -> Result<Self, SessionError> {
-        let network = Arc::new(server::network(model)?);
+        let network = Arc::new(server::network(model, options.packing)?);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let client = TcpStream::connect(address)?;
@@ -63,6 +65,7 @@ impl Local {
             server: Some(thread),
             snapshots,
             counters: Counters::default(),
+            packing: options.packing,
             h: options.settings.h.into(),
         };
         match Session::open(Box::new(client), options) {
@@ -75,6 +78,11 @@ impl Local {
     /// The client's side.
     pub fn session(&self) -> Result<&Session, SessionError> {
         self.session.as_ref().ok_or(SessionError::Closed)
+    }
+
+    /// How activations are packed.
+    pub fn packing(&self) -> Packing {
+        self.packing
     }
 
     /// The server's counters after the last inference.

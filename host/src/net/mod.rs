@@ -51,6 +51,9 @@ pub enum SessionError {
     /// The peer broke the protocol, or refused to go on.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
+    /// Slot packing, with the small client.
+    #[error("the client that fits a microcontroller has no room for slot packing")]
+    NoRoom,
     /// The server's greeting does not describe an input that this client can make.
     #[error("the server's network has an input that this client cannot make: {0}")]
     Input(&'static str),

@@ -7,19 +7,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stria_core::error::{Error as ProtocolError, PeerError};
+use stria_core::packing::Packing;
 use stria_core::protocol::frame::{MAX_FRAME, write_failure, write_reason};
 use stria_core::protocol::greeting::{InputSpec, MAX_IMAGE_CHANNELS, MAX_NAME};
-use stria_core::protocol::network::{About, Network, NetworkLayer};
+use stria_core::protocol::network::{About, Network, NetworkLayer, WeightMemory};
 use stria_core::protocol::server::{Budget, Counters, Server};
 
 use super::budget::Ledger;
 use super::{Line, Listener, Peer, SessionError, Socket, entropy};
-use crate::{Model, ModelLayer};
+use crate::{Model, ModelLayer, plan};
 
 /// How often the accept loop looks whether it should stop.
 const GLANCE: Duration = Duration::from_millis(50);
 /// Clients that are told at the same time that the server is busy; others are just hung up on.
 const REFUSALS: usize = 64;
+/// Bytes that the transformed weights of a network may take; layers beyond it transform theirs in
+/// every inference.
+pub const WEIGHT_MEMORY: usize = 2 << 30;
 
 /// How a server treats its clients.
 #[derive(Clone, Copy, Debug)]
@@ -77,20 +81,25 @@ impl<F: Fn(Ended) + Sync> Observer for F {
     }
 }
 
-/// Prepares a model for serving: transforms every weight.
-pub fn network(model: &Model) -> Result<Network, SessionError> {
-    Ok(Network::new(about(model), layers(model)?)?)
+/// Prepares a model for serving: transforms its weights.
+pub fn network(model: &Model, packing: Packing) -> Result<Network, SessionError> {
+    Ok(Network::new(about(model), layers(model, packing)?)?)
 }
 
 /// The layers of a model with transformed weights.
-pub fn layers(model: &Model) -> Result<Vec<NetworkLayer>, SessionError> {
-    let layer = |(index, layer): (usize, &ModelLayer)| {
-        NetworkLayer::new(layer.layer, &layer.weights, &layer.bias).map_err(|reason| {
+pub fn layers(model: &Model, packing: Packing) -> Result<Vec<NetworkLayer>, SessionError> {
+    let mut memory = WeightMemory::new(WEIGHT_MEMORY);
+    let mut layer = |(index, layer): (usize, &ModelLayer)| {
+        let packed = plan::packed(&layer.layer, packing).and_then(|packed| {
+            let (weights, bias) = (&layer.weights, &layer.bias);
+            NetworkLayer::new(packing, packed.layer, weights, bias, &mut memory)
+        });
+        packed.map_err(|reason| {
             let index = index as u16;
             ProtocolError::Layer { index, reason }.into()
         })
     };
-    model.layers.iter().enumerate().map(layer).collect()
+    model.layers.iter().enumerate().map(&mut layer).collect()
 }
 
 /// What a server tells of a model.

@@ -164,7 +164,7 @@ fn run<const L: usize>(
                 let relu = |y: i32| (y >> model.shift).max(0);
                 y.iter().map(|lanes| lanes.map(relu)).collect()
             }
-            Activation::Logits => y.clone(),
+            Activation::Logits | Activation::Linear => y.clone(),
         };
         visit(layer, &y, &output);
         tensors.push(output);
@@ -179,11 +179,12 @@ fn linear<const L: usize>(
 ) -> Vec<[i32; L]> {
     let shape = &layer.layer;
     let pooled;
-    let (input, side) = if shape.pool {
-        pooled = pool(input, usize::from(shape.in_channels));
-        (&pooled[..], 1)
+    let side = usize::from(shape.in_side / shape.pool_side());
+    let input = if shape.pool_side() > 1 {
+        pooled = pool(input, layer);
+        &pooled[..]
     } else {
-        (input, usize::from(shape.in_side))
+        input
     };
     let taps = shape.kernel.taps();
     let out_side = layer.layout.out_side;
@@ -218,18 +219,20 @@ fn linear<const L: usize>(
     y
 }
 
-/// The sum of every map.
-fn pool<const L: usize>(input: &[[i32; L]], channels: usize) -> Vec<[i32; L]> {
-    let sum = |map: &[[i32; L]]| {
+/// Every map with its squares of the pooling's side summed to a pixel each.
+fn pool<const L: usize>(input: &[[i32; L]], layer: &ModelLayer) -> Vec<[i32; L]> {
+    let side = usize::from(layer.layer.in_side);
+    let out = side / usize::from(layer.layer.pool_side());
+    let sum = |map: &[[i32; L]], pixel: usize| {
         let mut sum = [0; L];
-        for pixel in map {
-            multiply_add(&mut sum, pixel, 1);
+        for (row, col) in layer.layer.pooled(pixel / out, pixel % out) {
+            multiply_add(&mut sum, &map[row * side + col], 1);
         }
         sum
     };
     input
-        .chunks_exact(input.len() / channels)
-        .map(sum)
+        .chunks_exact(side * side)
+        .flat_map(|map| (0..out * out).map(move |pixel| sum(map, pixel)))
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::Integers;
-use crate::model::schema::{Input, Layer, Network, Skip};
+use crate::model::schema::{Input, Layer, Network, Pool, Skip};
 
 /// A small generator (splitmix64): the same layers on every run.
 struct Random(u64);
@@ -50,10 +50,16 @@ fn naive(layer: &Layer, integers: &Integers, input: &Maps, skip: Option<&Maps>) 
             x.push(input[row * columns + column].clone());
         }
     }
-    if layer.pool {
-        for map in &mut x {
-            *map = vec![vec![map.iter().flatten().sum()]];
+    let window = window(layer, x[0].len());
+    for map in &mut x {
+        let out = map.len() / window;
+        let mut pooled = vec![vec![0; out]; out];
+        for (r, row) in map.iter().enumerate() {
+            for (c, value) in row.iter().enumerate() {
+                pooled[r / window][c / window] += value;
+            }
         }
+        *map = pooled;
     }
     let padding = layer.padding as usize;
     let side = x[0].len() + 2 * padding;
@@ -107,6 +113,15 @@ fn naive(layer: &Layer, integers: &Integers, input: &Maps, skip: Option<&Maps>) 
     y
 }
 
+/// Side of the squares that are summed.
+fn window(layer: &Layer, side: usize) -> usize {
+    match layer.pool {
+        Pool::Map(true) => side,
+        Pool::Map(false) => 1,
+        Pool::Window(side) => side as usize,
+    }
+}
+
 fn convolution(name: &str, input: &str, channels: [u64; 2], kernel: u64) -> Layer {
     Layer {
         name: name.into(),
@@ -118,7 +133,7 @@ fn convolution(name: &str, input: &str, channels: [u64; 2], kernel: u64) -> Laye
         padding: 0,
         groups: 1,
         shuffle: 1,
-        pool: false,
+        pool: Pool::default(),
         skip: None,
         relu: true,
         max_abs: Some(500_000),
@@ -147,8 +162,12 @@ fn network(random: &mut Random) -> (Network, Vec<&'static str>) {
     let stem_side = (side + 2 * stem.padding - stem.kernel) / stem.stride + 1;
 
     let mut layer = convolution("layer", "stem", [width, random.pick(&[4, 8])], 1);
-    layer.pool = random.next().is_multiple_of(5);
-    let side_in = if layer.pool { 1 } else { stem_side };
+    layer.pool = match random.next() % 10 {
+        0 | 1 => Pool::Map(true),
+        2.. if stem_side.is_multiple_of(2) => Pool::Window(2),
+        _ => Pool::Map(false),
+    };
+    let side_in = stem_side / window(&layer, stem_side as usize) as u64;
     layer.cross = random.next().is_multiple_of(3);
     layer.kernel = if layer.cross {
         3
@@ -170,8 +189,10 @@ fn network(random: &mut Random) -> (Network, Vec<&'static str>) {
             factor: random.pick(&[1, 256]),
         });
     }
+    // Sums of many that are not truncated could leave 32 bits.
+    layer.relu = out_side > 2 || random.next().is_multiple_of(2);
     let mut fc = convolution("fc", "layer", [layer.channels[1], 3], 1);
-    fc.pool = true;
+    fc.pool = Pool::Map(true);
     fc.relu = false;
 
     let features = [
@@ -182,7 +203,9 @@ fn network(random: &mut Random) -> (Network, Vec<&'static str>) {
         (layer.shuffle > 1, "shuffle"),
         (layer.groups > 1 && layer.shuffle > 1, "shuffled groups"),
         (layer.cross, "cross"),
-        (layer.pool, "pool"),
+        (layer.pool == Pool::Map(true), "pool"),
+        (layer.pool == Pool::Window(2), "pooling window"),
+        (!layer.relu, "no activation"),
         (layer.skip.is_some(), "skip"),
         (layer.skip.is_some() && layer.groups > 1, "grouped skip"),
     ];
@@ -241,7 +264,7 @@ fn random_networks_match_the_definition() {
         }
         assert_eq!(trace.logits(), trace.layers[2].y);
     }
-    assert_eq!(seen.len(), 10, "{seen:?}");
+    assert_eq!(seen.len(), 12, "{seen:?}");
     assert!(seen.values().all(|&count| count >= 10), "{seen:?}");
 }
 
@@ -271,7 +294,7 @@ fn lanes_do_not_mix() {
 fn sums_out_of_range_are_found() {
     let mut stem = convolution("stem", "image", [1, 2], 1);
     let mut fc = convolution("fc", "stem", [2, 2], 1);
-    (fc.pool, fc.relu) = (true, false);
+    (fc.pool, fc.relu) = (Pool::Map(true), false);
     stem.max_abs = Some(500_000);
     let input = Input {
         channels: 1,

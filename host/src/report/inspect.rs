@@ -54,8 +54,8 @@ pub struct InspectedLayer {
     pub groups: u16,
     /// Groups of the channel shuffle before it; 1 is none.
     pub shuffle: u16,
-    /// Whether maps are summed first.
-    pub pool: bool,
+    /// Side of the squares that are summed first; 1 is none.
+    pub pool: u16,
     /// The tensor that is added, if any.
     pub skip: Option<String>,
     /// Repetitions in the packing.
@@ -125,7 +125,7 @@ impl InspectedLayer {
             padding: shape.padding,
             groups: shape.groups,
             shuffle: shape.shuffle,
-            pool: shape.pool,
+            pool: shape.pool_side(),
             skip: shape.skip.map(|skip| model.tensor_name(skip.tensor).into()),
             repeat: shape.repeat,
             tile: layout.tile,

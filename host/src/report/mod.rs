@@ -1,13 +1,20 @@
 //! What the commands print with `--json`. Field names are part of the interface.
 
 mod inspect;
+mod plan;
 
 pub use inspect::{InspectReport, InspectedLayer};
+pub use plan::{
+    ConstantBottleneck, ConstantsUsed, DesignReport, DesignedStage, PlanReport, PlannedLayer,
+};
 
 use serde::Serialize;
+use stria_core::packing::Packing;
+use stria_core::{params, slot};
 
 use crate::input::{softmax_in_place, top_k};
 use crate::model::{Model, ModelLayer};
+use crate::plan::packed;
 
 /// A class and how likely it is.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -49,14 +56,14 @@ pub struct Outcome {
 /// What was counted over a whole session, where the work happens.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Measured {
+    /// How activations were packed.
+    pub packing: Packing,
     /// Bytes of the set-up, up and down.
     pub bytes_setup: u64,
     /// Seconds from connecting to the end of the set-up.
     pub seconds_setup: f64,
     /// Bytes of the client's whole state.
     pub client_state_bytes: u64,
-    /// Homomorphic rotations.
-    pub rotations: u64,
     /// Bytes of Galois keys.
     pub galois_key_bytes: u64,
     /// One entry a layer, in execution order.
@@ -72,6 +79,14 @@ pub struct MeasuredLayer {
     pub output_ciphertexts: u64,
     /// ReLU evaluations, an inference.
     pub activations: u64,
+    /// Products of a ciphertext with weights, an inference.
+    pub products: u64,
+    /// Rotations for taps, an inference.
+    pub internal_rotations: u64,
+    /// Rotations for channels, an inference.
+    pub external_rotations: u64,
+    /// Key switches, an inference: one a rotation.
+    pub key_switches: u64,
     /// Largest distance from the exact activation over all inferences, in units of an activation,
     /// without the activations in `zeroed`.
     pub max_error_units: u32,
@@ -138,9 +153,17 @@ pub struct DemoReport {
     pub agree: usize,
     /// What the layers cost and how exact they were.
     pub layers: Vec<DemoLayer>,
-    /// Homomorphic rotations.
+    /// How activations were packed: "segment", "coefficient" or "slot".
+    pub packing: &'static str,
+    /// Homomorphic rotations of one inference.
     pub rotations: u64,
-    /// Bytes of Galois keys.
+    /// Of these, those for kernel taps.
+    pub internal_rotations: u64,
+    /// Of these, those that bring channels together.
+    pub external_rotations: u64,
+    /// Key switches of one inference.
+    pub key_switches: u64,
+    /// Bytes of Galois keys; part of the set-up.
     pub galois_key_bytes: u64,
     /// Activations of one inference.
     pub activations: u64,
@@ -180,9 +203,9 @@ pub struct DemoImage {
 pub struct DemoLayer {
     /// Name of the layer.
     pub name: String,
-    /// d: log2 of the number of segments.
+    /// d: log2 of the number of segments, or of slots.
     pub depth: usize,
-    /// Channels that are mixed inside a segment.
+    /// Channels that are mixed inside a segment, or by rotations of slots.
     pub g: usize,
     /// Ciphertexts to the server.
     pub input_ciphertexts: u64,
@@ -190,6 +213,14 @@ pub struct DemoLayer {
     pub output_ciphertexts: u64,
     /// ReLU evaluations.
     pub activations: u64,
+    /// Products of a ciphertext with weights.
+    pub products: u64,
+    /// Rotations for kernel taps.
+    pub internal_rotations: u64,
+    /// Rotations that bring channels together.
+    pub external_rotations: u64,
+    /// Key switches.
+    pub key_switches: u64,
     /// Largest distance from the exact activation over all images, in units of an activation,
     /// without the activations in `zeroed`.
     pub max_error_units: u32,
@@ -208,21 +239,28 @@ impl DemoReport {
         let (bytes_up, bytes_down) = (mean(|o| o.bytes_up), mean(|o| o.bytes_down));
         let agrees = |image: &&DemoImage| image.secure_top1 == image.reference_top1;
         let layers = model.layers.iter().zip(&measured.layers);
+        let sum = |of: fn(&MeasuredLayer) -> u64| measured.layers.iter().map(of).sum::<u64>();
+        let internal_rotations = sum(|layer| layer.internal_rotations);
+        let external_rotations = sum(|layer| layer.external_rotations);
         Self {
             agree: images.iter().filter(agrees).count(),
             layers: layers
-                .map(|(layer, counted)| DemoLayer::new(layer, counted))
+                .map(|(layer, counted)| DemoLayer::new(layer, measured.packing, counted))
                 .collect(),
-            rotations: measured.rotations,
+            packing: measured.packing.name(),
+            rotations: internal_rotations + external_rotations,
+            internal_rotations,
+            external_rotations,
+            key_switches: sum(|layer| layer.key_switches),
             galois_key_bytes: measured.galois_key_bytes,
-            activations: measured.layers.iter().map(|layer| layer.activations).sum(),
+            activations: sum(|layer| layer.activations),
             bytes_up,
             bytes_down,
             bytes_setup: measured.bytes_setup,
             seconds_setup: measured.seconds_setup,
             seconds_per_image: seconds / count as f64,
             client_state_bytes: measured.client_state_bytes,
-            security: Security::of_this_build(),
+            security: Security::of(measured.packing),
             labels: images.iter().map(|image| image.label.clone()).collect(),
             secure_top1: images
                 .iter()
@@ -238,14 +276,20 @@ impl DemoReport {
 }
 
 impl DemoLayer {
-    fn new(layer: &ModelLayer, counted: &MeasuredLayer) -> Self {
+    fn new(layer: &ModelLayer, packing: Packing, counted: &MeasuredLayer) -> Self {
+        // The layer ran, so that it has a layout.
+        let packed = packed(&layer.layer, packing);
         Self {
             name: layer.name.clone(),
-            depth: layer.layout.depth,
-            g: layer.layout.blocks,
+            depth: packed.map_or(0, |packed| packed.depth),
+            g: packed.map_or(0, |packed| packed.g),
             input_ciphertexts: counted.input_ciphertexts,
             output_ciphertexts: counted.output_ciphertexts,
             activations: counted.activations,
+            products: counted.products,
+            internal_rotations: counted.internal_rotations,
+            external_rotations: counted.external_rotations,
+            key_switches: counted.key_switches,
             max_error_units: counted.max_error_units,
             zeroed: counted.zeroed,
         }
@@ -257,7 +301,7 @@ impl DemoLayer {
 pub struct Security {
     /// Ring dimension N.
     pub n: usize,
-    /// log2 of the ciphertext modulus.
+    /// log2 of the ciphertext modulus, with the special prime of Galois keys.
     pub log2_q: f64,
     /// Plaintext modulus.
     pub t: u32,
@@ -266,14 +310,22 @@ pub struct Security {
 }
 
 impl Security {
-    /// The parameters that this build was compiled with.
-    pub fn of_this_build() -> Self {
-        use stria_core::params::{FLOOD_BITS, N, Q, T};
-        Self {
-            n: N,
-            log2_q: Q.iter().map(|&q| f64::from(q).log2()).sum(),
-            t: T,
-            flood_bits: FLOOD_BITS,
+    /// The parameters that this build was compiled with, of a packing's layers.
+    pub fn of(packing: Packing) -> Self {
+        let log2 = |primes: &[u32]| primes.iter().map(|&q| f64::from(q).log2()).sum();
+        match packing {
+            Packing::Segment | Packing::Coefficient => Self {
+                n: params::N,
+                log2_q: log2(&params::Q),
+                t: params::T,
+                flood_bits: params::FLOOD_BITS,
+            },
+            Packing::Slot => Self {
+                n: slot::params::N,
+                log2_q: log2(&slot::params::Q),
+                t: params::T,
+                flood_bits: slot::params::FLOOD_BITS,
+            },
         }
     }
 }

@@ -14,13 +14,19 @@
 mod client;
 #[cfg(feature = "server")]
 mod server;
+#[cfg(feature = "server")]
+mod traffic;
 
 pub use client::{ClientContext, ClientWindow};
 #[cfg(feature = "server")]
 pub use server::ServerWindow;
+#[cfg(feature = "server")]
+pub use traffic::{Sender, WindowTraffic};
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+#[cfg(feature = "server")]
+use super::frame::HEADER;
 use super::frame::{Frame, FrameBuf, Kind, MAX_PAYLOAD, write};
 use crate::Error;
 use crate::bits::{pack, packed_len, unpack};

@@ -1,39 +1,39 @@
 //! The client's inference: for every layer, encrypt its shares, decrypt the result, and take the
 //! outputs to the ReLU a window at a time. DESIGN sections 2 and 6.
 
-use super::{App, Client, Slot, Step, What};
+use super::{App, Client, Maybe, Step};
 use crate::Error;
-use crate::bits::unpack;
-use crate::layer::{Activation, Layer, Layout, TensorId};
+use crate::bits::{pack, unpack};
+use crate::layer::{Activation, Layer, TensorId};
+use crate::packing::{Output, OutputCursor, Places};
 use crate::params::{T, T_BITS, T_MOD};
 use crate::prg::Purpose;
-use crate::protocol::download::ReceiveDownload;
-use crate::protocol::frame::{Frame, Kind};
+use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::{PlanHash, Welcome, read_control};
+use crate::protocol::linear::{ClientLinear, UploadSeeds};
 use crate::protocol::upload::PIECE;
-use crate::segment::{self, Output, OutputCursor, pack_input};
 use crate::share::{SharePrf, to_ring};
 
 /// The layer that is being run.
-pub(super) struct Current {
+pub(super) struct Current<P> {
     pub(super) layer: Layer,
-    pub(super) layout: Layout,
+    pub(super) layout: P,
     /// The next output to gather, and what follows it.
     pending: Option<Output>,
     gather: OutputCursor,
     /// The next output to give a new share to.
     reshare: OutputCursor,
-    /// Responses received; the last one is in the client's polynomial.
+    /// Responses received; the packing has the last one.
     received: usize,
 }
 
-impl Current {
-    fn new(layer: Layer, layout: Layout) -> Self {
+impl<P: Places> Current<P> {
+    fn new(layer: Layer, layout: P) -> Self {
         let mut gather = OutputCursor::start();
         Self {
+            pending: gather.next(&layout),
             layer,
             layout,
-            pending: gather.next(&layout),
             gather,
             reshare: OutputCursor::start(),
             received: 0,
@@ -51,6 +51,17 @@ impl Current {
             .ok_or(Error::Usage("window with more activations than the layer"))
     }
 
+    /// The client's share mod t of y at an output: its `value` in the response, with its residual.
+    fn sum(&self, output: Output, value: u32, shares: &mut SharePrf, app: &mut impl App) -> u32 {
+        let Some(skip) = self.layer.skip else {
+            return value;
+        };
+        let (channel, position) = (usize::from(output.channel), output.position as usize);
+        let side = self.layout.out_side();
+        let x = share(app, shares, skip.tensor, channel, position, side);
+        T_MOD.add(value, T_MOD.mul(x, skip.factor))
+    }
+
     /// Outputs of the response of `output` from there on.
     fn left_in_response(&self, output: Output) -> usize {
         let mut ahead = self.gather;
@@ -61,7 +72,7 @@ impl Current {
     }
 }
 
-impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
+impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, SUPPLY, L> {
     /// Begins an inference with fresh shares.
     pub(super) fn begin(&mut self) {
         self.shares = SharePrf::new(&self.kdf.seed(Purpose::Shares, self.inferences));
@@ -79,13 +90,13 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         self.plan.add(payload);
         let index = self.layer;
         let fail = |reason| Error::Layer { index, reason };
-        let layout = layer.layout().map_err(fail)?;
+        let layout = L::layout(&layer).map_err(fail)?;
         let welcome = self.welcome.get()?;
         check_reads(&layer, &layout, index, welcome).map_err(fail)?;
         if index + 1 == welcome.layers && self.plan.0 != welcome.plan {
             return Err(Error::PlanMismatch);
         }
-        self.current = Slot::Full(Current::new(layer, layout));
+        self.current = Maybe::Full(Current::new(layer, layout));
         self.next_input(0, app)
     }
 
@@ -97,24 +108,22 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         }
         let (tensor, side) = (layer.input, usize::from(layer.in_side));
         let shares = &mut self.shares;
-        pack_input(layout, i, &mut self.poly, |channel, row, col| {
-            if layer.pool {
-                let pixels = 0..side * side;
-                return pixels.fold(0, |sum, p| {
-                    T_MOD.add(sum, share(app, shares, tensor, channel, p, side))
-                });
-            }
-            share(app, shares, tensor, channel, row * side + col, side)
-        });
-        self.upload(What::Input(i));
+        let value = |channel, row, col| {
+            layer.pooled(row, col).fold(0, |sum, (row, col)| {
+                let position = row * side + col;
+                T_MOD.add(sum, share(app, shares, tensor, channel, position, side))
+            })
+        };
+        let seeds = UploadSeeds::next(&self.kdf, &mut self.uploads, UploadSeeds::CIPHERTEXT);
+        let upload = (self.linear).upload(&mut self.work, layout, i, seeds, value);
+        self.step = Step::Input(i, upload);
         Ok(())
     }
 
-    /// Goes on with a response that is in `poly`.
+    /// Goes on with a response that has been decrypted.
     pub(super) fn response(&mut self, app: &mut impl App) -> Result<(), Error> {
         let current = self.current.get_mut()?;
         current.received += 1;
-        segment::decode(&mut self.poly, current.layout.depth);
         self.next_outputs(app)
     }
 
@@ -123,26 +132,27 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
     pub(super) fn next_outputs(&mut self, app: &mut impl App) -> Result<(), Error> {
         let current = self.current.get_mut()?;
         let shift = self.welcome.get()?.shift.into();
-        let relu = current.layer.activation == Activation::Relu;
+        let activation = current.layer.activation;
+        let relu = activation == Activation::Relu;
         while let Some(output) = current.pending {
             if relu && self.window.gathered() == self.window.capacity() {
                 break;
             }
             if output.ciphertext >= current.received {
-                self.step = Step::Response(ReceiveDownload::default());
+                self.step = Step::Response(L::Download::default());
                 return Ok(());
             }
             if !relu {
-                self.step = Step::Logits(current.left_in_response(output));
+                let left = current.left_in_response(output);
+                self.step = if activation == Activation::Linear {
+                    Step::Reshares(left)
+                } else {
+                    Step::Logits(left)
+                };
                 return Ok(());
             }
-            let mut value = self.poly[output.coefficient];
-            if let Some(skip) = current.layer.skip {
-                let side = current.layout.out_side;
-                let (channel, position) = (usize::from(output.channel), output.position as usize);
-                let x = share(app, &mut self.shares, skip.tensor, channel, position, side);
-                value = T_MOD.add(value, T_MOD.mul(x, skip.factor));
-            }
+            let value = self.linear.value(&self.work, output.coefficient);
+            let value = current.sum(output, value, &mut self.shares, app);
             self.window.gather(to_ring(value, shift))?;
             current.gathered();
         }
@@ -161,15 +171,16 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         app: &mut impl App,
         frame: Frame<'_>,
     ) -> Result<(), Error> {
-        let (current, poly) = (self.current.get_mut()?, &self.poly);
+        let current = self.current.get_mut()?;
         let count = left.min(PIECE);
         let payload = frame.expect(Kind::Logits)?;
         unpack(Kind::Logits as u8, payload, T_BITS, T, count, |_, share| {
             if let Some(output) = current.pending {
-                let area = current.layout.out_side * current.layout.out_side;
+                let area = current.layout.out_side().pow(2);
                 // `check_reads` compared the number of logits with that of the classes.
                 let class = usize::from(output.channel) * area + output.position as usize;
-                let value = T_MOD.add(poly[output.coefficient], share);
+                let own = self.linear.value(&self.work, output.coefficient);
+                let value = T_MOD.add(own, share);
                 app.logit(class as u16, T_MOD.centered(value));
                 current.gathered();
             }
@@ -181,8 +192,36 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         Ok(())
     }
 
+    /// Writes what is sent instead of the new shares of up to [`PIECE`] outputs of a layer without
+    /// activation; `left` of this response need one.
+    pub(super) fn reshares(
+        &mut self,
+        left: usize,
+        app: &mut impl App,
+        out: &mut FrameBuf,
+    ) -> Result<usize, Error> {
+        let (current, shares) = (self.current.get_mut()?, &mut self.shares);
+        let (tensor, count) = (self.layer + 1, left.min(PIECE));
+        let len = write(out, Kind::Reshare, |payload| {
+            let values = (0..count).map_while(|_| {
+                let output = current.pending?;
+                let value = self.linear.value(&self.work, output.coefficient);
+                let sum = current.sum(output, value, shares, app);
+                current.gathered();
+                let share = shares.value(tensor, output.channel, output.position);
+                Some(T_MOD.sub(sum, share))
+            });
+            pack(payload, T_BITS, values)
+        });
+        self.step = Step::Reshares(left - count);
+        if left == count {
+            self.next_outputs(app)?;
+        }
+        Ok(len)
+    }
+
     fn layer_done(&mut self) -> Result<(), Error> {
-        self.current = Slot::Empty;
+        self.current = Maybe::Empty;
         self.layer += 1;
         self.step = Step::Layer;
         if self.layer == self.welcome.get()?.layers {
@@ -213,7 +252,7 @@ fn share(
 /// of other tensors are the server's own business: a wrong one gives it a wrong result.
 fn check_reads(
     layer: &Layer,
-    layout: &Layout,
+    layout: &impl Places,
     index: u16,
     welcome: &Welcome,
 ) -> Result<(), &'static str> {
@@ -221,7 +260,7 @@ fn check_reads(
         u16::from(welcome.input.channels),
         usize::from(welcome.input.side),
     );
-    let side = usize::from(layer.in_side);
+    let (side, out_side) = (usize::from(layer.in_side), layout.out_side());
     if layer.input > index || layer.skip.is_some_and(|skip| skip.tensor > index) {
         return Err("it reads a tensor that does not exist yet");
     }
@@ -229,7 +268,7 @@ fn check_reads(
         return Err("it reads the image in another shape");
     }
     let reads_image = layer.skip.is_some_and(|skip| skip.tensor == 0);
-    if reads_image && (layer.out_channels, layout.out_side) != image {
+    if reads_image && (layer.out_channels, out_side) != image {
         return Err("it adds the image in another shape");
     }
     if layer.skip.is_some_and(|skip| skip.factor >= T) {
@@ -242,7 +281,8 @@ fn check_reads(
     if last && layer.skip.is_some() {
         return Err("a residual sum of logits is not supported");
     }
-    if last && layer.outputs(layout) != usize::from(welcome.classes) {
+    let outputs = usize::from(layer.out_channels) * out_side.pow(2);
+    if last && outputs != usize::from(welcome.classes) {
         return Err("it has another number of logits than there are classes");
     }
     Ok(())

@@ -8,18 +8,18 @@ use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
 use self::inference::Current;
-use super::activation::{ClientContext, ClientWindow, SCRATCH_WORDS};
+use super::activation::{ClientContext, ClientWindow};
 use super::base::{self, CONFIRM_FRAMES, Message, OPENING_FRAMES};
-use super::download::ReceiveDownload;
+use super::download::{Dense, ReceiveDownload};
 use super::frame::{Frame, FrameBuf, Kind, write};
-use super::greeting::{Hello, PARAMETER_SET, PlanHash, Settings, VERSION, Welcome, write_control};
+use super::greeting::{Hello, PlanHash, Settings, VERSION, Welcome, write_control};
+use super::linear::segment::Segments;
+use super::linear::slot::Slots;
+use super::linear::{ClientLinear, Workspace, limb};
 use super::upload::SendUpload;
 use crate::Error;
-use crate::ntt::Poly;
 use crate::ot::{Direction, ReceiverTrees, SenderTrees};
-use crate::params::N;
 use crate::prg::{Kdf, Seed, SessionId};
-use crate::rlwe::SecretKey;
 use crate::share::SharePrf;
 
 /// What the client needs of the program around it.
@@ -38,17 +38,20 @@ pub trait App {
 /// Activations that a client in 64 KiB works on at once: one chunk.
 pub type SmallClient = Client<1, 1>;
 
+/// A client of networks in slot packing, for whoever has the room.
+pub type SlotClient<const CHUNKS: usize, const SUPPLY: usize> = Client<CHUNKS, SUPPLY, Slots>;
+
 /// The client's state: keys, seeds, scratch for one ciphertext, one window of activations.
-/// `CHUNKS` and `SUPPLY` size the window: see [`ClientWindow`].
-pub struct Client<const CHUNKS: usize, const SUPPLY: usize> {
-    step: Step,
+/// `CHUNKS` and `SUPPLY` size the window: see [`ClientWindow`]. `L` is the packing's part.
+pub struct Client<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear = Segments> {
+    step: Step<L>,
     settings: Settings,
     secret: Seed,
     nonce: [u8; 32],
     /// From here on, what exists from the server's greeting on.
     id: SessionId,
     kdf: Kdf,
-    welcome: Slot<Welcome>,
+    welcome: Maybe<Welcome>,
     receiver: ReceiverTrees,
     sender: SenderTrees,
     choices: Seed,
@@ -59,23 +62,19 @@ pub struct Client<const CHUNKS: usize, const SUPPLY: usize> {
     shares: SharePrf,
     plan: PlanHash,
     layer: u16,
-    current: Slot<Current>,
-    /// The RLWE key in use: first that of the forward base transfers, then the session's.
-    key: SecretKey,
-    /// The polynomial being encrypted or decrypted.
-    poly: Poly,
-    /// Scratch of transforms, extensions and base transfers.
-    scratch: [u32; SCRATCH_WORDS],
+    current: Maybe<Current<L::Layout>>,
+    linear: L,
+    work: Workspace,
 }
 
 /// An option whose empty state is all zeros, so that a static client takes no flash.
 #[repr(u8)]
-enum Slot<T> {
+enum Maybe<T> {
     Empty = 0,
     Full(T),
 }
 
-impl<T> Slot<T> {
+impl<T> Maybe<T> {
     fn get(&self) -> Result<&T, Error> {
         match self {
             Self::Empty => Err(NOT_READY),
@@ -91,9 +90,9 @@ impl<T> Slot<T> {
     }
 }
 
-/// What comes next. The first is all zeros: see [`Slot`].
+/// What comes next. The first is all zeros: see [`Maybe`].
 #[repr(u8)]
-enum Step {
+enum Step<L: ClientLinear> {
     Closed = 0,
     Hello,
     Welcome,
@@ -105,30 +104,36 @@ enum Step {
     Opening(usize),
     SendConfirm(usize),
     CheckConfirm(usize),
+    /// Awaits the list of keys, then sends them; only where the packing has keys of its own.
+    Rotations,
+    Keys,
     /// Between inferences.
     Ready,
     Begin,
     Layer,
-    Response(ReceiveDownload),
+    /// Sends input ciphertext i of the layer.
+    Input(usize, L::Upload),
+    Response(L::Download),
     /// Logits of this response that are still to come.
     Logits(usize),
+    /// Outputs of this response, of a layer without activation, that still need a new share.
+    Reshares(usize),
     Window,
     Bye,
 }
 
-/// What an upload carries.
+/// What an upload of the set-up carries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
     BaseKey,
     BaseMessage(Message),
     SessionKey,
     BaseChoices,
-    Input(usize),
 }
 
 const NOT_READY: Error = Error::Usage("the session is not that far");
 
-impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
+impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, SUPPLY, L> {
     /// A client that has not said anything yet: see [`Client::open`].
     pub fn new(settings: Settings, rng: &mut impl CryptoRng) -> Self {
         let mut client = Self::closed();
@@ -136,7 +141,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         client
     }
 
-    /// A client without a session. All its bytes are zero.
+    /// A client without a session. All its bytes are zero, if its packing's are.
     pub const fn closed() -> Self {
         Self {
             step: Step::Closed,
@@ -149,7 +154,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
             nonce: [0; 32],
             id: SessionId([0; 32]),
             kdf: Kdf::empty(),
-            welcome: Slot::Empty,
+            welcome: Maybe::Empty,
             receiver: ReceiverTrees::empty(),
             sender: SenderTrees::empty(),
             choices: Seed([0; 32]),
@@ -159,10 +164,9 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
             shares: SharePrf::empty(),
             plan: PlanHash([0; 32]),
             layer: 0,
-            current: Slot::Empty,
-            key: SecretKey::zero(),
-            poly: [0; N],
-            scratch: [0; SCRATCH_WORDS],
+            current: Maybe::Empty,
+            linear: L::EMPTY,
+            work: Workspace::EMPTY,
         }
     }
 
@@ -182,8 +186,8 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
     /// secrets. Any error of this client does so by itself.
     pub fn close(&mut self) {
         self.step = Step::Closed;
-        self.welcome = Slot::Empty;
-        self.current = Slot::Empty;
+        self.welcome = Maybe::Empty;
+        self.current = Maybe::Empty;
         self.secret.zeroize();
         self.kdf.zeroize();
         self.receiver.zeroize();
@@ -191,16 +195,17 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         self.choices.zeroize();
         self.window.zeroize();
         self.shares.zeroize();
-        self.key.zeroize();
+        self.work.key.zeroize();
+        self.linear.zeroize();
         self.uploads = 0;
         self.inferences = 0;
         self.wipe();
     }
 
-    /// Erases polynomial and scratch.
+    /// Erases what the set-up or an inference left in the scratch.
     fn wipe(&mut self) {
-        self.poly.zeroize();
-        self.scratch.zeroize();
+        self.work.wipe();
+        self.linear.wipe();
     }
 
     /// What the server said of its network, once it has greeted.
@@ -228,7 +233,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         self.leave_ready(Step::Bye)
     }
 
-    fn leave_ready(&mut self, next: Step) -> Result<(), Error> {
+    fn leave_ready(&mut self, next: Step<L>) -> Result<(), Error> {
         if !self.is_ready() {
             return Err(Error::Usage(
                 "an inference is running or the session is not set up",
@@ -278,9 +283,25 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
             }
             Step::Upload(what, upload) => {
                 let what = *what;
-                let len = upload.poll(&self.key, &self.poly, limb(&mut self.scratch), out);
+                let Workspace { key, poly, scratch } = &mut self.work;
+                let len = upload.poll(key, poly, limb(scratch), out);
                 if upload.done() {
-                    self.after_upload(what, app)?;
+                    self.after_upload(what)?;
+                }
+                len
+            }
+            Step::Keys => {
+                let (len, last) = (self.linear).poll_keys(&self.kdf, &mut self.uploads, out);
+                if last {
+                    self.set_up();
+                }
+                len
+            }
+            Step::Input(i, upload) => {
+                let i = *i;
+                let (len, last) = self.linear.poll_upload(&mut self.work, upload, out);
+                if last {
+                    self.next_input(i + 1, app)?;
                 }
                 len
             }
@@ -291,12 +312,12 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
                 } else {
                     Step::SendConfirm(0)
                 };
-                base::write_opening(&self.poly, frame, out)
+                base::write_opening(&self.work.poly, frame, out)
             }
             Step::SendConfirm(frame) => {
                 let frame = *frame;
                 let (trees, id) = (&self.receiver, &self.id);
-                let len = base::write_confirmation(trees, id, frame, &mut self.scratch, out)?;
+                let len = base::write_confirmation(trees, id, frame, &mut self.work.scratch, out)?;
                 self.step = Step::SendConfirm(frame + 1);
                 if frame + 1 == CONFIRM_FRAMES {
                     self.session_key();
@@ -307,12 +328,16 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
                 self.begin();
                 write(out, Kind::Begin, |_| 0)
             }
+            Step::Reshares(left) => {
+                let left = *left;
+                self.reshares(left, app, out)?
+            }
             Step::Window => {
                 let mut context = ClientContext {
                     receiver: &self.receiver,
                     sender: &self.sender,
                     choices: &self.choices,
-                    scratch: &mut self.scratch,
+                    scratch: &mut self.work.scratch,
                 };
                 let len = self.window.poll(&mut context, out)?;
                 if self.window.idle() {
@@ -338,8 +363,8 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
             }
             Step::BaseResponse(direction, download) => {
                 let direction = *direction;
-                let (poly, scratch) = (&mut self.poly, limb(&mut self.scratch));
-                if download.handle(frame, &super::download::Dense, &self.key, poly, scratch)? {
+                let Workspace { key, poly, scratch } = &mut self.work;
+                if download.handle(frame, &Dense, key, poly, limb(scratch))? {
                     self.base_response(direction)?;
                 }
                 Ok(())
@@ -349,16 +374,19 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
                 base::check_confirmation(frame, index, &self.sender, &self.id)?;
                 self.step = Step::CheckConfirm(index + 1);
                 if index + 1 == CONFIRM_FRAMES {
-                    self.wipe();
-                    self.step = Step::Ready;
+                    self.set_up_keys();
                 }
+                Ok(())
+            }
+            Step::Rotations => {
+                self.linear.take_rotations(frame, &self.kdf)?;
+                self.step = Step::Keys;
                 Ok(())
             }
             Step::Layer => self.next_layer(app, frame),
             Step::Response(download) => {
                 let layout = &self.current.get()?.layout;
-                let (poly, scratch) = (&mut self.poly, limb(&mut self.scratch));
-                if download.handle(frame, layout, &self.key, poly, scratch)? {
+                if (self.linear).receive(&mut self.work, layout, download, frame)? {
                     self.response(app)?;
                 }
                 Ok(())
@@ -372,7 +400,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
                     receiver: &self.receiver,
                     sender: &self.sender,
                     choices: &self.choices,
-                    scratch: &mut self.scratch,
+                    scratch: &mut self.work.scratch,
                 };
                 let current = self.current.get_mut()?;
                 let (shares, tensor) = (&mut self.shares, self.layer + 1);
@@ -389,7 +417,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
     fn hello(&self) -> Hello {
         Hello {
             version: VERSION,
-            parameters: PARAMETER_SET,
+            parameters: L::PARAMETER_SET,
             nonce: self.nonce,
             k_s: self.settings.k_s,
             h: self.settings.h,
@@ -399,14 +427,8 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
     }
 }
 
-impl<const CHUNKS: usize, const SUPPLY: usize> Drop for Client<CHUNKS, SUPPLY> {
+impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Drop for Client<CHUNKS, SUPPLY, L> {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The part of the scratch that is a polynomial.
-fn limb(scratch: &mut [u32; SCRATCH_WORDS]) -> &mut Poly {
-    // The length is a constant above N.
-    scratch.first_chunk_mut().unwrap_or_else(|| unreachable!())
 }

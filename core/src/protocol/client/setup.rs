@@ -3,7 +3,7 @@
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{App, Client, Slot, Step, What};
+use super::{App, Client, Maybe, Step, What};
 use crate::Error;
 use crate::ot::Direction;
 use crate::params::LOG_N;
@@ -12,11 +12,12 @@ use crate::protocol::base::{self, Message};
 use crate::protocol::download::ReceiveDownload;
 use crate::protocol::frame::{Frame, Kind};
 use crate::protocol::greeting::{MAX_HELLO, MAX_NAME, Welcome, read_greeting};
+use crate::protocol::linear::{ClientLinear, UploadSeeds, Workspace};
 use crate::protocol::upload::SendUpload;
 use crate::rlwe::{Expansion, SecretKey, add_errors};
 use crate::segment;
 
-impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
+impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, SUPPLY, L> {
     /// Opens the session on the server's greeting.
     #[inline(never)]
     pub(super) fn greeted(&mut self, frame: Frame<'_>) -> Result<(), Error> {
@@ -39,7 +40,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
         self.sender.choose(*delta);
         self.choices = self.kdf.seed(Purpose::Choices, 0);
         self.window.begin_session(relu, k_s);
-        self.welcome = Slot::Full(welcome);
+        self.welcome = Maybe::Full(welcome);
         if self.settings.labels {
             self.step = Step::Labels(0);
             return Ok(());
@@ -70,44 +71,34 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
 
     /// Starts the forward base transfers, under a key that serves nothing else.
     fn base_key(&mut self) {
-        self.key = SecretKey::generate(&self.kdf.seed(Purpose::SecretKey, 0));
+        self.work.key = SecretKey::generate(&self.kdf.seed(Purpose::SecretKey, 0));
         self.upload(What::BaseKey);
     }
 
     /// Starts the reverse base transfers, under the session's key; the other one, which opened
     /// whatever came, is erased here.
     pub(super) fn session_key(&mut self) {
-        self.key = SecretKey::generate(&self.kdf.seed(Purpose::SecretKey, 1));
+        self.work.key = SecretKey::generate(&self.kdf.seed(Purpose::SecretKey, 1));
         self.upload(What::SessionKey);
     }
 
     /// Starts an upload of what is in `poly`, or of a key, with fresh seeds.
-    pub(super) fn upload(&mut self, what: What) {
-        let (a, error, expansion) = match what {
-            What::BaseKey | What::SessionKey => (
-                Purpose::PublicKeyA,
-                Purpose::PublicKeyError,
-                Expansion::PublicKey,
-            ),
-            _ => (
-                Purpose::CiphertextA,
-                Purpose::CiphertextError,
-                Expansion::Ciphertext,
-            ),
+    fn upload(&mut self, what: What) {
+        let is_key = matches!(what, What::BaseKey | What::SessionKey);
+        let (purposes, expansion) = if is_key {
+            (UploadSeeds::PUBLIC_KEY, Expansion::PublicKey)
+        } else {
+            (UploadSeeds::CIPHERTEXT, Expansion::Ciphertext)
         };
-        let (a, error) = (
-            self.kdf.seed(a, self.uploads),
-            self.kdf.seed(error, self.uploads),
-        );
-        self.uploads += 1;
-        if matches!(what, What::BaseKey | What::SessionKey) {
-            self.poly.fill(0);
+        let UploadSeeds { a, error } = UploadSeeds::next(&self.kdf, &mut self.uploads, purposes);
+        if is_key {
+            self.work.poly.fill(0);
         }
-        add_errors(&mut self.poly, &error);
+        add_errors(&mut self.work.poly, &error);
         self.step = Step::Upload(what, SendUpload::new(a, expansion));
     }
 
-    pub(super) fn after_upload(&mut self, what: What, app: &mut impl App) -> Result<(), Error> {
+    pub(super) fn after_upload(&mut self, what: What) -> Result<(), Error> {
         match what {
             What::BaseKey => self.upload_messages(Message::Zero)?,
             What::BaseMessage(Message::Zero) => self.upload_messages(Message::Difference)?,
@@ -115,35 +106,50 @@ impl<const CHUNKS: usize, const SUPPLY: usize> Client<CHUNKS, SUPPLY> {
                 self.step = Step::BaseResponse(Direction::Forward, ReceiveDownload::default());
             }
             What::SessionKey => {
-                base::encode_choices(self.sender.delta(), &mut self.poly);
+                base::encode_choices(self.sender.delta(), &mut self.work.poly);
                 self.upload(What::BaseChoices);
             }
             What::BaseChoices => {
                 self.step = Step::BaseResponse(Direction::Reverse, ReceiveDownload::default());
             }
-            What::Input(i) => self.next_input(i + 1, app)?,
         }
         Ok(())
     }
 
     fn upload_messages(&mut self, message: Message) -> Result<(), Error> {
-        base::encode_messages(&self.receiver, message, &mut self.poly, &mut self.scratch)?;
+        let Workspace { poly, scratch, .. } = &mut self.work;
+        base::encode_messages(&self.receiver, message, poly, scratch)?;
         self.upload(What::BaseMessage(message));
         Ok(())
     }
 
     /// Goes on after a base transfer's response, which is in `poly`.
     pub(super) fn base_response(&mut self, direction: Direction) -> Result<(), Error> {
-        segment::decode(&mut self.poly, LOG_N);
+        segment::decode(&mut self.work.poly, LOG_N);
         self.step = match direction {
             Direction::Forward => Step::Opening(0),
             Direction::Reverse => {
-                let (k_s, poly) = (self.settings.k_s.into(), &self.poly);
+                let (k_s, poly) = (self.settings.k_s.into(), &self.work.poly);
                 let decode = |keys: &mut _| base::decode_keys(poly, keys);
                 self.sender.plant(direction, k_s, &self.id, decode)?;
                 Step::CheckConfirm(0)
             }
         };
         Ok(())
+    }
+
+    /// Goes on after the base transfers.
+    pub(super) fn set_up_keys(&mut self) {
+        if L::OWN_KEYS {
+            self.step = Step::Rotations;
+        } else {
+            self.set_up();
+        }
+    }
+
+    /// Ends the set-up.
+    pub(super) fn set_up(&mut self) {
+        self.wipe();
+        self.step = Step::Ready;
     }
 }

@@ -2,33 +2,31 @@
 //! results, and take the shares to the ReLU a window at a time. DESIGN sections 2 and 5.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use zeroize::Zeroize;
 
-use super::{NOT_READY, Server, Step, What};
+use super::{NOT_READY, Server, Step};
 use crate::Error;
-use crate::bits::pack;
-use crate::conv::{Ciphertext, Limbs, Work, zero_poly};
+use crate::bits::{pack, unpack};
 use crate::layer::{Activation, TensorId};
-use crate::ntt::Poly;
-use crate::params::{T_BITS, T_MOD};
+use crate::packing::{Output, OutputCursor};
+use crate::params::{T, T_BITS, T_MOD};
 use crate::prg::Seed;
-use crate::privacy::{Response, respond, uniform_mask};
-use crate::protocol::download::SendDownload;
-use crate::protocol::frame::{FrameBuf, Kind, write};
+use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::write_control;
+use crate::protocol::linear::LinearRun;
 use crate::protocol::network::NetworkLayer;
 use crate::protocol::upload::PIECE;
-use crate::segment::{self, Output, OutputCursor, pack_input};
 use crate::share::to_ring;
 
 /// The layer that is being run.
-#[derive(Default)]
 pub(super) struct Current {
-    inputs: Vec<Ciphertext>,
-    responses: Vec<Response>,
+    run: Box<dyn LinearRun>,
+    /// Input ciphertexts received.
+    received: usize,
     outputs: Vec<Output>,
     /// Shares of y mod t, in the order of `outputs`.
     shares: Vec<u32>,
@@ -50,82 +48,75 @@ impl Server {
     /// Writes the description of the next layer.
     pub(super) fn describe_layer(&mut self, out: &mut FrameBuf) -> Result<usize, Error> {
         let session = self.session.as_mut().ok_or(NOT_READY)?;
-        session.current = Some(Current::default());
-        self.step = What::Input.receive();
-        let layer = &self.network.layers[session.layer].layer;
+        let NetworkLayer { layer, linear, .. } = &self.network.layers[session.layer];
+        session.current = Some(Current {
+            run: Arc::clone(linear).begin(),
+            received: 0,
+            outputs: Vec::new(),
+            shares: Vec::new(),
+            done: 0,
+            gathered: 0,
+            sent: 0,
+        });
+        self.step = Step::Input;
         write_control(out, Kind::Layer, layer)
     }
 
-    /// Adds the server's share to an input ciphertext; runs the layer when all are there.
-    pub(super) fn input(&mut self, seed: &Seed, mut limbs: Box<Limbs>) -> Result<(), Error> {
+    /// Takes a frame of an input ciphertext; runs the layer when all are there.
+    pub(super) fn input(&mut self, frame: Frame<'_>) -> Result<(), Error> {
         let session = self.session.as_mut().ok_or(NOT_READY)?;
-        let NetworkLayer { layer, layout, .. } = &self.network.layers[session.layer];
+        let NetworkLayer { layer, linear, .. } = &self.network.layers[session.layer];
         let current = session.current.as_mut().ok_or(NOT_READY)?;
-        if let Some(shares) = tensor(&session.tensors, layer.input) {
-            let mut message = zero_poly();
-            let side = usize::from(layer.in_side);
-            let index = current.inputs.len();
-            pack_input(layout, index, &mut message, |channel, row, col| {
-                let map = &shares[channel * side * side..][..side * side];
-                if layer.pool {
-                    map.iter().fold(0, |sum, &x| T_MOD.add(sum, x))
-                } else {
-                    map[row * side + col]
-                }
-            });
-            Ciphertext::add_plaintext(&mut limbs, &message);
-            message.zeroize();
+        let received = match tensor(&session.tensors, layer.input) {
+            None => current.run.receive(frame, None),
+            Some(shares) => {
+                let side = usize::from(layer.in_side);
+                let mut share = |channel: usize, row: usize, col: usize| {
+                    let map = &shares[channel * side * side..][..side * side];
+                    let pixels = layer.pooled(row, col);
+                    pixels.fold(0, |sum, (row, col)| T_MOD.add(sum, map[row * side + col]))
+                };
+                current.run.receive(frame, Some(&mut share))
+            }
+        };
+        let received = received?;
+        self.counters.upload_bytes += frame.payload.len();
+        if let Some(bytes) = received {
+            self.counters.ciphertext_bytes += bytes;
+            self.counters.layers[session.layer].inputs += 1;
+            current.received += 1;
+            if current.received == linear.places().inputs() {
+                return self.run_layer();
+            }
         }
-        current.inputs.push(Ciphertext::from_wire(limbs, seed));
-        self.counters.layers[session.layer].inputs += 1;
-        if current.inputs.len() < layout.inputs() {
-            self.step = What::Input.receive();
-            return Ok(());
-        }
-        self.run_layer()
+        Ok(())
     }
 
     /// Convolves, and makes every response and the server's shares of y.
     fn run_layer(&mut self) -> Result<(), Error> {
         let session = self.session.as_mut().ok_or(NOT_READY)?;
         let network = &self.network.layers[session.layer];
-        let layout = &network.layout;
-        let seeds: Vec<Seed> = (0..layout.outputs())
+        let places = network.linear.places();
+        let seeds: Vec<Seed> = (0..places.outputs())
             .map(|_| session.response_seed())
             .collect();
         let current = session.current.as_mut().ok_or(NOT_READY)?;
         let mut cursor = OutputCursor::start();
-        current.outputs = core::iter::from_fn(|| cursor.next(layout)).collect();
+        current.outputs = core::iter::from_fn(|| cursor.next(places)).collect();
 
-        let key = session.key.as_ref().ok_or(NOT_READY)?;
-        let (inputs, outputs, tensors) = (&current.inputs, &current.outputs, &session.tensors);
+        let (outputs, tensors) = (&current.outputs, &session.tensors);
         let shift = self.network.about.shift;
-        let make = |o: usize| {
-            let tile = layout.output_tile(o) * layout.inputs_per_tile;
-            let tile = &inputs[tile..tile + layout.inputs_per_tile];
-            let mut work = Work::default();
-            let output = o % layout.outputs_per_tile;
-            let result = network.weights.apply(tile, output, &mut work);
-            let mut mask = uniform_mask(&seeds[o]);
-            let response = respond(result, key, &mask, &seeds[o]);
-            segment::decode(&mut mask, layout.depth);
+        let shares = |o: usize, mask: &[u32]| {
             let first = outputs.partition_point(|output| output.ciphertext < o);
-            let shares: Vec<u32> = outputs[first..]
+            outputs[first..]
                 .iter()
                 .take_while(|output| output.ciphertext == o)
-                .map(|output| network.share(output, &mask, tensors, shift))
-                .collect();
-            mask.zeroize();
-            (response, shares, work)
+                .map(|output| network.share(output, mask, tensors, shift))
+                .collect()
         };
-        current.shares.reserve_exact(outputs.len());
-        for (response, mut shares, work) in crate::parallel::map(layout.outputs(), make) {
-            current.responses.push(response);
-            current.shares.append(&mut shares);
-            shares.zeroize();
-            self.counters.layers[session.layer].work.add(&work);
-        }
-        current.inputs.clear();
+        let (shares, work) = current.run.run(&session.keys, &seeds, &shares)?;
+        current.shares = shares;
+        self.counters.layers[session.layer].work.add(&work);
         session.tensors.push(vec![0; current.outputs.len()]);
         self.next_outputs()
     }
@@ -134,14 +125,15 @@ impl Server {
     fn next_outputs(&mut self) -> Result<(), Error> {
         let session = self.session.as_mut().ok_or(NOT_READY)?;
         let current = session.current.as_mut().ok_or(NOT_READY)?;
-        let relu = self.network.layers[session.layer].layer.activation == Activation::Relu;
+        let activation = self.network.layers[session.layer].layer.activation;
+        let relu = activation == Activation::Relu;
         let capacity = usize::from(session.hello.window) * session.relu.chunk();
         while let Some(output) = current.outputs.get(current.gathered) {
             if relu && current.gathered - current.done == capacity {
                 break;
             }
             if output.ciphertext >= current.sent {
-                self.step = Step::Response(SendDownload::default());
+                self.step = Step::Response;
                 return Ok(());
             }
             if !relu {
@@ -149,7 +141,11 @@ impl Server {
                 let left = rest
                     .take_while(|next| next.ciphertext == output.ciphertext)
                     .count();
-                self.step = Step::Logits { left };
+                self.step = if activation == Activation::Linear {
+                    Step::Reshares { left }
+                } else {
+                    Step::Logits { left }
+                };
                 return Ok(());
             }
             current.gathered += 1;
@@ -175,14 +171,9 @@ impl Server {
 
     /// Writes the next frame of a response, or goes on after its last.
     pub(super) fn poll_response(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
-        let Step::Response(download) = &mut self.step else {
-            return Err(NOT_READY);
-        };
         let session = self.session.as_mut().ok_or(NOT_READY)?;
         let current = session.current.as_mut().ok_or(NOT_READY)?;
-        let layout = &self.network.layers[session.layer].layout;
-        let response = current.responses.get(current.sent).ok_or(NOT_READY)?;
-        if let Some(len) = download.poll(response, layout, out) {
+        if let Some(len) = current.run.poll(out) {
             return Ok(Some(len));
         }
         current.sent += 1;
@@ -209,11 +200,38 @@ impl Server {
         Ok(len)
     }
 
+    /// Takes up to [`PIECE`] differences of a layer without activation; `left` are to come for this
+    /// response.
+    pub(super) fn reshares(&mut self, left: usize, frame: Frame<'_>) -> Result<(), Error> {
+        let session = self.session.as_mut().ok_or(NOT_READY)?;
+        let current = session.current.as_mut().ok_or(NOT_READY)?;
+        let area = self.network.layers[session.layer]
+            .linear
+            .places()
+            .out_side()
+            .pow(2);
+        let tensor = session.tensors.last_mut().ok_or(NOT_READY)?;
+        let (first, count) = (current.gathered, left.min(PIECE));
+        let payload = frame.expect(Kind::Reshare)?;
+        unpack(Kind::Reshare as u8, payload, T_BITS, T, count, |i, x| {
+            let output = &current.outputs[first + i];
+            let at = usize::from(output.channel) * area + output.position as usize;
+            tensor[at] = T_MOD.add(current.shares[first + i], x);
+        })?;
+        current.gathered += count;
+        current.done = current.gathered;
+        self.step = Step::Reshares { left: left - count };
+        if left == count {
+            self.next_outputs()?;
+        }
+        Ok(())
+    }
+
     /// Keeps the new shares of a window.
     pub(super) fn window_done(&mut self) -> Result<(), Error> {
         let session = self.session.as_mut().ok_or(NOT_READY)?;
         let current = session.current.as_mut().ok_or(NOT_READY)?;
-        let out_side = self.network.layers[session.layer].layout.out_side;
+        let out_side = self.network.layers[session.layer].out_side();
         let tensor = session.tensors.last_mut().ok_or(NOT_READY)?;
         let outputs = &current.outputs[current.done..current.gathered];
         for (output, &share) in outputs.iter().zip(session.window.outputs()) {
@@ -229,7 +247,7 @@ impl Server {
 impl NetworkLayer {
     /// The server's share of one output: what the client does not get of the mask, plus bias and
     /// its share of a residual, plus half a unit that centres the truncation's error.
-    fn share(&self, output: &Output, mask: &Poly, tensors: &[Vec<u32>], shift: u8) -> u32 {
+    fn share(&self, output: &Output, mask: &[u32], tensors: &[Vec<u32>], shift: u8) -> u32 {
         let mut bias = self.bias[usize::from(output.channel)];
         if self.layer.activation == Activation::Relu {
             bias += 1 << (shift - 1);
@@ -238,7 +256,7 @@ impl NetworkLayer {
         if let Some(skip) = self.layer.skip
             && let Some(tensor) = tensor(tensors, skip.tensor)
         {
-            let area = self.layout.out_side * self.layout.out_side;
+            let area = self.out_side() * self.out_side();
             let x = tensor[usize::from(output.channel) * area + output.position as usize];
             share = T_MOD.add(share, T_MOD.mul(x, skip.factor));
         }

@@ -20,14 +20,17 @@ use super::base::{self, CONFIRM_FRAMES, Message};
 use super::download::{Dense, SendDownload};
 use super::frame::{Frame, FrameBuf, Kind, write};
 use super::greeting::{Hello, Welcome};
+use super::linear::Keys;
+use super::linear::slot::keys::{ReceiveKeys, write_rotations};
+use super::linear::slot::transfer::Object;
 use super::network::Network;
 use super::upload::ReceiveUpload;
 use crate::Error;
-use crate::conv::Work;
 use crate::ot::{Direction, ReceiverTrees, SenderTrees, scratch_words};
 use crate::prg::{Kdf, Purpose, Seed, SessionId};
-use crate::privacy::{PublicKey, Response};
+use crate::privacy::Response;
 use crate::relu::ReluParams;
+use crate::work::Work;
 
 /// Inferences that may still be started; its clones share one count.
 #[derive(Clone, Debug)]
@@ -86,13 +89,20 @@ pub struct LayerCounters {
 }
 
 impl Counters {
-    /// Rotations of ciphertexts in all layers.
-    pub fn rotations(&self) -> usize {
-        self.layers.iter().map(|layer| layer.work.rotations).sum()
+    /// Work on all layers.
+    pub fn work(&self) -> Work {
+        let mut sum = Work::default();
+        self.layers.iter().for_each(|layer| sum.add(&layer.work));
+        sum
     }
 
-    /// Bytes received that were neither a public key nor a ciphertext: evaluation keys, if there
-    /// were any. While an upload is under way its bytes count here too.
+    /// Rotations of ciphertexts in all layers.
+    pub fn rotations(&self) -> usize {
+        self.work().rotations()
+    }
+
+    /// Bytes received that were neither a public key nor a ciphertext: Galois keys, in slot packing.
+    /// While an upload is under way its bytes count here too.
     pub fn galois_key_bytes(&self) -> usize {
         self.upload_bytes - self.public_key_bytes - self.ciphertext_bytes
     }
@@ -115,7 +125,7 @@ struct Session {
     hello: Hello,
     relu: ReluParams,
     kdf: Kdf,
-    key: Option<PublicKey>,
+    keys: Keys,
     base: Option<BaseTransfers>,
     receiver: ReceiverTrees,
     sender: SenderTrees,
@@ -150,10 +160,20 @@ enum Step {
     Opening(usize),
     CheckConfirm(usize),
     SendConfirm(usize),
+    /// Names the automorphisms that it needs keys of; slot packing only.
+    Rotations,
+    Keys(Box<ReceiveKeys>),
     Ready,
     Layer,
-    Response(SendDownload),
-    Logits { left: usize },
+    Input,
+    Response,
+    Logits {
+        left: usize,
+    },
+    /// Differences of a layer without activation that are still to come for this response.
+    Reshares {
+        left: usize,
+    },
     Window,
     Closed,
 }
@@ -164,7 +184,6 @@ enum What {
     BaseMessage(Message),
     SessionKey,
     BaseChoices,
-    Input,
 }
 
 impl What {
@@ -288,13 +307,20 @@ impl Server {
                 scratch.zeroize();
                 self.step = if frame + 1 < CONFIRM_FRAMES {
                     Step::SendConfirm(frame + 1)
+                } else if self.network.rotations.is_some() {
+                    Step::Rotations
                 } else {
                     Step::Ready
                 };
                 len
             }
+            Step::Rotations => {
+                let rotations = self.network.rotations.as_ref().ok_or(NOT_READY)?;
+                self.step = Step::Keys(Box::new(ReceiveKeys::new(rotations.clone())));
+                write_rotations(rotations, out)
+            }
             Step::Layer => self.describe_layer(out)?,
-            Step::Response(_) => return self.poll_response(out),
+            Step::Response => return self.poll_response(out),
             Step::Logits { left } => {
                 let left = *left;
                 self.poll_logits(left, out)?
@@ -324,6 +350,20 @@ impl Server {
                 let index = *index;
                 self.opening(index, frame)
             }
+            Step::Keys(receive) => {
+                let key = receive.handle(frame)?;
+                self.counters.upload_bytes += frame.payload.len();
+                if let Some((Object::PublicKey, bytes)) = key {
+                    self.counters.public_key_bytes += bytes;
+                }
+                if let Some(keys) = receive.take() {
+                    let session = self.session.as_mut().ok_or(NOT_READY)?;
+                    session.keys.slot = Some(keys);
+                    self.step = Step::Ready;
+                }
+                Ok(())
+            }
+            Step::Input => self.input(frame),
             Step::CheckConfirm(index) => {
                 let index = *index;
                 let session = self.session.as_ref().ok_or(NOT_READY)?;
@@ -360,6 +400,10 @@ impl Server {
                     self.window_done()?;
                 }
                 Ok(())
+            }
+            Step::Reshares { left } => {
+                let left = *left;
+                self.reshares(left, frame)
             }
             // This side has the word.
             _ => Err(frame.unexpected()),

@@ -22,6 +22,7 @@ use crate::protocol::frame::{Frame, FrameBuf, HEADER, Kind};
 use crate::protocol::greeting::{
     Hello, MAX_HELLO, VERSION, Welcome, read_greeting, relu_params, write_control,
 };
+use crate::protocol::linear::Keys;
 
 /// What the forward base transfers need until they are done.
 pub(super) struct BaseTransfers {
@@ -44,6 +45,10 @@ impl Server {
     pub(super) fn greeted(&mut self, frame: Frame<'_>) -> Result<(), Error> {
         let hello: Hello = read_greeting(frame.expect(Kind::Hello)?)?;
         hello.check()?;
+        let (ours, theirs) = (self.network.parameter_set(), hello.parameters);
+        if ours != theirs {
+            return Err(Error::ParameterSet { ours, theirs });
+        }
         let about = &self.network.about;
         relu_params(about.shift, hello.h)?;
         let welcome = Welcome {
@@ -94,7 +99,7 @@ impl Server {
             hello,
             relu,
             kdf,
-            key: None,
+            keys: Keys::default(),
             base: None,
             sender,
             responses: 0,
@@ -118,7 +123,7 @@ impl Server {
         }
         match what {
             What::BaseKey | What::SessionKey => {
-                session.key = Some(PublicKey::from_wire(limbs, seed));
+                session.keys.public = Some(PublicKey::from_wire(limbs, seed));
                 self.counters.public_key_bytes += Layout::upload_bytes();
                 let next = match what {
                     What::BaseKey => What::BaseMessage(Message::Zero),
@@ -138,7 +143,7 @@ impl Server {
                 let difference = Ciphertext::from_wire(limbs, seed);
                 let seed = session.response_seed();
                 // Used once: the key of the base transfers goes with them.
-                let key = session.key.take().ok_or(NOT_READY)?;
+                let key = session.keys.public.take().ok_or(NOT_READY)?;
                 let base = session.base.as_mut().ok_or(NOT_READY)?;
                 let zero = base.zero.take().ok_or(NOT_READY)?;
                 let delta = session.sender.delta();
@@ -151,14 +156,13 @@ impl Server {
             What::BaseChoices => {
                 let choices = Ciphertext::from_wire(limbs, seed);
                 let seed = session.response_seed();
-                let key = session.key.as_ref().ok_or(NOT_READY)?;
+                let key = session.keys.public.as_ref().ok_or(NOT_READY)?;
                 let mut scratch = Zeroizing::new(vec![0; scratch_words(session.receiver.k_s())]);
                 let response =
                     base::reverse_response(&choices, &session.receiver, key, &seed, &mut scratch)?;
                 let download = SendDownload::default();
                 self.step = Step::BaseResponse(Direction::Reverse, Box::new(response), download);
             }
-            What::Input => return self.input(seed, limbs),
         }
         Ok(())
     }

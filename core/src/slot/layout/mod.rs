@@ -16,13 +16,13 @@
 mod packing;
 
 use crate::layer::{
-    Kernel, Layer, MAX_CHANNELS, MAX_CIPHERTEXTS, MAX_KERNEL, MAX_SIDE, MAX_STRIDE,
+    Kernel, Layer, MAX_CHANNELS, MAX_CIPHERTEXTS, MAX_KERNEL, MAX_SIDE, MAX_STRIDE, MAX_VALUES,
 };
 use crate::slot::galois::{Element, ROW};
 use crate::slot::params::{CIPHERTEXT_BYTES, N, RESPONSE_BYTES};
-use crate::slot::work::Work;
+use crate::work::Work;
 
-pub use packing::{Factor, SlotOutput};
+pub use packing::Factor;
 
 /// Which side of the products the rotations for channels are on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,11 +110,12 @@ impl SlotLayout {
             "channels are not a multiple of the shuffle's groups",
         )?;
 
-        let map_side = if layer.pool {
-            1
-        } else {
-            usize::from(layer.in_side)
-        };
+        let pool = layer.pool_side();
+        ensure(
+            pool >= 1 && layer.in_side.is_multiple_of(pool),
+            "side is not a multiple of the pooling window",
+        )?;
+        let map_side = usize::from(layer.in_side / pool);
         let (kernel, stride) = (usize::from(side), usize::from(layer.stride));
         let padding = i32::from(layer.padding);
         let padded = map_side + 2 * usize::from(layer.padding);
@@ -124,6 +125,13 @@ impl SlotLayout {
         let first = (-padding).div_euclid(stride as i32);
         let last = (kernel as i32 - 1 - padding).div_euclid(stride as i32);
         let margin = (last - first) as usize;
+
+        let values = |channels: u16, side: usize| u64::from(channels) * (side as u64).pow(2);
+        ensure(
+            values(layer.in_channels, layer.in_side.into()) <= MAX_VALUES
+                && values(layer.out_channels, out_side) <= MAX_VALUES,
+            "tensor with too many values",
+        )?;
 
         // The whole map, or tiles whose margins are packed with them.
         let phase_side = map_side.div_ceil(stride);

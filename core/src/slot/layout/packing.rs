@@ -2,19 +2,9 @@
 //! DESIGN section 9, in the terms of [`crate::slot::layout`].
 
 use super::{Schedule, SlotLayout};
+use crate::packing::{Output, Places};
 use crate::slot::galois::ROW;
 use crate::slot::params::Poly;
-
-/// One output value: where it stands, and which it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SlotOutput {
-    /// Slot of the output ciphertext.
-    pub slot: usize,
-    /// Output channel.
-    pub channel: usize,
-    /// Pixel of the output map, row by row.
-    pub position: usize,
-}
 
 /// Names one plaintext factor of a layer; all tiles have the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,35 +115,6 @@ impl SlotLayout {
             .filter(|&pixel| pixel < self.map_side)
     }
 
-    /// The outputs in output ciphertext `ciphertext`, in the order of both parties.
-    pub fn outputs_of(&self, ciphertext: usize) -> impl Iterator<Item = SlotOutput> + '_ {
-        let (part, output) = (
-            ciphertext / self.outputs_per_set,
-            ciphertext % self.outputs_per_set,
-        );
-        let (tile, set) = (part / self.sets, part % self.sets);
-        let blocks = (0..self.lanes).flat_map(|lane| (0..self.diagonals).map(move |k| (lane, k)));
-        blocks.flat_map(move |(lane, k)| {
-            let channel = self.output_channel(set, (output, k), lane);
-            let pixels = if channel.is_some() {
-                self.tile * self.tile
-            } else {
-                0
-            };
-            let (group, within) = channel.unwrap_or_default();
-            (0..pixels).filter_map(move |pixel| {
-                let (r, c) = (pixel / self.tile, pixel % self.tile);
-                let row = tile / self.tiles * self.tile + r;
-                let col = tile % self.tiles * self.tile + c;
-                (row < self.out_side && col < self.out_side).then(|| SlotOutput {
-                    slot: self.block(lane, k) + r * self.row_stride + c,
-                    channel: group * self.group_outputs + within,
-                    position: row * self.out_side + col,
-                })
-            })
-        })
-    }
-
     /// The slots (signed weights) of the factor that takes input ciphertext `input` of a set, moved
     /// by `shift`, to diagonal `diagonal` of output ciphertext `output`. `weights` is
     /// `[out_channels, in_channels / groups, taps]`.
@@ -198,5 +159,40 @@ impl SlotLayout {
             return None;
         }
         self.tap(phase, row as i32 - r as i32, col as i32 - c as i32)
+    }
+}
+
+impl Places for SlotLayout {
+    fn out_side(&self) -> usize {
+        self.out_side
+    }
+    fn inputs(&self) -> usize {
+        self.inputs()
+    }
+    fn outputs(&self) -> usize {
+        self.outputs()
+    }
+    /// Pixels of the blocks of all lanes.
+    fn places(&self) -> usize {
+        self.lanes * self.diagonals * self.tile * self.tile
+    }
+    fn output(&self, ciphertext: usize, place: usize) -> Option<Output> {
+        let (part, output) = (
+            ciphertext / self.outputs_per_set,
+            ciphertext % self.outputs_per_set,
+        );
+        let (tile, set) = (part / self.sets, part % self.sets);
+        let (block, pixel) = (place / self.tile.pow(2), place % self.tile.pow(2));
+        let (lane, k) = (block / self.diagonals, block % self.diagonals);
+        let (group, within) = self.output_channel(set, (output, k), lane)?;
+        let (r, c) = (pixel / self.tile, pixel % self.tile);
+        let row = tile / self.tiles * self.tile + r;
+        let col = tile % self.tiles * self.tile + c;
+        (row < self.out_side && col < self.out_side).then(|| Output {
+            ciphertext,
+            coefficient: self.block(lane, k) + r * self.row_stride + c,
+            channel: (group * self.group_outputs + within) as u16,
+            position: (row * self.out_side + col) as u32,
+        })
     }
 }

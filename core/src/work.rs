@@ -1,4 +1,4 @@
-//! What linear layers cost in slot packing, in operations on ciphertexts.
+//! What linear layers cost, in operations on ciphertexts.
 //! DESIGN section 9 has the formulas; [`crate::slot::layout::SlotLayout::work`] predicts them.
 
 /// What a rotation is for.
@@ -26,6 +26,11 @@ pub struct Work {
 }
 
 impl Work {
+    /// Rotations of either kind.
+    pub fn rotations(&self) -> usize {
+        self.internal_rotations + self.external_rotations
+    }
+
     /// Adds another count.
     pub fn add(&mut self, other: &Self) {
         self.products += other.products;

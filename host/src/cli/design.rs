@@ -1,0 +1,57 @@
+//! `stria design`: a StriaNet for a budget.
+
+use stria_host::design::{Request, propose};
+use stria_host::present;
+use stria_host::report::{DesignReport, PlanReport};
+
+use super::costs::Options;
+
+/// s of the networks that are proposed.
+const SHIFT: u32 = 8;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Sides of the input and of every stage in pixels, like 31,15,7,3.
+    #[arg(long, value_name = "SIDES", value_delimiter = ',', required = true,
+          value_parser = clap::value_parser!(u64).range(1..=1024))]
+    schedule: Vec<u64>,
+    /// The most activations.
+    #[arg(long, value_name = "COUNT")]
+    activations: usize,
+    /// Number of classes.
+    #[arg(long, value_name = "COUNT", default_value_t = 10,
+          value_parser = clap::value_parser!(u16).range(1..=8192))]
+    classes: u16,
+    #[command(flatten)]
+    options: Options,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let (setting, constants) = args.options.setting(SHIFT)?;
+    let request = Request {
+        schedule: args.schedule,
+        budget: args.activations,
+        classes: args.classes.into(),
+    };
+    let packing = args.options.packing;
+    let proposal = propose(&request, &setting, packing)?;
+    let mut plan = PlanReport::new(proposal.network.name, packing, &setting, constants);
+    for (name, layer, cost) in proposal.layers {
+        plan.push(name, &layer, cost);
+    }
+    let report = DesignReport {
+        schedule: request.schedule,
+        budget: request.budget,
+        stages: proposal.stages,
+        plan,
+        constant_bottleneck: proposal.constant,
+    };
+    if args.json {
+        return super::print_json(&report);
+    }
+    present::costs::design(&mut std::io::stdout().lock(), &report)?;
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Links: how fast bytes go, and how long an answer takes.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// A line between client and server, the same in both directions.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Bits a second, each way.
+    pub bits_per_second: f64,
+    /// Milliseconds from a message to its answer, without the time to send either.
+    pub round_trip_ms: f64,
+}
+
+/// Names of the links that are known.
+pub const NAMES: [&str; 4] = ["lan", "wan", "usb", "uart"];
+
+/// Bits that a serial line takes for a byte: start, eight, stop.
+const SERIAL_BITS: f64 = 10.0;
+
+/// Why a link cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// No link of that name.
+    #[error("there is no link \"{name}\": it must be one of {}", NAMES.join(", "))]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the link file")]
+    Read(#[from] std::io::Error),
+    /// The file is not what it should be.
+    #[error(
+        "a link file is JSON like {{\"name\": \"usb\", \"bits_per_second\": 8e6, \"round_trip_ms\": 1}}"
+    )]
+    Json(#[from] serde_json::Error),
+    /// Numbers that no link has.
+    #[error("a link needs bits_per_second above 0 and round_trip_ms of at least 0")]
+    Numbers,
+}
+
+impl Link {
+    /// A link by its name.
+    pub fn named(name: &str) -> Result<Self, LinkError> {
+        let (bits_per_second, round_trip_ms) = match name {
+            // As in the artifact of Cheetah.
+            "lan" => (3e9, 0.3),
+            "wan" => (400e6, 40.0),
+            "usb" => (8e6, 1.0),
+            "uart" => (921_600.0 * 8.0 / SERIAL_BITS, 1.0),
+            _ => return Err(LinkError::Unknown { name: name.into() }),
+        };
+        Ok(Self {
+            name: name.into(),
+            bits_per_second,
+            round_trip_ms,
+        })
+    }
+
+    /// Both parties on one machine, where only work counts.
+    pub fn loopback() -> Self {
+        Self {
+            name: "loopback".into(),
+            bits_per_second: 20e9,
+            round_trip_ms: 0.05,
+        }
+    }
+
+    /// Reads a link from a JSON file.
+    pub fn load(path: &Path) -> Result<Self, LinkError> {
+        let link: Self = serde_json::from_slice(&std::fs::read(path)?)?;
+        let numbers = [link.bits_per_second, link.round_trip_ms];
+        let fits = numbers.iter().all(|x| x.is_finite() && *x >= 0.0);
+        if fits && link.bits_per_second > 0.0 {
+            Ok(link)
+        } else {
+            Err(LinkError::Numbers)
+        }
+    }
+
+    /// Seconds from a message to its answer.
+    pub fn round_trip_seconds(&self) -> f64 {
+        self.round_trip_ms / 1e3
+    }
+
+    /// Seconds to send so many bytes.
+    pub fn seconds(&self, bytes: usize) -> f64 {
+        8.0 * bytes as f64 / self.bits_per_second
+    }
+
+    /// Seconds of a stream of frames on which the line and both sides work at the same time: the
+    /// slowest of them sets the pace.
+    pub fn overlapped(&self, bytes: usize, work: &[f64]) -> f64 {
+        work.iter().copied().fold(self.seconds(bytes), f64::max)
+    }
+}

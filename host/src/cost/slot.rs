@@ -1,0 +1,36 @@
+//! Slot packing: a value a slot, N = 8192, with rotations, as GAZELLE and CrypTFlow2 compute.
+//! DESIGN section 9 has the formulas; [`SlotLayout::work`] counts what the engine does.
+
+use stria_core::layer::Layer;
+use stria_core::slot::layout::SlotLayout;
+use stria_core::slot::params::{ANSWER_BITS, C0_BITS, LIMBS, N, Q_BITS};
+
+use super::linear::{Linear, SEED, framed};
+
+/// Slots of a ciphertext.
+pub(super) const SLOTS: usize = N;
+
+pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
+    let layout = SlotLayout::new(layer)?;
+    let work = layout.work();
+    let groups = usize::from(layer.groups);
+    let outputs = usize::from(layer.out_channels) / groups;
+    let per_ciphertext = layout.repeat * layout.diagonals;
+    let channels = (0..layout.sets * layout.outputs_per_set).map(|output| {
+        let set = output / layout.outputs_per_set;
+        let first = output % layout.outputs_per_set * per_ciphertext;
+        layout.lanes.min(groups - set * layout.lanes) * per_ciphertext.min(outputs - first)
+    });
+    Ok(Linear {
+        inputs: layout.inputs(),
+        input_bytes: SEED + LIMBS * framed(N, Q_BITS),
+        output_bytes: framed(N, ANSWER_BITS) + framed(N, C0_BITS),
+        products: work.products,
+        internal_rotations: work.internal_rotations,
+        external_rotations: work.external_rotations,
+        useful: N,
+        channels: channels.collect(),
+        out_side: layout.out_side,
+        tile: layout.tile,
+    })
+}

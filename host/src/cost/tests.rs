@@ -1,0 +1,309 @@
+//! Predictions against runs, and against the formulas of DESIGN section 9.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use stria_core::layer::{Activation, Kernel, Pool};
+use stria_core::protocol::client::{App, Client as Machine};
+use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
+use stria_core::protocol::greeting::Settings;
+use stria_core::protocol::server::{Budget, Server};
+
+use super::*;
+use crate::model::schema::Network;
+use crate::net::client::{Options, Window};
+use crate::net::local::Local;
+use crate::net::{entropy, server};
+use crate::networks::{Random, find};
+use crate::{Model, model, plan};
+
+fn setting(window: Window, settings: Settings, shift: u32) -> Setting {
+    Setting {
+        constants: Constants::default(),
+        link: Link::loopback(),
+        client: Client::new(window, settings, shift).unwrap(),
+    }
+}
+
+/// A layer of each kind, with tiles, sets, repetitions, and windows that end in the middle of responses.
+fn mixed() -> Network {
+    serde_json::from_value(json!({
+        "schema": 1, "name": "mixed", "classes": ["a", "b", "c"], "shift": 8, "logit_scale": 1,
+        "input": {"channels": 3, "side": 30, "resize": 32, "mean": [0.5, 0.5, 0.5],
+                  "std": [0.25, 0.25, 0.25], "scale": 64},
+        "layers": [
+            {"name": "stem", "input": "image", "channels": [3, 24], "kernel": 3, "padding": 1,
+             "relu": true, "max_abs": 519936, "repeat": 4, "tile": 15},
+            {"name": "depthwise", "input": "stem", "channels": [24, 24], "kernel": 3, "padding": 1,
+             "stride": 2, "groups": 24, "relu": true, "max_abs": 519936},
+            {"name": "shortcut", "input": "depthwise", "channels": [24, 40], "kernel": 1,
+             "pool": 5, "relu": false, "max_abs": 100000, "repeat": 16},
+            {"name": "sum", "input": "depthwise", "channels": [24, 40], "kernel": 3, "pool": 5,
+             "padding": 1, "groups": 8, "shuffle": 4, "skip": {"from": "shortcut", "factor": 1},
+             "relu": true, "max_abs": 519936, "repeat": 2},
+            {"name": "fc", "input": "sum", "channels": [40, 3], "kernel": 1, "pool": true,
+             "relu": false, "max_abs": 500000}
+        ],
+    }))
+    .unwrap()
+}
+
+fn random_model(network: Network) -> Model {
+    let integers = Random::new(&network, 3).collect();
+    Model::new(network, integers).unwrap()
+}
+
+struct Grey;
+
+impl App for Grey {
+    fn pixel(&mut self, _channel: usize, _row: usize, _col: usize) -> i32 {
+        7
+    }
+    fn logit(&mut self, _class: u16, _value: i32) {}
+}
+
+/// Bytes each way and rounds of every layer of an inference, as the state machines exchange them.
+fn exchanged<const CHUNKS: usize, const SUPPLY: usize>(
+    model: &Model,
+    settings: Settings,
+) -> Vec<[usize; 3]> {
+    let network = Arc::new(server::network(model, Packing::Segment).unwrap());
+    let mut rng = entropy::session_rng("test").unwrap();
+    let mut server = Server::new(network, Budget::new(1), &mut rng);
+    let mut client = Box::new(Machine::<CHUNKS, SUPPLY>::closed());
+    client.open(settings, &mut rng);
+    let mut layers: Vec<[usize; 3]> = Vec::new();
+    let mut opening = 0;
+    let mut client_spoke = false;
+    let mut buffer = [0; MAX_FRAME];
+    while layers.is_empty() || !client.is_ready() {
+        if client.is_ready() {
+            client.start().unwrap();
+            client_spoke = false;
+        }
+        while let Some(len) = client.poll(&mut Grey, &mut buffer).unwrap() {
+            let frame = Frame::new_checked(&buffer[..len]).unwrap();
+            match layers.last_mut() {
+                Some(layer) => layer[0] += len,
+                None if frame.kind == Kind::Begin => opening = len,
+                None => {}
+            }
+            server.handle(frame).unwrap();
+            client_spoke = true;
+        }
+        while let Some(len) = server.poll(&mut buffer).unwrap() {
+            let frame = Frame::new_checked(&buffer[..len]).unwrap();
+            if frame.kind == Kind::Layer {
+                let up = if layers.is_empty() { opening } else { 0 };
+                layers.push([up, 0, 0]);
+            }
+            if let Some(layer) = layers.last_mut() {
+                layer[1] += len;
+                layer[2] += usize::from(client_spoke);
+            }
+            client_spoke = false;
+            client.handle(&mut Grey, frame).unwrap();
+        }
+    }
+    layers
+}
+
+#[test]
+fn bytes_and_rounds_of_every_layer_are_those_exchanged() {
+    let model = random_model(mixed());
+    let layers: Vec<Layer> = model.layers.iter().map(|layer| layer.layer).collect();
+    for (k_s, h) in [(1, 8), (4, 8), (8, 12), (2, 9)] {
+        let settings = Settings {
+            k_s,
+            h,
+            labels: false,
+        };
+        for window in [Window::Small, Window::Large] {
+            let exchanged = match window {
+                Window::Small => exchanged::<1, 1>(&model, settings),
+                Window::Large => exchanged::<256, 28>(&model, settings),
+            };
+            let setting = setting(window, settings, model.shift);
+            let costs = setting.layers(Packing::Segment, &layers).unwrap();
+            let predicted = costs
+                .iter()
+                .map(|c| [c.cost.bytes_up, c.cost.bytes_down, c.cost.rounds]);
+            assert_eq!(predicted.collect::<Vec<_>>(), exchanged, "{k_s} {h}");
+        }
+    }
+}
+
+/// Runs an inference over a socket and compares all that is counted.
+fn measured(model: &Model, window: Window, packing: Packing) {
+    let options = Options {
+        window,
+        packing,
+        ..Options::default()
+    };
+    let packed = |layer: &crate::ModelLayer| plan::packed(&layer.layer, packing).unwrap().layer;
+    let layers: Vec<Layer> = model.layers.iter().map(packed).collect();
+    let costs = setting(window, options.settings, model.shift)
+        .layers(packing, &layers)
+        .unwrap();
+    let mut local = Local::start(model, options).unwrap();
+    let image = vec![5; model.input.channels * model.input.side.pow(2)];
+    let (inference, checks) = local.infer(&image, Some(model)).unwrap();
+    // What is counted is a right inference.
+    assert!(checks.iter().all(|check| check.max_error_units <= 1));
+    let total = |of: fn(&Cost) -> usize| costs.iter().map(|c| of(&c.cost)).sum::<usize>() as u64;
+    assert_eq!(total(|c| c.bytes_up), inference.bytes_up);
+    assert_eq!(total(|c| c.bytes_down), inference.bytes_down);
+    let counted = &local.counters().layers;
+    for ((cost, counted), layer) in costs.iter().zip(counted).zip(&model.layers) {
+        let cost = &cost.cost;
+        let expected = [
+            cost.ciphertexts_up,
+            cost.ciphertexts_down,
+            cost.products,
+            cost.activations,
+            cost.key_switches,
+        ];
+        let found = [
+            counted.inputs,
+            counted.outputs,
+            counted.work.products,
+            counted.activations,
+            counted.work.key_switches,
+        ];
+        assert_eq!(expected, found, "{}", layer.name);
+    }
+}
+
+#[test]
+fn segment_packing_costs_what_a_run_counts() {
+    let built = |name: &str| find(name).unwrap().model(1).unwrap();
+    for model in [random_model(mixed()), built("strianet-cifar10")] {
+        for window in [Window::Small, Window::Large] {
+            measured(&model, window, Packing::Segment);
+        }
+    }
+    measured(&built("resnet20"), Window::Large, Packing::Segment);
+}
+
+#[test]
+fn the_other_packings_cost_what_a_run_counts() {
+    let strianet = find("strianet-cifar10").unwrap().model(1).unwrap();
+    for packing in [Packing::Coefficient, Packing::Slot] {
+        for model in [&random_model(mixed()), &strianet] {
+            measured(model, Window::Large, packing);
+        }
+    }
+}
+
+fn layer(channels: [u16; 2], side: u16, kernel: Kernel, groups: u16) -> Layer {
+    Layer {
+        input: 0,
+        in_channels: channels[0],
+        in_side: side,
+        pool: Pool::None,
+        shuffle: 1,
+        out_channels: channels[1],
+        kernel,
+        stride: 1,
+        padding: kernel.side() / 2,
+        groups,
+        repeat: 1,
+        tile: 0,
+        skip: None,
+        activation: Activation::Relu,
+    }
+}
+
+#[test]
+fn slot_rotations_are_those_of_the_design() {
+    // c_n = 8192 / 256 at 16x15 and less, 8192 / 1024 at 32x32.
+    for (side, channels_of) in [(16, 32), (15, 32), (32, 8), (8, 128)] {
+        for (inputs, outputs) in [(128, 128), (128, 256), (256, 128)] {
+            let (c_i, c_o) = (usize::from(inputs), usize::from(outputs));
+            for (kernel, taps) in [
+                (Kernel::Square(1), 1),
+                (Kernel::Square(3), 9),
+                (Kernel::Cross, 5),
+            ] {
+                let dense = layer([inputs, outputs], side, kernel, 1);
+                let dense = count(Packing::Slot, &dense).unwrap();
+                let up = c_i / channels_of;
+                let by_outputs = up * (taps - 1) + c_o / channels_of * (channels_of - 1);
+                let by_inputs = up * channels_of * (taps - 1) + up * (channels_of - 1);
+                let rotations = dense.internal_rotations + dense.external_rotations;
+                assert_eq!(rotations, by_outputs.min(by_inputs), "{side} {kernel:?}");
+                assert_eq!(dense.inputs, up);
+
+                // ExRot-Free: only taps rotate.
+                let groups = channels_of as u16;
+                let strided = layer([inputs, outputs], side, kernel, groups);
+                let strided = count(Packing::Slot, &strided).unwrap();
+                assert_eq!(strided.external_rotations, 0);
+                assert_eq!(strided.internal_rotations, up * (taps - 1));
+                assert_eq!(strided.outputs(), c_o / channels_of);
+            }
+        }
+    }
+}
+
+#[test]
+fn coefficient_packing_sends_a_ciphertext_an_output() {
+    // 16 channels of 15x15 fit a ciphertext, a row and a column of zeros included.
+    let dense = layer([64, 32], 15, Kernel::Square(3), 1);
+    let linear = count(Packing::Coefficient, &dense).unwrap();
+    assert_eq!((linear.inputs, linear.outputs()), (4, 32));
+    assert_eq!((linear.products, linear.useful), (4 * 32, 225));
+    // Eight channels a group: each output needs one ciphertext only.
+    let grouped = layer([64, 32], 15, Kernel::Square(3), 8);
+    let linear = count(Packing::Coefficient, &grouped).unwrap();
+    assert_eq!(
+        (linear.inputs, linear.outputs(), linear.products),
+        (4, 32, 32)
+    );
+    // Groups of 24 straddle ciphertexts: 2, 2 (channels 24 to 47 of 16 a ciphertext), 2, 2.
+    let straddling = layer([96, 4], 15, Kernel::Square(3), 4);
+    let linear = count(Packing::Coefficient, &straddling).unwrap();
+    assert_eq!((linear.inputs, linear.products), (6, 8));
+}
+
+#[test]
+fn every_network_fits_every_packing() {
+    for builder in crate::networks::BUILDERS {
+        let shapes = model::shapes(&builder.network()).unwrap();
+        let setting = setting(Window::Large, Settings::default(), 8);
+        for packing in Packing::ALL {
+            let chosen = shapes.iter().map(|shape| {
+                let chosen = setting.choose(packing, &shape.layer);
+                chosen.unwrap_or_else(|reason| panic!("{} {}: {reason}", builder.name, shape.name))
+            });
+            let chosen: Vec<Layer> = chosen.collect();
+            let costs = setting.layers(packing, &chosen).unwrap();
+            let activations: usize = costs.iter().map(|cost| cost.cost.activations).sum();
+            let expected: usize = shapes.iter().map(|shape| shape.activations()).sum();
+            // Nothing is computed twice and nothing is left out, however it is packed.
+            assert_eq!(activations, expected, "{} {packing:?}", builder.name);
+            assert!(
+                packing == Packing::Slot || costs.iter().all(|cost| cost.cost.key_switches == 0)
+            );
+        }
+    }
+}
+
+#[test]
+fn the_choice_is_the_cheapest_for_the_link() {
+    let layer = Layer {
+        stride: 2,
+        padding: 0,
+        ..layer([3, 64], 31, Kernel::Square(3), 1)
+    };
+    let mut slow = setting(Window::Large, Settings::default(), 8);
+    slow.link = Link::named("uart").unwrap();
+    let chosen = slow.choose(Packing::Segment, &layer).unwrap();
+    // Where bytes are all that counts, it is the choice by bytes.
+    assert_eq!(chosen, plan::plan(layer, None, None).unwrap().0);
+    let of =
+        |layer: &Layer| slow.linear_seconds(Packing::Segment, &segment::linear(layer).unwrap());
+    for other in plan::candidates(layer, None, None) {
+        assert!(segment::linear(&other).is_err() || of(&other) >= of(&chosen));
+    }
+}

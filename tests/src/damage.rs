@@ -1,0 +1,219 @@
+//! A wrong peer, frame by frame: every kind of frame with every damage, and the error that names it.
+
+use stria_core::Error;
+use stria_core::error::PeerError;
+use stria_core::params::{Q, T};
+use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME};
+use stria_core::protocol::linear::ClientLinear;
+use stria_core::rlwe::C0_BOUND;
+use stria_core::slot;
+
+use crate::replay::{Recording, Side, failure, frame, raw_frame};
+
+/// Kinds that a client of segments sends.
+pub const FROM_CLIENT: [Kind; 10] = [
+    Kind::Hello,
+    Kind::Seed,
+    Kind::Limb,
+    Kind::Opening,
+    Kind::Confirm,
+    Kind::Begin,
+    Kind::ForwardCorrection,
+    Kind::Reply,
+    Kind::Reshare,
+    Kind::Bye,
+];
+/// Kinds that its server sends.
+pub const FROM_SERVER: [Kind; 10] = [
+    Kind::Welcome,
+    Kind::Label,
+    Kind::ResponseC1,
+    Kind::ResponseC0,
+    Kind::Confirm,
+    Kind::Layer,
+    Kind::ReverseCorrection,
+    Kind::Tables,
+    Kind::Entries,
+    Kind::Logits,
+];
+
+/// What a wrong peer does to a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Damage {
+    Shorter,
+    Empty,
+    Longer,
+    OtherKind,
+    Failure,
+    /// The first residue is its modulus.
+    Modulus,
+    Ones,
+    Padding,
+}
+
+const DAMAGES: [Damage; 8] = [
+    Damage::Shorter,
+    Damage::Empty,
+    Damage::Longer,
+    Damage::OtherKind,
+    Damage::Failure,
+    Damage::Modulus,
+    Damage::Ones,
+    Damage::Padding,
+];
+
+/// What a kind's payload is.
+enum Carries {
+    Nothing,
+    Control,
+    Name,
+    /// Bytes of any value.
+    Bytes,
+    Hashes,
+    /// Odd exponents in rising order; none is a valid list.
+    Elements,
+    /// Residues of this modulus, which start behind `skip` bytes.
+    Residues {
+        modulus: u32,
+        skip: usize,
+    },
+}
+
+/// `earlier` frames of the kind came before.
+fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
+    let residues = |modulus| Carries::Residues { modulus, skip: 0 };
+    match (kind, length) {
+        // Of slot packing: 256 numbers of 30, 32 and 26 bits. The special prime is the largest.
+        (Kind::Limb, 960) => return residues(slot::params::Q[slot::params::SPECIAL]),
+        (Kind::ResponseC1, 1024) | (Kind::ResponseC0, 832) => return Carries::Bytes,
+        _ => {}
+    }
+    match kind {
+        Kind::Rotations => Carries::Elements,
+        Kind::Hello | Kind::Welcome | Kind::Layer => Carries::Control,
+        Kind::Label => Carries::Name,
+        Kind::Limb => residues(Q[earlier / 16 % 4]),
+        Kind::ResponseC1 => residues(Q[0]),
+        Kind::ResponseC0 => residues(C0_BOUND),
+        Kind::Opening | Kind::Entries | Kind::Reshare | Kind::Logits => residues(T),
+        // 2 + 23 bits an activation.
+        Kind::Reply => Carries::Residues {
+            modulus: T,
+            skip: length * 2 / 25,
+        },
+        Kind::Confirm => Carries::Hashes,
+        Kind::Begin | Kind::Bye | Kind::Fail => Carries::Nothing,
+        Kind::Seed | Kind::ForwardCorrection | Kind::ReverseCorrection | Kind::Tables => {
+            Carries::Bytes
+        }
+    }
+}
+
+/// Whether `error` is the one that names the damage.
+type Names = fn(&Error) -> bool;
+
+const LENGTH: Names = |e| matches!(e, Error::FrameLength { .. });
+const MALFORMED: Names = |e| matches!(e, Error::Malformed(_));
+const UNEXPECTED: Names = |e| matches!(e, Error::UnexpectedFrame { .. });
+const TOO_LARGE: Names = |e| matches!(e, Error::ResidueTooLarge { .. });
+
+/// The frame with the damage, and the error that names it; none where the damage cannot be done
+/// to such a frame, or makes another valid one of it.
+fn damaged(
+    original: &[u8],
+    kind: Kind,
+    earlier: usize,
+    damage: Damage,
+) -> Option<(Vec<u8>, Names)> {
+    let payload = &original[HEADER..];
+    let carries = carries(kind, earlier, payload.len());
+    let with = |payload: &[u8]| frame(kind, payload);
+    let wrong_length = match carries {
+        Carries::Control | Carries::Name | Carries::Elements => MALFORMED,
+        _ => LENGTH,
+    };
+    Some(match damage {
+        Damage::Shorter | Damage::Empty => {
+            // A name may have any length, and a list none.
+            let elements = matches!(carries, Carries::Elements) && damage == Damage::Empty;
+            if payload.is_empty() || matches!(carries, Carries::Name) || elements {
+                return None;
+            }
+            let kept = if damage == Damage::Empty {
+                0
+            } else {
+                payload.len() - 1
+            };
+            (with(&payload[..kept]), wrong_length)
+        }
+        Damage::Longer => (with(&[payload, &[0xff]].concat()), wrong_length),
+        Damage::OtherKind => (raw_frame(kind as u8 % 19 + 1, payload), UNEXPECTED),
+        Damage::Failure => {
+            let peer: Names = |e| *e == Error::Peer(PeerError::Closing);
+            (failure(PeerError::Closing), peer)
+        }
+        Damage::Modulus => {
+            let Carries::Residues { modulus, skip } = carries else {
+                return None;
+            };
+            let mut payload = payload.to_vec();
+            // Moduli have at least 23 bits: the fourth byte also holds bits of the next residue.
+            let bits = u32::BITS - modulus.leading_zeros();
+            let first = payload[skip..].first_chunk_mut::<4>().unwrap();
+            let word = u32::from_le_bytes(*first) >> bits << bits | modulus;
+            *first = word.to_le_bytes();
+            (with(&payload), TOO_LARGE)
+        }
+        Damage::Ones => {
+            let names: Names = match carries {
+                Carries::Control | Carries::Name | Carries::Elements => MALFORMED,
+                Carries::Hashes => |e| *e == Error::BaseTransferMismatch,
+                Carries::Residues { .. } => TOO_LARGE,
+                Carries::Nothing | Carries::Bytes => return None,
+            };
+            (with(&vec![0xff; payload.len()]), names)
+        }
+        Damage::Padding => {
+            // Of all frames only the logits' have padding here: 5 x 23 bits in 15 bytes.
+            if kind != Kind::Logits {
+                return None;
+            }
+            let mut payload = payload.to_vec();
+            *payload.last_mut().unwrap() |= 0x80;
+            (with(&payload), |e| *e == Error::DirtyPadding)
+        }
+    })
+}
+
+/// Every kind of frame at its first, second and last occurrence, with every damage.
+pub fn damage_all<L: ClientLinear>(recording: &Recording<L>, side: Side, kinds: &[Kind]) {
+    for &kind in kinds {
+        let places = recording.places(side, kind);
+        assert!(!places.is_empty(), "{kind:?} does not occur");
+        for place in places {
+            damage_at(recording, side, kind, place);
+        }
+    }
+}
+
+/// One frame, with every damage.
+pub fn damage_at<L: ClientLinear>(recording: &Recording<L>, side: Side, kind: Kind, place: usize) {
+    let frames = recording.frames(side);
+    assert_eq!(frames[place][0], kind as u8);
+    let earlier = frames[..place].iter();
+    let earlier = earlier.filter(|frame| frame[0] == kind as u8).count();
+    for damage in DAMAGES {
+        let Some((bytes, names)) = damaged(&frames[place], kind, earlier, damage) else {
+            continue;
+        };
+        let mut party = recording.party(side, place);
+        assert!(!party.is_ready() || side == Side::Server);
+        let error = party.take(&bytes).unwrap_err();
+        let context = format!("{kind:?} at {place}, {damage:?}: {error:?}");
+        assert!(names(&error), "{context}");
+        // A frame beyond the limit does not get as far as the party.
+        if bytes.len() <= MAX_FRAME {
+            party.assert_dead();
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What `leaks.rs` asks of segment packing, for the other packings: nothing is used twice, nothing on
+//! the wire depends on weights or image, and the client's share is uniform wherever it looks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use stria_core::layer::{Kernel, Layer};
+use stria_core::packing::{Packing, Places};
+use stria_core::params::{T, T_MOD};
+use stria_core::prg::{Kdf, SessionId};
+use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME};
+use stria_core::protocol::linear::segment::Segments;
+use stria_core::protocol::linear::slot::transfer::{Object, ReceiveDownload, SendUpload};
+use stria_core::protocol::linear::slot::{SlotKeys, SlotLayer, Slots};
+use stria_core::protocol::linear::{ClientLinear, Keys, LinearLayer, UploadSeeds};
+use stria_core::slot::conv::SlotWeights;
+use stria_core::slot::layout::SlotLayout;
+use stria_core::slot::params::N;
+use stria_core::slot::rlwe::add_errors;
+use stria_tests::linear::layer;
+use stria_tests::slot::{Parties, seed_of};
+use stria_tests::stats::{CHI_SQUARE_LIMIT, chi_square};
+use stria_tests::two_party::{Image, Pair, Plain, settings};
+use stria_tests::values;
+
+/// A session of the tiny network: one inference for each image.
+fn session<L: ClientLinear>(
+    (plain, packing): (&Plain, Packing),
+    images: &[u64],
+    seeds: [u64; 2],
+) -> Pair<1, 1, L> {
+    let mut pair = Pair::new(plain.packed(packing, 0), settings(4, 8), seeds);
+    let mut image = Image::random(0);
+    pair.run(&mut image).unwrap();
+    for &seed in images {
+        image.pixels = Image::random(seed).pixels;
+        pair.infer(&mut image).unwrap();
+    }
+    pair
+}
+
+/// Payloads of 16 bytes or more, and the number of seeds among them: no two may be the same.
+fn assert_fresh<L: ClientLinear>(packing: Packing, keys: usize) {
+    // Without weights a response is a function of key and seed: one seed would show.
+    let plain = Plain::tiny().map_weights(|_| 0);
+    let mut seen = BTreeSet::new();
+    for (images, seeds) in [(&[1, 1][..], [1, 2]), (&[1], [1, 3]), (&[1], [4, 2])] {
+        let pair = session::<L>((&plain, packing), images, seeds);
+        // Greetings, labels, layers and lists are public and may repeat.
+        let public = [
+            Kind::Hello,
+            Kind::Welcome,
+            Kind::Label,
+            Kind::Layer,
+            Kind::Rotations,
+        ];
+        let frames = pair.up.iter().chain(&pair.down);
+        for frame in frames.filter(|frame| public.iter().all(|kind| *kind as u8 != frame[0])) {
+            let long = frame.len() >= HEADER + 16;
+            assert!(
+                !long || seen.insert(frame.clone()),
+                "kind {} repeats",
+                frame[0]
+            );
+        }
+        let uploads = pair
+            .up
+            .iter()
+            .filter(|frame| frame[0] == Kind::Seed as u8)
+            .count();
+        let inputs: usize = pair
+            .server
+            .counters()
+            .layers
+            .iter()
+            .map(|layer| layer.inputs)
+            .sum();
+        assert_eq!(uploads, 5 + keys + inputs);
+    }
+}
+
+#[test]
+fn nothing_is_used_twice() {
+    assert_fresh::<Segments>(Packing::Coefficient, 0);
+    let layers = Plain::tiny().layers;
+    let rotations: BTreeSet<_> = (layers.iter())
+        .flat_map(|(layer, ..)| {
+            SlotLayout::new(layer)
+                .unwrap()
+                .rotations()
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(!rotations.is_empty());
+    assert_fresh::<Slots>(Packing::Slot, 1 + rotations.len());
+}
+
+fn assert_oblivious<L: ClientLinear>(packing: Packing) {
+    let shape = |plain: &Plain, image| {
+        let pair = session::<L>((plain, packing), &[image], [1, 2]);
+        let of = |frames: &[Vec<u8>]| -> Vec<(u8, usize)> {
+            frames.iter().map(|frame| (frame[0], frame.len())).collect()
+        };
+        let work = pair.server.counters().layers.clone();
+        (of(&pair.up), of(&pair.down), work)
+    };
+    let expected = shape(&Plain::tiny(), 1);
+    for plain in [
+        Plain::tiny().map_weights(|_| 0),
+        Plain::tiny().map_weights(|w| if w % 2 == 0 { 0 } else { w }),
+    ] {
+        assert!(shape(&plain, 1) == expected);
+    }
+    assert!(shape(&Plain::tiny(), 2) == expected);
+}
+
+#[test]
+fn kinds_lengths_and_work_depend_on_neither_weights_nor_image() {
+    assert_oblivious::<Segments>(Packing::Coefficient);
+    assert_oblivious::<Slots>(Packing::Slot);
+}
+
+/// The server's half of a layer of slots, fed and read frame by frame: what the client decrypts is
+/// uniform in slots with outputs and in all others, whatever the weights, and its sum with the
+/// server's shares is the convolution.
+#[test]
+fn the_clients_share_is_uniform_in_every_slot() {
+    let layer = Layer {
+        padding: 1,
+        ..layer(4, 14, 3, Kernel::Cross)
+    };
+    let layout = SlotLayout::new(&layer).unwrap();
+    assert_eq!((layout.inputs(), layout.outputs()), (1, 1));
+    let parties = Parties::new(3);
+    let galois = parties.galois_keys(layout.rotations());
+    let Parties { secret, public, .. } = parties;
+    let keys = Keys {
+        slot: Some(SlotKeys { public, galois }),
+        ..Keys::default()
+    };
+    let kdf = Kdf::new(&seed_of(1, 1), &SessionId([1; 32]));
+    let (mut uploads, mut buffer) = (0, [0; MAX_FRAME]);
+    let mut views = Vec::new();
+    for (run, weights) in [vec![0; 60], vec![0; 60], values(1, 60, 1000)]
+        .iter()
+        .enumerate()
+    {
+        let weights = SlotWeights::on_the_fly(&layout, weights);
+        let mut server = Arc::new(SlotLayer::new(layout, weights)).begin();
+        // The client's share of the input is zero, the server's is one.
+        let seeds = UploadSeeds::next(&kdf, &mut uploads, UploadSeeds::CIPHERTEXT);
+        let (mut message, mut scratch, mut slots) =
+            (Box::new([0; N]), Box::new([0; N]), Box::new([0; N]));
+        add_errors(&mut message, &seeds.error);
+        let mut upload = SendUpload::new(Object::Ciphertext, seeds);
+        loop {
+            let (len, last) = upload.poll(&secret, &message, &mut scratch, &mut buffer);
+            let frame = Frame::new_checked(&buffer[..len]).unwrap();
+            let received = server.receive(frame, Some(&mut |_, _, _| 1)).unwrap();
+            assert_eq!(received.is_some(), last);
+            if last {
+                break;
+            }
+        }
+        let negated = |_: usize, mask: &[u32]| {
+            let outputs = (0..layout.places()).filter_map(|place| layout.output(0, place));
+            outputs
+                .map(|output| T_MOD.neg(mask[output.coefficient]))
+                .collect()
+        };
+        let (shares, _) = server
+            .run(&keys, &[seed_of(2, run as u64)], &negated)
+            .unwrap();
+        let mut download = ReceiveDownload::default();
+        while let Some(len) = server.poll(&mut buffer) {
+            let frame = Frame::new_checked(&buffer[..len]).unwrap();
+            let polys = [&mut *message, &mut *scratch, &mut *slots];
+            download.handle(frame, &secret, polys).unwrap();
+        }
+        let outputs: Vec<_> = (0..layout.places())
+            .filter_map(|i| layout.output(0, i))
+            .collect();
+        assert_eq!((outputs.len(), shares.len()), (3 * 14 * 14, 3 * 14 * 14));
+        let sums: BTreeSet<u32> = (outputs.iter().zip(&shares))
+            .map(|(output, &share)| T_MOD.add(slots[output.coefficient], share))
+            .collect();
+        assert_eq!(sums == BTreeSet::from([0]), run < 2, "run {run}");
+        let used: BTreeSet<usize> = outputs.iter().map(|output| output.coefficient).collect();
+        let (valid, other): (Vec<_>, Vec<_>) = (0..N).partition(|i| used.contains(i));
+        for places in [valid, other] {
+            let statistic = chi_square(places.iter().map(|&i| slots[i]), T);
+            assert!(statistic < CHI_SQUARE_LIMIT, "run {run}: {statistic}");
+        }
+        views.push(slots);
+    }
+    let same = views[0]
+        .iter()
+        .zip(views[1].iter())
+        .filter(|(x, y)| x == y)
+        .count();
+    assert!(same <= 3, "{same} slots repeat");
+}
