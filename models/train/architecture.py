@@ -46,10 +46,14 @@ class Architecture:
         if layer.input == "image":
             return self.side
         source = next(other for other in self.layers if other.name == layer.input)
-        if source.pool:
+        return self.output_side(source)
+
+    def output_side(self, layer):
+        """The side of the map that a layer produces."""
+        if layer.pool:
             return 1
-        reach = self.input_side(source) + 2 * source.padding - source.kernel
-        return reach // source.stride + 1
+        reach = self.input_side(layer) + 2 * layer.padding - layer.kernel
+        return reach // layer.stride + 1
 
 
 def shuffled(channels, groups):

@@ -6,11 +6,11 @@ import math
 import numpy as np
 
 import integer
-from quantise import SHIFT, integer_model, refine_logits
+from quantise import integer_model, refine_logits
 
 LIMIT = 1 << 19
-# With the comparison on the top 8 of 12 bits, 2^12 is lost at the lower end.
-LOWER_MARGIN = (1 << 12) + (1 << SHIFT)
+# With the comparison on the top 8 bits, 2^12 is lost at the lower end.
+LOWER_MARGIN = 1 << 12
 IMAGES = 10000
 HEADROOM = 1.25
 TRIAL_SCALE = 64
@@ -18,15 +18,15 @@ TRIAL_LOGIT_SCALE = 1 << 16
 SLACKS = [0.995, 0.98, 0.95]  # another scale rounds otherwise, which moves the range
 
 
-def allowed(relu):
-    return LIMIT - LOWER_MARGIN if relu else LIMIT - 1
+def allowed(relu, shift):
+    return LIMIT - LOWER_MARGIN - (1 << shift) if relu else LIMIT - 1
 
 
 class Observer:
     """The largest |y| of every layer, and the pooled inputs of the last one."""
 
     def __init__(self, model, images):
-        layers = model[0]["layers"]
+        layers, self.shift = model[0]["layers"], model[0]["shift"]
         self.largest = {layer["name"]: 0 for layer in layers}
         self.last_input = layers[-1]["input"]
         self.pooled = []
@@ -37,12 +37,12 @@ class Observer:
         name = layer["name"]
         self.largest[name] = max(self.largest[name], int(np.abs(y).max()))
         if name == self.last_input:
-            self.pooled.append(integer.plain_relu(y, SHIFT).sum((2, 3)).T)
+            self.pooled.append(integer.plain_relu(y, self.shift).sum((2, 3)).T)
 
 
-def finest_scales(architecture, largest, slack):
+def finest_scales(architecture, shift, largest, slack):
     """The scales that use the whole range, from the largest |y| at the trial scales."""
-    room = {layer.name: allowed(layer.relu) * slack / (HEADROOM * largest[layer.name])
+    room = {layer.name: allowed(layer.relu, shift) * slack / (HEADROOM * largest[layer.name])
             for layer in architecture.layers}
     scales = {layer.name: TRIAL_SCALE * min(room[name] for name in architecture.stream(layer.name))
               for layer in architecture.layers}
@@ -51,25 +51,25 @@ def finest_scales(architecture, largest, slack):
     return scales
 
 
-def calibrated_model(network, data):
+def calibrated_model(network, entry):
     """The integer model with the range of every layer recorded."""
-    architecture = network.architecture
+    architecture = entry.architecture
     last = architecture.last.name
-    images = data.load("train")[0][:IMAGES]
+    images = entry.dataset.load("train")[0][:IMAGES]
     trial = {layer.name: TRIAL_SCALE if layer.relu else TRIAL_LOGIT_SCALE
              for layer in architecture.layers}
-    trial_largest = Observer(integer_model(network, data, trial), images).largest
+    trial_largest = Observer(integer_model(network, entry, trial), images).largest
     for slack in SLACKS:
-        scales = finest_scales(architecture, trial_largest, slack)
-        model = integer_model(network, data, scales)
+        scales = finest_scales(architecture, entry.shift, trial_largest, slack)
+        model = integer_model(network, entry, scales)
         seen = Observer(model, images)
-        refine_logits(model, network, scales, seen.pooled)
+        refine_logits(model, network, entry, scales, seen.pooled)
         _, weights, biases = model
         logits = seen.pooled @ weights[last][:, :, 0, 0].T + biases[last]
         seen.largest[last] = int(np.abs(logits).max())
         layers = model[0]["layers"]
         for layer in layers:
             layer["max_abs"] = math.ceil(HEADROOM * seen.largest[layer["name"]])
-        if all(layer["max_abs"] <= allowed(layer["relu"]) for layer in layers):
+        if all(layer["max_abs"] <= allowed(layer["relu"], entry.shift) for layer in layers):
             return model
     raise SystemExit("the pre-activations do not fit the integer range")

@@ -51,14 +51,18 @@ def top_left(images, side):
     return images[:, :side, :side]
 
 
-def augment(padded, side, indices, rng):
-    """A random crop of each chosen padded image, flipped half of the time."""
+def augment(padded, side, indices, flips, hole, colour, rng):
+    """A random crop of each chosen padded image, flipped where flips says so, with a square
+    hole of the given side and colour, which may lie partly outside."""
     n = len(indices)
     room = padded.shape[1] - side + 1
     rows, columns = rng.integers(0, room, n), rng.integers(0, room, n)
-    flips = rng.random(n) < 0.5
+    holes = rng.integers(1 - hole, side, (n, 2)) if hole else np.zeros((n, 2), dtype=int)
     out = np.empty((n, side, side, padded.shape[3]), dtype=np.uint8)
-    for i, (index, r, c, flip) in enumerate(zip(indices, rows, columns, flips)):
+    for i, (index, r, c, flip, corner) in enumerate(zip(indices, rows, columns, flips, holes)):
         crop = padded[index, r:r + side, c:c + side]
         out[i] = crop[:, ::-1] if flip else crop
+        top, left = np.maximum(corner, 0)
+        bottom, right = corner + hole
+        out[i, top:bottom, left:right] = colour
     return out

@@ -32,7 +32,7 @@ def main():
 
     torch.set_num_threads(1)
     network, state = load(entry, options.run)
-    model_file.write(output, *calibrated_model(network, entry.dataset))
+    model_file.write(output, *calibrated_model(network, entry))
     model = model_file.read(output)
     for layer in model[0]["layers"]:
         weight = model[1][layer["name"]]

@@ -48,7 +48,7 @@ class StriaNet(nn.Module):
         self.architecture = architecture
         self.layers = nn.ModuleList(ConvolutionLayer(layer) for layer in architecture.layers)
 
-    def forward(self, image, observe=None):
+    def forward(self, image, observe=None, relu=F.relu):
         """The logits; observe(layer, y), if given, sees every pre-activation."""
         outputs = {"image": image}
         for module in self.layers:
@@ -56,7 +56,7 @@ class StriaNet(nn.Module):
             y = module(outputs[layer.input], outputs.get(layer.skip))
             if observe is not None:
                 observe(layer, y)
-            outputs[layer.name] = F.relu(y) if layer.relu else y
+            outputs[layer.name] = relu(y) if layer.relu else y
         return y.flatten(1)
 
 

@@ -17,7 +17,7 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 cd "$models/train"
 python=$models/.work/venv/bin/python
 case $network in
-    strianet-c10) "$python" fetch_cifar10.py ;;
+    strianet-c10*) "$python" fetch_cifar10.py ;;
     strianet-fmnist-nano) "$python" make_test_folder.py --network "$network" ;;
 esac
 for script in train export make_samples; do

@@ -1,10 +1,12 @@
 """Trains the network in floating point; stops and resumes at epoch boundaries.
 
-SGD with Nesterov momentum, linear warm-up, then a cosine to zero. A penalty on
-large pre-activations keeps them inside the range that the integers have.
+SGD with Nesterov momentum, linear warm-up, then a cosine to zero; the network that is
+kept is a running average of the weights. A penalty on large pre-activations keeps them
+inside the range that the integers have.
 """
 
 import argparse
+import copy
 import math
 import os
 import time
@@ -28,6 +30,11 @@ COMFORTABLE = 9.0
 PENALTY = 0.05
 PENALTY_EVERY = 4
 LARGEST_GRADIENT = 2.0
+# The last part of training has the ReLU that the two-party protocol has when it compares
+# 8 bits: positives up to 2^-7 of the range become 0 with a probability that falls to 0.
+SHARED_FROM = 0.9
+SMALL = 0.1
+AVERAGE_STEPS = 500  # the average forgets at this rate
 
 CHECKPOINTS = dataset.WORK / "checkpoints"
 
@@ -53,6 +60,27 @@ def make_optimiser(network):
                            lr=PEAK_RATE, momentum=MOMENTUM, nesterov=True)
 
 
+def shared_relu(y):
+    return y * (y > SMALL * torch.rand_like(y))
+
+
+class Average:
+    """The running average of a network's weights and statistics."""
+
+    def __init__(self, network):
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self, network):
+        self.steps += 1
+        weight = 1 / min(self.steps, AVERAGE_STEPS)
+        floats = [(mine, other) for mine, other
+                  in zip(self.network.state_dict().values(), network.state_dict().values())
+                  if mine.is_floating_point()]
+        torch._foreach_lerp_(*zip(*floats), weight)
+
+
 class RangePenalty:
     """The excess of pre-activations over the comfortable range, summed per image.
 
@@ -69,22 +97,28 @@ class RangePenalty:
         self.largest = max(self.largest, y.detach().abs().max().item())
 
 
-def train_epoch(network, entry, optimiser, padded, labels, epoch, epochs):
+def train_epoch(network, average, entry, optimiser, padded, labels, epoch, epochs, bf16):
     network.train()
-    side = entry.architecture.side
+    side, data = entry.architecture.side, entry.dataset
+    colour = np.rint(255 * np.array(data.mean)).astype(np.uint8)
+    # Every image is flipped in every second epoch.
+    flips = (np.random.default_rng(SEED).integers(0, 2, len(labels)) + epoch) % 2
     rng = np.random.default_rng([SEED, epoch])
     order = rng.permutation(len(labels))
     steps = len(order) // BATCH
     loss_sum, norm_sum, largest = 0.0, 0.0, 0.0
     for step in range(steps):
-        rate = learning_rate((epoch + step / steps) / epochs)
+        progress = (epoch + step / steps) / epochs
+        rate = learning_rate(progress)
+        relu = F.relu if progress < SHARED_FROM else shared_relu
         for group in optimiser.param_groups:
             group["lr"] = rate
         chosen = order[step * BATCH:(step + 1) * BATCH]
-        images = to_input(dataset.augment(padded, side, chosen, rng), entry.dataset)
+        images = to_input(dataset.augment(padded, side, chosen, flips[chosen], entry.hole,
+                                          colour, rng), data)
         penalty = RangePenalty() if step % PENALTY_EVERY == 0 else None
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = network(images, penalty)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = network(images, penalty, relu)
         loss = F.cross_entropy(logits.float(), torch.from_numpy(labels[chosen]),
                                label_smoothing=entry.label_smoothing)
         loss_sum += loss.item()
@@ -96,11 +130,12 @@ def train_epoch(network, entry, optimiser, padded, labels, epoch, epochs):
         norm_sum += torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT,
                                                    error_if_nonfinite=True).item()
         optimiser.step()
+        average.update(network)
     return loss_sum / steps, norm_sum / steps, largest
 
 
 @torch.no_grad()
-def accuracy(network, data, images, labels, bf16=True):
+def accuracy(network, data, images, labels, bf16=False):
     network.eval()
     side = network.architecture.side
     right = 0
@@ -124,6 +159,8 @@ def main():
     catalogue.add_option(parser)
     parser.add_argument("--epochs", type=int, help="the network's own number by default")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true",
+                        help="faster where convolutions are small or grouped, or with AMX")
     parser.add_argument("--run", help="name of the checkpoint, the network's by default")
     options = parser.parse_args()
     entry = catalogue.find(options)
@@ -136,25 +173,30 @@ def main():
     validation = entry.dataset.load("validation")
 
     network = StriaNet(entry.architecture).to(memory_format=torch.channels_last)
+    average = Average(network)
     optimiser = make_optimiser(network)
     checkpoint = CHECKPOINTS / f"{options.run or entry.name}.pt"
     first = 0
     if checkpoint.is_file():
         state = torch.load(checkpoint)
-        network.load_state_dict(state["network"])
+        network.load_state_dict(state["trained"])
+        average.network.load_state_dict(state["network"])
+        average.steps = state["steps"]
         optimiser.load_state_dict(state["optimiser"])
         first = state["epoch"]
         print(f"resuming after epoch {first}", flush=True)
 
     for epoch in range(first, epochs):
-        started = time.time()
-        loss, norm, largest = train_epoch(network, entry, optimiser, padded, labels, epoch,
-                                          epochs)
-        right = accuracy(network, entry.dataset, *validation)
-        save(checkpoint, network=network.state_dict(), optimiser=optimiser.state_dict(),
-             epoch=epoch + 1, epochs=epochs, validation=right)
+        started = time.time(), time.process_time()
+        loss, norm, largest = train_epoch(network, average, entry, optimiser, padded, labels,
+                                          epoch, epochs, options.bf16)
+        right = accuracy(average.network, entry.dataset, *validation, options.bf16)
+        save(checkpoint, network=average.network.state_dict(), trained=network.state_dict(),
+             optimiser=optimiser.state_dict(), steps=average.steps, epoch=epoch + 1,
+             epochs=epochs, validation=right)
         print(f"epoch {epoch + 1}/{epochs} loss {loss:.4f} validation {right:.4f} "
-              f"gradient {norm:.2f} largest {largest:.1f} {time.time() - started:.0f} s",
+              f"gradient {norm:.2f} largest {largest:.1f} {time.time() - started[0]:.0f} s, "
+              f"processor {time.process_time() - started[1]:.0f} s",
               flush=True)
 
 

@@ -1,0 +1,36 @@
+"""Draws the finished networks of results.csv: accuracy against activations and against bytes."""
+
+import csv
+
+import matplotlib
+from matplotlib import pyplot
+
+from catalogue import MODELS
+from record import RESULTS
+
+COSTS = {"activations": ("activations", 1e3, "thousand activations"),
+         "bytes": ("bytes", 1e6, "MB an inference (k_s = 4, h = 8)")}
+
+
+def main():
+    matplotlib.use("Agg")
+    with RESULTS.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["integer"]]
+    for name, (column, unit, label) in COSTS.items():
+        figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+        for data in sorted({row["data"] for row in rows}):
+            chosen = [row for row in rows if row["data"] == data]
+            x = [int(row[column]) / unit for row in chosen]
+            y = [100 * float(row["integer"]) for row in chosen]
+            axes.scatter(x, y, label=data)
+            for row, *place in zip(chosen, x, y):
+                axes.annotate(f"{row['network']}, {row['epoch']} epochs", place, fontsize=7,
+                              xytext=(4, 4), textcoords="offset points")
+        axes.set(xlabel=label, ylabel="top-1 on the validation split, integers, %")
+        axes.margins(x=0.4, y=0.15)  # room for the names
+        axes.legend()
+        figure.savefig(MODELS / f"accuracy-{name}.png", dpi=150)
+
+
+if __name__ == "__main__":
+    main()
