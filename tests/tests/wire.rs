@@ -49,10 +49,10 @@ fn digests<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
 
 /// Version of the protocol, and the digests of its bytes from the client and from the server.
 const RECORDED: (u16, [&str; 2]) = (
-    1,
+    2,
     [
-        "4857aeb2a78836c0a6d8de437097b823cbecb9b746454b6aeba3048de154e49e",
-        "de52e57b1d9b587c638a363766b7489e38d726989a0c772f761e9e2c21a9a560",
+        "598ec511a3ca8c400002c90bf40b7ff95f03d49e6720277ede79a9bf1d5085e7",
+        "dafd3f6ef8b904d768db7f4df9ea1b45c34b6db8818158ff2ccfb8ecaef7e5de",
     ],
 );
 
@@ -73,12 +73,12 @@ fn bytes_are_those_recorded() {
 
 /// As [`RECORDED`], in coefficient and in slot packing.
 const RECORDED_COEFFICIENT: [&str; 2] = [
-    "3611dbcee6a24ed6f272bab7a705e50d3b522d2b90a92fbc2055fb6a92a59c52",
-    "149cfd12b3c6c6c7ab1d16b6ea8423573d3f96b3d56f71c17bfcc1ae569f6c84",
+    "8ee12b964e779c10e63ebf7876a334433790deed9a3de0a0eeee772bfcb02a40",
+    "3ae9c10cbd8f316584acfe5b3d7cdbd9d53308e8260a970d8ffd634e69de755c",
 ];
 const RECORDED_SLOT: [&str; 2] = [
-    "8f6c556633b721ca9e6766e7dce5c525123c941c4f0722391b103bc160c4af83",
-    "7ad573f7c391e5924e5ab5640ff1f0e94736ef250a651616b963fc9675f88a39",
+    "732ae39b33f90d8c15c1319bd73c2817c214208915372ebc09e4bc0ea1ea2596",
+    "cea1dc935ebe2106eb150d67c48d3be52226abe901c59c790198136a808a0766",
 ];
 
 #[test]

@@ -12,7 +12,7 @@ use crate::params::ACC_BITS;
 use crate::relu::ReluParams;
 
 /// Version of the protocol described in `docs/protocol.md`.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Names the fixed parameters of [`crate::params`]: layers in segments, of any depth.
 pub const PARAMETER_SET: u16 = 1;
 /// The same with layers in slots, by the parameters of [`crate::slot::params`].
