@@ -240,7 +240,7 @@ fn garbage_ends_its_own_session_only() {
         (&[0; 5000], "got kind 0"),
         (b"\x0a\0\0", "expected a frame of kind 1, got kind 10"),
         (b"\x01\x05\0\x01bcde", "malformed greeting"),
-        (b"\x01\x02\0\x02\x07", "speaks protocol version 2"),
+        (b"\x01\x02\0\x63\x07", "speaks protocol version 99"),
         (&failure[..failure_len], "the peer ended the session"),
     ];
     for (i, (bytes, part)) in cases.into_iter().enumerate() {

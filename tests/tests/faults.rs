@@ -8,7 +8,9 @@ use stria_core::error::PeerError;
 use stria_core::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_core::params::T;
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD};
-use stria_core::protocol::greeting::{Hello, MAX_NAME, Welcome, read_control, write_control};
+use stria_core::protocol::greeting::{
+    Hello, MAX_NAME, VERSION, Welcome, read_control, write_control,
+};
 use stria_tests::damage::{FROM_CLIENT, FROM_SERVER, damage_all};
 use stria_tests::linear::layer;
 use stria_tests::replay::{Recording, Side, failure, frame, raw_frame};
@@ -204,8 +206,9 @@ fn a_greeting_out_of_range_is_refused() {
     };
     let negotiation = |what, value| Some(Error::Negotiation { what, value });
     assert_eq!(refused(&|_| ()), None);
-    for theirs in [0, 2, u16::MAX] {
-        let error = Some(Error::Version { ours: 1, theirs });
+    for theirs in [0, VERSION - 1, VERSION + 1, u16::MAX] {
+        let ours = VERSION;
+        let error = Some(Error::Version { ours, theirs });
         assert_eq!(refused(&|h| h.version = theirs), error);
     }
     for parameters in [0, 3, u16::MAX] {
@@ -252,8 +255,9 @@ fn a_welcome_out_of_range_is_refused() {
     };
     let negotiation = |what, value| Some(Error::Negotiation { what, value });
     assert_eq!(refused(&|_| ()), None);
-    for theirs in [0, 2, u16::MAX] {
-        let error = Some(Error::Version { ours: 1, theirs });
+    for theirs in [0, VERSION - 1, VERSION + 1, u16::MAX] {
+        let ours = VERSION;
+        let error = Some(Error::Version { ours, theirs });
         assert_eq!(refused(&|w| w.version = theirs), error);
     }
     // k = 20 - shift must be 8 to 12.
