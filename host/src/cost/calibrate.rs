@@ -50,12 +50,9 @@ pub fn calibrate() -> Result<Constants, SessionError> {
         in_channels: 64,
         out_channels: 2048,
         in_side: 8,
-        ..model.layers[1].layer
-    };
-    let layer = Layer {
         groups: 1,
         shuffle: 1,
-        ..layer
+        ..model.layers[1].layer
     };
     let layout = layer.layout().map_err(Error::Usage)?;
     let values = vec![1; 64 * 2048];

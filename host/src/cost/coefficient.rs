@@ -8,12 +8,7 @@ use super::segment::{input_bytes, output_bytes};
 
 pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
     // Channels stand in the order that the layer reads them in, whatever their group.
-    let dense = Layer {
-        groups: 1,
-        repeat: 1,
-        ..*layer
-    };
-    let layout = dense.layout()?;
+    let layout = layer.dense().layout()?;
     let tiles = layout.tiles * layout.tiles;
     let outputs = usize::from(layer.out_channels);
     Ok(Linear {
