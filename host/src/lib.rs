@@ -3,6 +3,7 @@
 //! The protocol itself is in `stria-core`; this crate gives it networks, pictures and a face.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod bundle;
 pub mod check;
 pub mod cost;
@@ -10,6 +11,7 @@ pub mod data;
 pub mod design;
 pub mod image;
 pub mod input;
+pub mod machine;
 pub mod model;
 pub mod net;
 pub mod networks;

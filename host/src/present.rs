@@ -1,5 +1,6 @@
 //! What a person sees on a terminal: thumbnails, classes and cost tables.
 
+pub mod bench;
 pub mod costs;
 
 use std::fmt::Write as _;

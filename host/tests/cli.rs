@@ -1,45 +1,17 @@
 //! The commands as a user runs them.
 
+#[path = "common/command.rs"]
+mod command;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use serde_json::{Value, json};
 use stria_host::{bundle, image};
 
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stria"));
-    command.args(arguments);
-    command.env_remove("RUST_LOG").env_remove("STRIA_TEST_SEED");
-    command
-}
-
-fn stria(arguments: &[&str]) -> Output {
-    command(arguments).output().unwrap()
-}
-
-/// The one JSON object that a command prints.
-fn json(arguments: &[&str]) -> Value {
-    only_json(stria(arguments))
-}
-
-fn only_json(output: Output) -> Value {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    assert!(errors.is_empty(), "{errors}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// What a failing command says, in one line.
-fn failure(arguments: &[&str]) -> String {
-    let output = stria(arguments);
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
-    assert!(output.stdout.is_empty());
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    text
-}
+use command::{Folder, command, failure, json, only_json, stria};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -96,25 +68,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         // Where a test failed; one that went well has waited for its server.
         let _ = self.process.kill();
-    }
-}
-
-/// A folder that is removed when the test ends.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("stria-cli-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -352,7 +305,8 @@ fn eval_classifies_cifar_files_securely() {
 #[test]
 #[cfg(unix)]
 fn serve_and_infer_work_together() {
-    let server = Server::start(&["--json", "--queries", "2"]);
+    // Without any memory for weights, which then are transformed as they are needed.
+    let server = Server::start(&["--json", "--queries", "2", "--weight-memory", "0"]);
     let arguments = [
         "infer",
         "--json",
@@ -378,10 +332,12 @@ fn serve_and_infer_work_together() {
     let limit = "cannot classify 01-airplane.png: the peer ended the session because the budget";
     assert!(said.contains(limit), "{said}");
 
+    let server_address = server.address.clone();
     let (code, out, log) = server.terminate();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("stopped"), "{log}");
-    let lines = out.lines().map(|line| serde_json::from_str(line).unwrap());
+    let mut lines = out.lines().map(|line| serde_json::from_str(line).unwrap());
+    assert_eq!(lines.next(), Some(json!({"listening": [server_address]})));
     let sessions: Vec<Value> = lines.collect();
     assert_eq!(sessions.len(), 2);
     assert_eq!(sessions[0]["error"], Value::Null);

@@ -17,7 +17,7 @@ use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME, write_reason};
 use stria_core::protocol::network::{About, Network};
 use stria_host::net::client::{self, Session, Window};
 use stria_host::net::local::Local;
-use stria_host::net::server::{self, Ended, serve};
+use stria_host::net::server::{self, Ended, WEIGHT_MEMORY, serve};
 use stria_host::net::{Line, Listener, SessionError};
 
 /// What an impatient side waits.
@@ -643,8 +643,11 @@ fn what_a_server_announces_is_not_trusted() {
     for (change, part) in changes {
         let mut about = server::about(model());
         change(&mut about);
-        let network =
-            Network::new(about, server::layers(model(), Packing::Segment).unwrap()).unwrap();
+        let network = Network::new(
+            about,
+            server::layers(model(), Packing::Segment, WEIGHT_MEMORY).unwrap(),
+        )
+        .unwrap();
         let host = with(network, server::Options::default());
         assert_says(&connect(host.tcp()).err().unwrap(), part);
     }

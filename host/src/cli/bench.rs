@@ -1,17 +1,46 @@
-//! `stria bench`: measure this machine.
+//! `stria bench`: measure networks, packings and links, or this machine's single operations.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use stria_host::cost::{Constants, calibrate};
-use stria_host::present;
+use anyhow::{Context, ensure};
+use stria_core::packing::Packing;
+use stria_core::protocol::greeting::Settings;
+use stria_host::bench::run::{Runner, Subject};
+use stria_host::bench::{self, Bench, Machine, NetworkFacts, Outcome, Run};
+use stria_host::cost::{Client, Constants, Link, Setting, calibrate};
+use stria_host::net::client::Window;
+use stria_host::{Model, bundle, present};
+
+use super::Named;
+use super::costs;
 
 #[derive(clap::Args)]
 pub struct Args {
+    /// Networks to run, separated by commas: names of built networks or model files.
+    #[arg(long, value_name = "NETWORK", value_delimiter = ',',
+          default_values = ["strianet-cifar10", "resnet20"])]
+    networks: Vec<String>,
+    /// Packings to run them in.
+    #[arg(long, value_name = "PACKING", value_delimiter = ',',
+          default_values = Packing::ALL.map(Packing::name), value_parser = super::packing())]
+    packings: Vec<Packing>,
+    /// Links to run them over: lan, wan, usb, uart, loopback (not slowed down), or link files.
+    #[arg(long, value_name = "LINK", value_delimiter = ',', default_values = ["lan", "wan"])]
+    links: Vec<String>,
+    /// Inferences of every session, each with another of the bundled images.
+    #[arg(long, value_name = "COUNT", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    images: u16,
+    /// Folder for bench.json and report.html.
+    #[arg(long, value_name = "FOLDER", default_value = "bench")]
+    out: PathBuf,
+    /// Make the report of these files instead of running anything: bench.json of earlier runs.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["networks", "packings", "links", "images"])]
+    from: Vec<PathBuf>,
     /// Measure single operations, for the estimates of `stria plan`.
-    #[arg(long, required = true)]
+    #[arg(long, conflicts_with_all = ["networks", "packings", "links", "images", "out", "from"])]
     calibrate: bool,
-    /// Where to write them, if not into the configuration folder.
+    /// The file with the times of single operations, if not the one in the configuration folder.
     #[arg(long, value_name = "FILE")]
     constants: Option<PathBuf>,
     /// Print one JSON object.
@@ -20,6 +49,28 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
+    if args.calibrate {
+        return calibrate(args);
+    }
+    let bench = match args.from.is_empty() {
+        true => measure(&args)?,
+        false => merge(&args.from)?,
+    };
+    store(&bench, &args.out)?;
+    if args.json {
+        super::print_json(&bench)?;
+    } else {
+        present::bench::table_of(&mut std::io::stdout().lock(), &bench)?;
+    }
+    let runs = bench.runs.iter();
+    let failed = runs.filter(|run| matches!(run.outcome, Outcome::Failed { .. }));
+    match failed.count() {
+        0 => Ok(()),
+        count => anyhow::bail!("{count} of {} runs failed", bench.runs.len()),
+    }
+}
+
+fn calibrate(args: Args) -> anyhow::Result<()> {
     let path = args.constants.or_else(Constants::default_path);
     let path = path.context("no folder for the constants: name a file with --constants")?;
     let constants = calibrate::calibrate()?;
@@ -31,4 +82,163 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     present::costs::constants(&mut std::io::stdout().lock(), &constants, &path)?;
     Ok(())
+}
+
+/// A link, and the arguments that name it to both parties.
+struct LinkArgument {
+    link: Link,
+    arguments: Vec<String>,
+}
+
+fn link(name: &str) -> anyhow::Result<LinkArgument> {
+    let path = Path::new(name);
+    let (link, option) = match path.is_file() || path.extension().is_some() {
+        true => (costs::load_link(path)?, "--link-file"),
+        false => (Link::named(name)?, "--link"),
+    };
+    Ok(LinkArgument {
+        link,
+        arguments: vec![option.into(), name.into()],
+    })
+}
+
+fn measure(args: &Args) -> anyhow::Result<Bench> {
+    let links: Vec<LinkArgument> = args
+        .links
+        .iter()
+        .map(|name| link(name))
+        .collect::<Result<_, _>>()?;
+    // All names before the first run, which may take long.
+    for name in &args.networks {
+        super::named(name)?;
+    }
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
+    let mut images = bundle::samples()?;
+    let count = usize::from(args.images);
+    ensure!(
+        count <= images.len(),
+        "there are {} bundled images",
+        images.len()
+    );
+    images.truncate(count);
+    let constants = costs::constants(args.constants.as_deref())?.values;
+    let mut bench = Bench {
+        version: env!("CARGO_PKG_VERSION").into(),
+        machine: Machine::this(),
+        networks: Vec::new(),
+        links: links.iter().map(|link| link.link.clone()).collect(),
+        runs: Vec::new(),
+    };
+    let runs = args.networks.len() * args.packings.len() * links.len();
+    let bar = super::progress(runs, "runs");
+    for name in &args.networks {
+        let (subject, shift) = subject(name, &images)?;
+        bench.networks.push(subject.facts.clone());
+        let setting = Setting {
+            constants: constants.clone(),
+            link: Link::loopback(),
+            client: Client::new(Window::Large, Settings::default(), shift)?,
+        };
+        let runner = Runner {
+            program: std::env::current_exe().context("where is this program?")?,
+            images: &images,
+            setting,
+        };
+        for &packing in &args.packings {
+            for LinkArgument { link, arguments } in &links {
+                bench.runs.push(Run {
+                    network: subject.facts.name.clone(),
+                    packing: packing.name().into(),
+                    link: link.name.clone(),
+                    outcome: runner.run(&subject, packing, link, arguments),
+                });
+                // What was measured stays, whatever happens to the rest.
+                store_json(&bench, &args.out)?;
+                bar.inc(1);
+            }
+        }
+    }
+    bar.finish_and_clear();
+    Ok(bench)
+}
+
+/// A network with what it makes of the images, and its shift.
+fn subject(name: &str, images: &[PathBuf]) -> anyhow::Result<(Subject, u32)> {
+    let named = super::named(name)?;
+    let model = super::load_model(Some(name))?;
+    let tensors = super::pictures(images, &model.input, &model.classes)?;
+    let tensors: Vec<Vec<i32>> = tensors.into_iter().map(|picture| picture.tensor).collect();
+    let facts = facts(&named, &model);
+    Ok((
+        Subject::new(facts, name.into(), &model, &tensors),
+        model.shift,
+    ))
+}
+
+fn facts(named: &Named, model: &Model) -> NetworkFacts {
+    let (about, deviations, random_weights) = match named {
+        Named::File(path) => {
+            let file = path.file_name().unwrap_or(path.as_os_str());
+            (
+                format!("model file {}", file.to_string_lossy()),
+                Vec::new(),
+                false,
+            )
+        }
+        Named::Builder(builder) => {
+            let deviations = builder.deviations.iter().map(|&text| text.into());
+            (builder.about.into(), deviations.collect(), true)
+        }
+    };
+    NetworkFacts {
+        name: model.name.clone(),
+        about,
+        deviations,
+        random_weights,
+        parameters: model.parameters(),
+        activations: model.activations(),
+        side: model.input.side,
+        classes: model.classes.len(),
+    }
+}
+
+/// Earlier runs in one; of the same network, packing and link the last one counts.
+fn merge(files: &[PathBuf]) -> anyhow::Result<Bench> {
+    let load = |path: &PathBuf| -> anyhow::Result<Bench> {
+        Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+    };
+    let mut all: Option<Bench> = None;
+    for path in files {
+        let what = || {
+            format!(
+                "cannot use {}: it is not what `stria bench` writes",
+                path.display()
+            )
+        };
+        let bench = load(path).with_context(what)?;
+        all = Some(match all {
+            None => bench,
+            Some(all) => all
+                .merge(bench)
+                .map_err(|reason| anyhow::anyhow!("{}: {reason}", path.display()))?,
+        });
+    }
+    all.context("no file")
+}
+
+fn store(bench: &Bench, folder: &Path) -> anyhow::Result<()> {
+    store_json(bench, folder)?;
+    let path = folder.join("report.html");
+    let text = bench::html(bench).context("cannot draw the report")?;
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn store_json(bench: &Bench, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let path = folder.join("bench.json");
+    let mut text = serde_json::to_string_pretty(bench)?;
+    text.push('\n');
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }

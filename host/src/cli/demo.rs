@@ -16,9 +16,10 @@ use super::session::{InProcess, Options};
 pub struct Args {
     /// Images to classify; the bundled samples by default.
     images: Vec<PathBuf>,
-    /// The model file; the bundled one by default.
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    /// The model file, or the name of a network that is built with random weights; the bundled
+    /// model by default.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     #[command(flatten)]
     options: Options,
     /// Print one JSON object.
@@ -27,7 +28,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let model = super::load_model(args.model)?;
+    let model = super::load_model(args.model.as_deref())?;
     let images = match args.images.is_empty() {
         true => bundle::samples()?,
         false => args.images,

@@ -15,9 +15,10 @@ use super::session::{InProcess, Options};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The model file; the bundled one by default.
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    /// The model file, or the name of a network that is built with random weights; the bundled
+    /// model by default.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     /// Folder with the CIFAR-10 binary files, or with one folder a class.
     #[arg(long, value_name = "FOLDER")]
     data: PathBuf,
@@ -35,7 +36,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let model = super::load_model(args.model)?;
+    let model = super::load_model(args.model.as_deref())?;
     let data = Dataset::open(&args.data, &model.classes)?;
     let images = data.len().min(args.limit.unwrap_or(usize::MAX));
     anyhow::ensure!(images > 0, "--limit 0 leaves no images");

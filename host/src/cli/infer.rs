@@ -4,10 +4,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use stria_host::machine;
 use stria_host::net::serial::DEFAULT_BAUD;
 use stria_host::present::{self, Colours, Seen};
 use stria_host::report::{InferReport, InferredImage, guesses};
 
+use super::costs::LinkOptions;
 use super::session::{Options, Remote};
 
 #[derive(clap::Args)]
@@ -21,6 +23,9 @@ pub struct Args {
     /// Bits a second of a serial port.
     #[arg(long, value_name = "RATE", default_value_t = DEFAULT_BAUD)]
     baud: u32,
+    /// Send as slowly as on this link, for measurements; the server needs the same.
+    #[command(flatten)]
+    link: LinkOptions,
     #[command(flatten)]
     options: Options,
     /// How many of the most likely classes to show.
@@ -32,7 +37,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let mut session = Remote::connect(&args.connect, args.baud, &args.options)
+    let pace = args.link.pace()?;
+    let mut session = Remote::connect(&args.connect, args.baud, pace, &args.options)
         .with_context(|| format!("no session with {}", args.connect))?;
     let network = session.announced()?;
     let pictures = super::pictures(&args.images, &network.input, &network.classes)?;
@@ -57,7 +63,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 || present::image(&mut std::io::stdout().lock(), Colours::of_stdout(), &seen);
             bar.suspend(show)?;
         }
-        images.push(InferredImage::new(picture.name, top, &outcome));
+        images.push(InferredImage::new(picture.name, top, outcome));
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -68,6 +74,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         bytes_setup,
         seconds_setup,
         client_state_bytes,
+        memory_bytes: machine::peak_memory(),
     };
     if args.json {
         return super::print_json(&report);

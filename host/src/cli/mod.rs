@@ -22,6 +22,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use stria_core::packing::Packing;
 use stria_host::model::Input;
+use stria_host::networks::{self, Builder};
 use stria_host::{Model, bundle, image};
 use tracing_subscriber::EnvFilter;
 
@@ -89,15 +90,43 @@ fn packing() -> impl TypedValueParser<Value = Packing> {
         .map(move |name| named(name).unwrap_or_default())
 }
 
-/// Loads the named model file, or the bundled one.
-fn load_model(path: Option<PathBuf>) -> anyhow::Result<Model> {
-    let path = match path {
-        Some(path) => path,
-        None => bundle::model()?,
+/// Seed of the random weights of a built network.
+const WEIGHTS_SEED: u64 = 1;
+
+/// What the name of a network on the command line means.
+enum Named {
+    /// A model file.
+    File(PathBuf),
+    /// A network of this program, with random weights.
+    Builder(Builder),
+}
+
+/// The model file of that path, if the name looks like one, or the network of that name.
+fn named(name: &str) -> anyhow::Result<Named> {
+    let path = Path::new(name);
+    Ok(if path.is_file() || path.extension().is_some() {
+        Named::File(path.into())
+    } else {
+        Named::Builder(networks::find(name)?)
+    })
+}
+
+/// Loads the named model file, builds the named network, or loads the bundled model.
+fn load_model(name: Option<&str>) -> anyhow::Result<Model> {
+    let (model, from) = match name.map(named).transpose()? {
+        Some(Named::Builder(builder)) => {
+            let model = builder.model(WEIGHTS_SEED);
+            let model = model.with_context(|| format!("cannot build {}", builder.name))?;
+            (model, format!("{} with random weights", builder.name))
+        }
+        Some(Named::File(path)) => (load(&path)?, path.display().to_string()),
+        None => {
+            let path = bundle::model()?;
+            (load(&path)?, path.display().to_string())
+        }
     };
-    let model = load(&path)?;
     tracing::info!(
-        model = %path.display(),
+        model = from,
         layers = model.layers.len(),
         activations = model.activations(),
         "loaded"

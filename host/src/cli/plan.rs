@@ -1,12 +1,11 @@
 //! `stria plan`: what an inference of a network costs, without running it.
 
-use std::path::{Path, PathBuf};
-
 use stria_core::layer::Layer;
 use stria_core::packing::Packing;
 use stria_host::report::PlanReport;
-use stria_host::{model, networks, present};
+use stria_host::{model, present};
 
+use super::Named;
 use super::costs::Options;
 
 #[derive(clap::Args)]
@@ -62,20 +61,21 @@ fn unfit(layer: &str, reason: &str) -> anyhow::Error {
     anyhow::anyhow!("layer {layer} cannot be packed: {reason}")
 }
 
-/// The model file, if the name looks like one, or the builder of that name.
+/// The model file or the built network of that name, without weights.
 fn subject(name: &str) -> anyhow::Result<Subject> {
-    let path = Path::new(name);
-    if path.is_file() || path.extension().is_some() {
-        let model = super::load_model(Some(PathBuf::from(name)))?;
-        let layers = model.layers.into_iter();
-        return Ok(Subject {
-            name: model.name,
-            deviations: Vec::new(),
-            shift: model.shift,
-            layers: layers.map(|layer| (layer.name, layer.layer)).collect(),
-        });
-    }
-    let builder = networks::find(name)?;
+    let builder = match super::named(name)? {
+        Named::Builder(builder) => builder,
+        Named::File(path) => {
+            let model = super::load(&path)?;
+            let layers = model.layers.into_iter();
+            return Ok(Subject {
+                name: model.name,
+                deviations: Vec::new(),
+                shift: model.shift,
+                layers: layers.map(|layer| (layer.name, layer.layer)).collect(),
+            });
+        }
+    };
     let network = builder.network();
     let shapes = model::shapes(&network)?.into_iter();
     Ok(Subject {

@@ -7,20 +7,25 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stria_core::packing::Packing;
 use stria_host::net::Listener;
 use stria_host::net::serial::DEFAULT_BAUD;
-use stria_host::net::server::{Ended, Options, network, serve};
+use stria_host::net::server::{Ended, Options, WEIGHT_MEMORY, network_within, serve};
+use stria_host::report::{Listening, SessionReport};
+
+use super::costs::LinkOptions;
 
 /// Where a server listens if it is not told.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:7433";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The model file; the bundled one by default.
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    /// The model file, or the name of a network that is built with random weights; the bundled
+    /// model by default.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     /// Address and port to listen on; may be given more than once. 127.0.0.1:7433 if there is
     /// nothing else to listen on.
     #[arg(long, value_name = "ADDRESS")]
@@ -41,6 +46,10 @@ pub struct Args {
     #[arg(long, value_name = "PACKING", default_value = Packing::Segment.name(),
           value_parser = super::packing())]
     packing: Packing,
+    /// MiB of memory for transformed weights. Layers beyond it transform theirs in every inference,
+    /// which takes longer.
+    #[arg(long, value_name = "MIB", default_value_t = (WEIGHT_MEMORY >> 20) as u32)]
+    weight_memory: u32,
     /// Sessions that may run at the same time.
     #[arg(long, value_name = "COUNT", default_value_t = 4,
           value_parser = clap::value_parser!(u16).range(1..))]
@@ -53,14 +62,20 @@ pub struct Args {
     /// network: see the README.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     queries: u32,
-    /// Print one JSON object a line for every session that ends.
+    /// Send as slowly as on this link, for measurements; the client needs the same.
+    #[command(flatten)]
+    link: LinkOptions,
+    /// Print one JSON object a line: where it listens, then every session that ends.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let model = super::load_model(args.model.clone())?;
-    let network = Arc::new(network(&model, args.packing).context("cannot prepare the model")?);
+    let pace = args.link.pace()?;
+    let model = super::load_model(args.model.as_deref())?;
+    let memory = (args.weight_memory as usize).saturating_mul(1 << 20);
+    let network = network_within(&model, args.packing, memory);
+    let network = Arc::new(network.context("cannot prepare the model")?);
     drop(model);
     let listeners = listeners(&args)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -69,17 +84,26 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         signal_hook::flag::register_conditional_default(signal, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
+    let mut addresses = Vec::new();
     for listener in &listeners {
-        tracing::info!(address = %listener.address()?, "listening");
+        let address = listener.address()?;
+        tracing::info!(%address, "listening");
+        addresses.push(address.to_string());
+    }
+    if args.json {
+        print(&Listening {
+            listening: addresses,
+        });
     }
     let options = Options {
         sessions: args.sessions.into(),
         timeout: Duration::from_secs(args.timeout),
         queries: args.queries,
+        pace,
     };
     let ended = |ended: Ended| {
         if args.json {
-            print(&ended);
+            print(&SessionReport::new(&ended));
         }
     };
     serve(&listeners, &network, options, &stop, &ended)?;
@@ -113,21 +137,10 @@ fn listeners(args: &Args) -> anyhow::Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-fn print(ended: &Ended) {
-    let work = ended.counters.work();
-    let line = serde_json::json!({
-        "peer": ended.peer.to_string(),
-        "queries": ended.counters.queries,
-        "internal_rotations": work.internal_rotations,
-        "external_rotations": work.external_rotations,
-        "key_switches": work.key_switches,
-        "galois_key_bytes": ended.counters.galois_key_bytes(),
-        "bytes_up": ended.bytes_up,
-        "bytes_down": ended.bytes_down,
-        "seconds": ended.seconds,
-        "seconds_waited": ended.seconds_waited,
-        "error": ended.error.as_ref().map(ToString::to_string),
-    });
+fn print(report: &impl Serialize) {
+    let Ok(line) = serde_json::to_string(report) else {
+        return;
+    };
     // Nobody may be listening to standard output any more; serving goes on.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }

@@ -9,6 +9,7 @@ use stria_host::check::LayerCheck;
 use stria_host::model::Input;
 use stria_host::net::client::{self, Inference, Window};
 use stria_host::net::local::Local;
+use stria_host::net::shape::Pace;
 use stria_host::report::{Measured, MeasuredLayer, Outcome};
 
 /// How the client runs.
@@ -76,10 +77,16 @@ pub struct Announced {
 pub struct Remote(client::Session);
 
 impl Remote {
-    /// Connects to a server; `baud` is a serial line's.
-    pub fn connect(address: &str, baud: u32, options: &Options) -> anyhow::Result<Self> {
+    /// Connects to a server; `baud` is a serial line's, `pace` a link's to send as slowly as.
+    pub fn connect(
+        address: &str,
+        baud: u32,
+        pace: Option<Pace>,
+        options: &Options,
+    ) -> anyhow::Result<Self> {
         let options = client::Options {
             baud,
+            pace,
             ..options.client()
         };
         Ok(Self(client::Session::connect(address, options)?))
@@ -180,6 +187,7 @@ fn outcome(inference: Inference) -> Outcome {
         bytes_up: inference.bytes_up,
         bytes_down: inference.bytes_down,
         seconds: inference.seconds,
+        layers: inference.layers,
     }
 }
 

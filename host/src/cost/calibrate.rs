@@ -1,125 +1,84 @@
-//! Measures the constants on this machine: a StriaNet's inference with both parties in one thread,
-//! and the server's operations side by side as it does them.
+//! Measures the constants on this machine: inferences of StriaNets with both parties in one thread,
+//! and the server's operations on ciphertexts.
 
-use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stria_core::Error;
-use stria_core::conv::{Ciphertext, Limbs, SegmentWeights};
-use stria_core::layer::Layer;
-use stria_core::ntt::Q_NTT;
 use stria_core::packing::Packing;
-use stria_core::parallel;
-use stria_core::params::{LIMBS, LOG_N, N, Q};
-use stria_core::prg::Seed;
-use stria_core::privacy::{PublicKey, respond, uniform_mask};
-use stria_core::protocol::client::App;
+use stria_core::protocol::client::{App, Client};
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
+use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::server::{Budget, Server};
-use stria_core::segment;
-use stria_core::work::Work;
 
-use super::Constants;
-use crate::net::client::LargeClient;
+use super::constants::Ring;
+use super::operations::{self, Operations};
+use super::{Constants, count};
+use crate::net::client::{LargeClient, LargeSlotClient};
 use crate::net::{SessionError, entropy, server};
 use crate::{Model, networks};
-
-/// How long a single operation is repeated.
-const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Inferences that are timed.
 const INFERENCES: u32 = 3;
 
 /// Measures.
 pub fn calibrate() -> Result<Constants, SessionError> {
-    let builder = networks::BUILDERS[0];
-    let model = builder
-        .model(1)
-        .map_err(|_| Error::Usage("a network of this program that does not load"))?;
-    let session = Session::run(&model)?;
-    let count = |of: fn(&crate::ModelLayer) -> usize| -> f64 {
-        model.layers.iter().map(of).sum::<usize>() as f64
+    let built = |name| {
+        let builder = networks::find(name).ok();
+        let model = builder.and_then(|builder| builder.model(1).ok());
+        model.ok_or(Error::Usage("a network of this program that does not load"))
     };
-    let activations = count(crate::ModelLayer::activations);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // 64 products into each of 32 responses: more plaintexts than caches hold.
-    let layer = Layer {
-        repeat: 64,
-        in_channels: 64,
-        out_channels: 2048,
-        in_side: 8,
-        groups: 1,
-        shuffle: 1,
-        ..model.layers[1].layer
-    };
-    let layout = layer.layout().map_err(Error::Usage)?;
-    let values = vec![1; 64 * 2048];
-    let weights = SegmentWeights::prepared(&layer, &layout, &values);
-    let inputs: Vec<Ciphertext> = (0..layout.inputs_per_part)
-        .map(|_| Ciphertext::from_wire(limbs(), &Seed([1; 32])))
-        .collect();
-    let outputs = layout.outputs_per_tile();
-    let product = repeat(|| {
-        let sum = |output| black_box(weights.apply(&inputs, output, &mut Work::default())).c0[0][0];
-        parallel::map(outputs, sum);
-    }) / (outputs * inputs.len()) as f64;
-    let key = PublicKey::from_wire(limbs(), &Seed([2; 32]));
-    let respond = repeat(|| {
-        parallel::map(8 * cores, |i| {
-            let seed = Seed([i as u8; 32]);
-            let mut mask = uniform_mask(&seed);
-            let response = respond(Ciphertext::zero(), &key, &mask, &seed);
-            segment::decode(&mut mask, layout.depth);
-            black_box((response.c0[0], mask[0]))
-        });
-    }) / (8 * cores) as f64;
-    let message = Box::new([1; N]);
-    let receive = repeat(|| {
-        let mut limbs = limbs();
-        Ciphertext::add_plaintext(&mut limbs, &message);
-        black_box(Ciphertext::from_wire(limbs, &Seed([3; 32])).c0[0][0]);
-    });
-    let mut polynomial = Box::new([1; N]);
-    let transform = repeat(|| Q_NTT[0].forward(black_box(&mut polynomial), LOG_N));
+    let model = built("strianet-cifar10")?;
+    let session = Session::run(&model, Packing::Segment, LargeClient::closed())?;
+    let activations: usize = model
+        .layers
+        .iter()
+        .map(crate::ModelLayer::activations)
+        .sum();
+    let operations = operations::segments(cores).map_err(Error::Usage)?;
+    let segment = ring(&model, Packing::Segment, &session, operations)?;
+
+    // Few Galois keys, so that the set-up is short.
+    let model = built("strianet-cifar10-simd")?;
+    let slots = Session::run(&model, Packing::Slot, LargeSlotClient::closed())?;
+    let (operations, [decompose, key_switch]) = operations::slots(cores)?;
     Ok(Constants {
         cores,
-        encrypt: session.encrypt / count(|layer| layer.layout.inputs()),
-        receive,
-        product,
-        respond,
-        decrypt: session.decrypt / count(|layer| layer.layout.outputs()),
-        relu_client: session.relu_client / activations,
-        relu_server: session.relu_server / activations,
-        transform,
+        segment,
+        slot: ring(&model, Packing::Slot, &slots, operations)?,
+        decompose,
+        key_switch,
+        relu_client: session.relu_client / activations as f64,
+        relu_server: session.relu_server / activations as f64,
     })
 }
 
-/// Seconds of one call, from the best of many: what disturbs only ever adds.
-fn repeat(mut operation: impl FnMut()) -> f64 {
-    let start = Instant::now();
-    let mut best = Duration::MAX;
-    while best == Duration::MAX || start.elapsed() < PATIENCE {
-        let begin = Instant::now();
-        operation();
-        best = best.min(begin.elapsed());
+/// The client's seconds a ciphertext, from a session, with the server's.
+fn ring(
+    model: &Model,
+    packing: Packing,
+    session: &Session,
+    operations: Operations,
+) -> Result<Ring, Error> {
+    let (mut inputs, mut outputs) = (0, 0);
+    for layer in &model.layers {
+        let linear = count(packing, &layer.layer).map_err(Error::Usage)?;
+        inputs += linear.inputs;
+        outputs += linear.outputs();
     }
-    best.as_secs_f64()
+    Ok(Ring {
+        encrypt: session.encrypt / inputs as f64,
+        receive: operations.receive,
+        product: operations.product,
+        fresh_product: operations.fresh_product,
+        respond: operations.respond,
+        decrypt: session.decrypt / outputs as f64,
+    })
 }
 
-/// A residue polynomial a limb, as it comes over the wire.
-fn limbs() -> Box<Limbs> {
-    let mut limbs: Box<Limbs> = Box::new([[0; N]; LIMBS]);
-    for (limb, q) in limbs.iter_mut().zip(Q) {
-        for (i, x) in limb.iter_mut().enumerate() {
-            *x = (i as u32).wrapping_mul(0x9e37_79b9) % q;
-        }
-    }
-    limbs
-}
-
-/// Seconds of the parts of an inference.
+/// Seconds of the parts of an inference, or of a layer of it.
 #[derive(Clone, Copy, Default)]
 struct Session {
     encrypt: f64,
@@ -139,27 +98,45 @@ impl App for Grey {
 }
 
 impl Session {
-    /// Runs inferences frame by frame, notes each frame's time on either side, and gives the best of
-    /// every part.
-    fn run(model: &Model) -> Result<Self, SessionError> {
-        let network = Arc::new(server::network(model, Packing::Segment)?);
+    const NEVER: Self = Self {
+        encrypt: f64::INFINITY,
+        decrypt: f64::INFINITY,
+        relu_client: f64::INFINITY,
+        relu_server: f64::INFINITY,
+    };
+
+    /// Runs inferences frame by frame, notes each frame's time on either side, and adds up the best of
+    /// every part of every layer.
+    fn run<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+        model: &Model,
+        packing: Packing,
+        client: Client<CHUNKS, SUPPLY, L>,
+    ) -> Result<Self, SessionError> {
+        let network = Arc::new(server::network(model, packing)?);
         let mut server = Server::new(
             network,
             Budget::new(INFERENCES),
             &mut entropy::session_rng("server")?,
         );
-        let mut client = Box::new(LargeClient::closed());
+        let mut client = Box::new(client);
         client.open(Settings::default(), &mut entropy::session_rng("client")?);
-        let mut session = Self::default();
-        session.exchange(&mut client, &mut server)?;
-        let mut best: Option<Self> = None;
+        Self::exchange(&mut client, &mut server)?;
+        let mut best: Vec<Self> = Vec::new();
         for _ in 0..INFERENCES {
             client.start()?;
-            session = Self::default();
-            session.exchange(&mut client, &mut server)?;
-            best = Some(best.map_or(session, |best| best.min(&session)));
+            let layers = Self::exchange(&mut client, &mut server)?;
+            best.resize(layers.len(), Self::NEVER);
+            for (best, layer) in best.iter_mut().zip(&layers) {
+                *best = best.min(layer);
+            }
         }
-        Ok(best.unwrap_or_default())
+        let sum = |of: fn(&Self) -> f64| best.iter().map(of).sum();
+        Ok(Self {
+            encrypt: sum(|layer| layer.encrypt),
+            decrypt: sum(|layer| layer.decrypt),
+            relu_client: sum(|layer| layer.relu_client),
+            relu_server: sum(|layer| layer.relu_server),
+        })
     }
 
     fn min(&self, other: &Self) -> Self {
@@ -171,7 +148,20 @@ impl Session {
         }
     }
 
-    fn exchange(&mut self, client: &mut LargeClient, server: &mut Server) -> Result<(), Error> {
+    /// What every layer of the next inference takes; nothing for the set-up.
+    fn exchange<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+        client: &mut Client<CHUNKS, SUPPLY, L>,
+        server: &mut Server,
+    ) -> Result<Vec<Self>, Error> {
+        let mut layers: Vec<Self> = Vec::new();
+        let mut note = |kind, client, server| {
+            if kind == Kind::Layer {
+                layers.push(Self::default());
+            }
+            if let Some(layer) = layers.last_mut() {
+                layer.note(kind, client, server);
+            }
+        };
         let mut buffer = [0; MAX_FRAME];
         loop {
             let mut begin = Instant::now();
@@ -179,18 +169,18 @@ impl Session {
                 let written = Instant::now();
                 let frame = Frame::new_checked(&buffer[..len])?;
                 server.handle(frame)?;
-                self.note(frame.kind, written - begin, written.elapsed());
+                note(frame.kind, written - begin, written.elapsed());
                 begin = Instant::now();
             }
             while let Some(len) = server.poll(&mut buffer)? {
                 let written = Instant::now();
                 let frame = Frame::new_checked(&buffer[..len])?;
                 client.handle(&mut Grey, frame)?;
-                self.note(frame.kind, written.elapsed(), written - begin);
+                note(frame.kind, written.elapsed(), written - begin);
                 begin = Instant::now();
             }
             if client.is_ready() {
-                return Ok(());
+                return Ok(layers);
             }
         }
     }

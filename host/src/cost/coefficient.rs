@@ -3,7 +3,7 @@
 
 use stria_core::layer::Layer;
 
-use super::linear::Linear;
+use super::linear::{Jobs, Linear};
 use super::segment::{input_bytes, output_bytes};
 
 pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
@@ -18,6 +18,12 @@ pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
         products: tiles * products(layer, layout.virtual_channels(), layout.blocks),
         internal_rotations: 0,
         external_rotations: 0,
+        decompositions: 0,
+        jobs: Jobs {
+            inputs: 1,
+            channels: 1,
+            outputs: layout.outputs(),
+        },
         useful: layout.useful(),
         channels: vec![1; outputs],
         out_side: layout.out_side,

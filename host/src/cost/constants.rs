@@ -3,36 +3,47 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-
-use super::linear::Linear;
 use stria_core::packing::Packing;
 
-use super::slot;
-use stria_core::params::N;
+use super::linear::Linear;
 
 /// Seconds of single operations. The server's work on a layer is spread over all cores: its times are
-/// wall-clock seconds over operations done side by side.
+/// wall-clock seconds over operations done side by side, as many as keep all cores busy.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Constants {
     /// Cores that it was measured with.
     pub cores: usize,
+    /// Segment and coefficient packing: N = 4096.
+    pub segment: Ring,
+    /// Slot packing: N = 8192.
+    pub slot: Ring,
+    /// Slot packing, server: one ciphertext split into digits, once for all its rotations.
+    pub decompose: f64,
+    /// Slot packing, server: one rotation of a ciphertext that is split.
+    pub key_switch: f64,
+    /// Client: one activation, at k_s = 4 and h = 8. Seconds of other settings are not estimated.
+    pub relu_client: f64,
+    /// Server: the same.
+    pub relu_server: f64,
+}
+
+/// Seconds of what is done with ciphertexts of one ring.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ring {
     /// Client: one ciphertext packed, encrypted and written.
     pub encrypt: f64,
-    /// Server: one ciphertext read, transformed, its share added; on one core.
+    /// Server: one ciphertext transformed, its share packed and added; on one core.
     pub receive: f64,
     /// Server: one product of a ciphertext with a transformed plaintext, added up.
     pub product: f64,
+    /// Server: the same where weights are transformed in every inference.
+    pub fresh_product: f64,
     /// Server: one response masked, flooded and switched.
     pub respond: f64,
     /// Client: one response read and decrypted.
     pub decrypt: f64,
-    /// Client: one activation, at k_s = 4 and h = 8.
-    pub relu_client: f64,
-    /// Server: the same.
-    pub relu_server: f64,
-    /// One transform of one limb at N = 4096, on one core.
-    pub transform: f64,
 }
 
 /// Where constants come from.
@@ -46,18 +57,31 @@ pub enum Source {
 }
 
 impl Default for Constants {
-    /// What `stria bench --calibrate` found, rounded, on the two-core machine that this was written on.
+    /// What `stria bench --calibrate` found, rounded, on the two-core machine that this was written
+    /// on, with nothing else running.
     fn default() -> Self {
         Self {
             cores: 2,
-            encrypt: 8.5e-4,
-            receive: 3.2e-4,
-            product: 3.9e-5,
-            respond: 1.8e-3,
-            decrypt: 1.9e-4,
-            relu_client: 3.8e-6,
-            relu_server: 4.7e-6,
-            transform: 4.0e-5,
+            segment: Ring {
+                encrypt: 5.4e-4,
+                receive: 2.6e-4,
+                product: 1.5e-5,
+                fresh_product: 1.0e-4,
+                respond: 8.3e-4,
+                decrypt: 1.2e-4,
+            },
+            slot: Ring {
+                encrypt: 2.0e-3,
+                receive: 5.7e-4,
+                product: 2.9e-5,
+                fresh_product: 2.4e-4,
+                respond: 1.7e-3,
+                decrypt: 5.6e-4,
+            },
+            decompose: 5.2e-4,
+            key_switch: 3.9e-4,
+            relu_client: 3.0e-6,
+            relu_server: 2.5e-6,
         }
     }
 }
@@ -88,11 +112,6 @@ impl Work {
     }
 }
 
-/// Transforms of N = 4096 and one limb that one rotation at N = 8192 takes: 4 digits to 4 further
-/// limbs each, the division of both results by the special prime (10), 4 to begin with, each of
-/// twice the size and 13/12 of the depth.
-const ROTATION: f64 = 30.0 * 2.0 * 13.0 / 12.0;
-
 impl Constants {
     /// The file that commands read where none is named.
     pub fn default_path() -> Option<PathBuf> {
@@ -105,12 +124,8 @@ impl Constants {
     /// Reads what [`Constants::save`] wrote.
     pub fn load(path: &Path) -> Result<Self, ConstantsError> {
         let constants: Self = serde_json::from_slice(&std::fs::read(path)?)?;
-        if constants.cores >= 1
-            && constants
-                .seconds()
-                .iter()
-                .all(|&x| x.is_finite() && x > 0.0)
-        {
+        let times = constants.seconds();
+        if constants.cores >= 1 && times.iter().all(|&x| x.is_finite() && x > 0.0) {
             Ok(constants)
         } else {
             Err(ConstantsError::Numbers)
@@ -126,38 +141,61 @@ impl Constants {
         Ok(std::fs::write(path, text + "\n")?)
     }
 
-    fn seconds(&self) -> [f64; 8] {
-        [
-            self.encrypt,
-            self.receive,
-            self.product,
-            self.respond,
-            self.decrypt,
+    fn seconds(&self) -> Vec<f64> {
+        let ring = |ring: &Ring| {
+            [
+                ring.encrypt,
+                ring.receive,
+                ring.product,
+                ring.fresh_product,
+                ring.respond,
+                ring.decrypt,
+            ]
+        };
+        let rings = [&self.segment, &self.slot].map(ring).concat();
+        let others = [
+            self.decompose,
+            self.key_switch,
             self.relu_client,
             self.relu_server,
-            self.transform,
-        ]
+        ];
+        [rings.as_slice(), &others].concat()
     }
 
-    /// Seconds of the linear part of a layer. In slot packing they are derived, not measured: from
-    /// the ring's size and the transforms of a rotation.
-    pub fn linear(&self, packing: Packing, linear: &Linear) -> Work {
-        let (inputs, outputs) = (linear.inputs as f64, linear.outputs() as f64);
-        // Polynomials of twice the size.
-        let size = match packing {
-            Packing::Segment | Packing::Coefficient => 1.0,
-            Packing::Slot => slot::SLOTS as f64 / N as f64,
+    /// Seconds of the linear part of a layer; `kept` says whether the server keeps its transformed
+    /// weights.
+    pub fn linear(&self, packing: Packing, linear: &Linear, kept: bool) -> Work {
+        let ring = match packing {
+            Packing::Segment | Packing::Coefficient => &self.segment,
+            Packing::Slot => &self.slot,
         };
-        let rotation = ROTATION * self.transform / self.cores as f64;
+        let product = if kept {
+            ring.product
+        } else {
+            ring.fresh_product
+        };
+        let (inputs, outputs) = (linear.inputs as f64, linear.outputs() as f64);
+        let (internal, external) = (linear.internal_rotations, linear.external_rotations);
+        // Every rotation for channels is of another ciphertext; those for taps share theirs.
+        let shared = linear.decompositions - external;
+        let taps = internal as f64 * self.key_switch + shared as f64 * self.decompose;
+        let channels = external as f64 * (self.key_switch + self.decompose);
+        let slower = |jobs| self.uneven(jobs);
         Work {
-            encrypt: inputs * self.encrypt * size,
-            receive: inputs * self.receive * size,
-            products: linear.products as f64 * self.product * size,
-            internal_rotations: linear.internal_rotations as f64 * rotation,
-            external_rotations: linear.external_rotations as f64 * rotation,
-            respond: outputs * self.respond * size,
-            decrypt: outputs * self.decrypt * size,
+            encrypt: inputs * ring.encrypt,
+            receive: inputs * ring.receive,
+            products: linear.products as f64 * product * slower(linear.jobs.outputs),
+            internal_rotations: taps * slower(linear.jobs.inputs),
+            external_rotations: channels * slower(linear.jobs.channels),
+            respond: outputs * ring.respond * slower(linear.jobs.outputs),
+            decrypt: outputs * ring.decrypt,
         }
+    }
+
+    /// How many times as long so many equal jobs take as on cores that are all busy to the end.
+    fn uneven(&self, jobs: usize) -> f64 {
+        let jobs = jobs.max(1);
+        jobs.next_multiple_of(self.cores) as f64 / jobs as f64
     }
 }
 

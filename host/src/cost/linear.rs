@@ -18,6 +18,17 @@ pub(super) fn framed(count: usize, bits: u32) -> usize {
 /// Bytes of the seed's frame.
 pub(super) const SEED: usize = HEADER + 32;
 
+/// Jobs that the server spreads over its cores; there is at least one of each kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Jobs {
+    /// Input ciphertexts that are rotated for taps.
+    pub inputs: usize,
+    /// Ciphertexts that are rotated for channels.
+    pub channels: usize,
+    /// Output ciphertexts that are summed and made responses of.
+    pub outputs: usize,
+}
+
 /// What the linear part of a layer costs, whatever follows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Linear {
@@ -33,6 +44,11 @@ pub struct Linear {
     pub internal_rotations: usize,
     /// Rotations for channels.
     pub external_rotations: usize,
+    /// Decompositions of a ciphertext into digits: one a rotation for channels, and one for all the
+    /// rotations for taps of a ciphertext.
+    pub decompositions: usize,
+    /// What the server does side by side.
+    pub jobs: Jobs,
     /// Coefficients that are sent of one response's c0.
     pub useful: usize,
     /// Values of the output map that the ciphertexts of a tile hold, in channels: an entry a
@@ -67,6 +83,11 @@ impl Linear {
             let pixels = side(tile / tiles) * side(tile % tiles);
             self.channels.iter().map(move |channels| channels * pixels)
         })
+    }
+
+    /// Plaintexts of the weights: all tiles have the same.
+    pub fn plaintexts(&self) -> usize {
+        self.products / self.tiles().pow(2)
     }
 
     fn tiles(&self) -> usize {

@@ -17,7 +17,7 @@ pub struct Link {
 }
 
 /// Names of the links that are known.
-pub const NAMES: [&str; 4] = ["lan", "wan", "usb", "uart"];
+pub const NAMES: [&str; 5] = ["lan", "wan", "usb", "uart", "loopback"];
 
 /// Bits that a serial line takes for a byte: start, eight, stop.
 const SERIAL_BITS: f64 = 10.0;
@@ -54,6 +54,7 @@ impl Link {
             "wan" => (400e6, 40.0),
             "usb" => (8e6, 1.0),
             "uart" => (921_600.0 * 8.0 / SERIAL_BITS, 1.0),
+            "loopback" => return Ok(Self::loopback()),
             _ => return Err(LinkError::Unknown { name: name.into() }),
         };
         Ok(Self {

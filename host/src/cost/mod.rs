@@ -8,6 +8,7 @@ pub mod constants;
 pub mod linear;
 pub mod link;
 mod meter;
+mod operations;
 pub mod planner;
 mod segment;
 mod slot;
@@ -16,8 +17,12 @@ mod slot;
 mod tests;
 
 use serde::Serialize;
+use stria_core::conv::SegmentWeights;
 use stria_core::layer::{Activation, Layer};
 use stria_core::packing::Packing;
+use stria_core::slot::conv::SlotWeights;
+
+use crate::net::server::WEIGHT_MEMORY;
 
 pub use constants::Constants;
 use constants::Work;
@@ -56,6 +61,8 @@ pub struct Cost {
     pub bytes_up: usize,
     /// Bytes from the server, frame headers included.
     pub bytes_down: usize,
+    /// Of both, bytes of ciphertexts: of linear parts.
+    pub ciphertext_bytes: usize,
     /// Times that the client waits for the server's answer.
     pub rounds: usize,
     /// Seconds of work of the client.
@@ -79,6 +86,7 @@ impl Cost {
         self.activations += other.activations;
         self.bytes_up += other.bytes_up;
         self.bytes_down += other.bytes_down;
+        self.ciphertext_bytes += other.ciphertext_bytes;
         self.rounds += other.rounds;
         self.client_seconds += other.client_seconds;
         self.server_seconds += other.server_seconds;
@@ -172,26 +180,33 @@ impl Setting {
         layers: impl IntoIterator<Item = &'a Layer>,
     ) -> Result<Vec<LayerCost>, LayerError> {
         let mut traffic = Traffic::new(&self.client);
+        let mut memory = WEIGHT_MEMORY;
         let costs = layers.into_iter().enumerate().map(|(index, layer)| {
             let fail = |reason| LayerError { index, reason };
             let linear = count(packing, layer).map_err(fail)?;
-            let line = traffic.layer(layer, &linear);
-            Ok(self.cost(packing, layer, &linear, &line))
+            let shown = match packing {
+                // The client is told of one group.
+                Packing::Coefficient => layer.dense(),
+                Packing::Segment | Packing::Slot => *layer,
+            };
+            let line = traffic.layer(&shown, &linear);
+            let kept = keep(packing, &linear, &mut memory);
+            let work = self.constants.linear(packing, &linear, kept);
+            Ok(self.cost(layer, &linear, &work, &line))
         });
         costs.collect()
     }
 
-    fn cost(&self, packing: Packing, layer: &Layer, linear: &Linear, line: &Line) -> LayerCost {
+    fn cost(&self, layer: &Layer, linear: &Linear, work: &Work, line: &Line) -> LayerCost {
         let values = linear.valid().sum::<usize>();
         let activations = match layer.activation {
             Activation::Relu => values,
             Activation::Linear | Activation::Logits => 0,
         };
-        let work = self.constants.linear(packing, linear);
         let client_relu = activations as f64 * self.constants.relu_client;
         let server_relu = activations as f64 * self.constants.relu_server;
         let rest = line.bytes() - linear.bytes_up() - linear.bytes_down();
-        let mut parts = self.linear_parts(linear, &work);
+        let mut parts = self.linear_parts(linear, work);
         let linear_seconds = parts.seconds();
         parts.push(
             Factor::Activations,
@@ -209,6 +224,7 @@ impl Setting {
             activations,
             bytes_up: line.up,
             bytes_down: line.down,
+            ciphertext_bytes: linear.bytes_up() + linear.bytes_down(),
             rounds: line.rounds,
             client_seconds: work.encrypt + work.decrypt + client_relu,
             server_seconds: work.receive + work.compute() + server_relu,
@@ -235,10 +251,23 @@ impl Setting {
         parts
     }
 
+    /// The same of a layer whose transformed weights are kept.
     fn linear_seconds(&self, packing: Packing, linear: &Linear) -> f64 {
-        let work = self.constants.linear(packing, linear);
+        let work = self.constants.linear(packing, linear, true);
         self.linear_parts(linear, &work).seconds()
     }
+}
+
+/// Whether a server keeps the transformed weights of the next layer in what is left of its memory;
+/// takes it. Mirrors [`stria_core::protocol::network::WeightMemory`].
+fn keep(packing: Packing, linear: &Linear, memory: &mut usize) -> bool {
+    let size = match packing {
+        Packing::Segment | Packing::Coefficient => SegmentWeights::PLAINTEXT_BYTES,
+        Packing::Slot => SlotWeights::FACTOR_BYTES,
+    };
+    let left = memory.checked_sub(linear.plaintexts() * size);
+    *memory = left.unwrap_or(*memory);
+    left.is_some()
 }
 
 /// A layer that a packing cannot hold.

@@ -2,8 +2,8 @@
 //! DESIGN section 4; [`crate::plan`] chooses by bytes where a model file leaves it open.
 //!
 //! Ciphertexts and products are what is chosen by: activations are the same in every plan, and rounds
-//! nearly. Shapes and the link decide, never weights: the choice is public, and goes into the model file's
-//! `repeat` and `tile`.
+//! nearly. All transformed weights count as kept. Shapes and the link decide, never weights: the choice
+//! is public, and goes into the model file's `repeat` and `tile`.
 
 use stria_core::layer::Layer;
 

@@ -3,7 +3,7 @@
 use stria_core::layer::{Layer, Layout};
 use stria_core::params::{C0_BITS, LIMBS, N, Q_BITS};
 
-use super::linear::{Linear, SEED, framed};
+use super::linear::{Jobs, Linear, SEED, framed};
 
 /// Bytes of an input ciphertext in its frames.
 pub(super) fn input_bytes() -> usize {
@@ -26,6 +26,12 @@ pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
         products: layout.outputs() * layout.inputs_per_part,
         internal_rotations: 0,
         external_rotations: 0,
+        decompositions: 0,
+        jobs: Jobs {
+            inputs: 1,
+            channels: 1,
+            outputs: layout.outputs(),
+        },
         useful: layout.useful(),
         channels: channels(layer, &layout),
         out_side: layout.out_side,

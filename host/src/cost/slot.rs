@@ -2,13 +2,10 @@
 //! DESIGN section 9 has the formulas; [`SlotLayout::work`] counts what the engine does.
 
 use stria_core::layer::Layer;
-use stria_core::slot::layout::SlotLayout;
+use stria_core::slot::layout::{Schedule, SlotLayout};
 use stria_core::slot::params::{ANSWER_BITS, C0_BITS, LIMBS, N, Q_BITS};
 
-use super::linear::{Linear, SEED, framed};
-
-/// Slots of a ciphertext.
-pub(super) const SLOTS: usize = N;
+use super::linear::{Jobs, Linear, SEED, framed};
 
 pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
     let layout = SlotLayout::new(layer)?;
@@ -28,6 +25,16 @@ pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
         products: work.products,
         internal_rotations: work.internal_rotations,
         external_rotations: work.external_rotations,
+        decompositions: work.decompositions,
+        // Sets and tiles come one after the other.
+        jobs: Jobs {
+            inputs: layout.inputs_per_set,
+            channels: match layout.schedule {
+                Schedule::OutputRotations => layout.outputs_per_set,
+                Schedule::InputRotations => layout.inputs_per_set,
+            },
+            outputs: layout.outputs_per_set,
+        },
         useful: N,
         channels: channels.collect(),
         out_side: layout.out_side,

@@ -161,6 +161,8 @@ fn measured(model: &Model, window: Window, packing: Packing) {
             cost.ciphertexts_down,
             cost.products,
             cost.activations,
+            cost.internal_rotations,
+            cost.external_rotations,
             cost.key_switches,
         ];
         let found = [
@@ -168,6 +170,8 @@ fn measured(model: &Model, window: Window, packing: Packing) {
             counted.outputs,
             counted.work.products,
             counted.activations,
+            counted.work.internal_rotations,
+            counted.work.external_rotations,
             counted.work.key_switches,
         ];
         assert_eq!(expected, found, "{}", layer.name);
@@ -187,9 +191,10 @@ fn segment_packing_costs_what_a_run_counts() {
 
 #[test]
 fn the_other_packings_cost_what_a_run_counts() {
-    let strianet = find("strianet-cifar10").unwrap().model(1).unwrap();
+    let built = |name: &str| find(name).unwrap().model(1).unwrap();
+    let strianets = ["strianet-cifar10", "strianet-cifar10-simd"].map(built);
     for packing in [Packing::Coefficient, Packing::Slot] {
-        for model in [&random_model(mixed()), &strianet] {
+        for model in [&random_model(mixed()), &strianets[0], &strianets[1]] {
             measured(model, Window::Large, packing);
         }
     }
@@ -244,6 +249,66 @@ fn slot_rotations_are_those_of_the_design() {
             }
         }
     }
+}
+
+#[test]
+fn simd_networks_rotate_for_taps_only() {
+    for name in [
+        "strianet-cifar10-simd",
+        "strianet-tiny-imagenet-simd",
+        "strianet-imagenet-simd",
+    ] {
+        let shapes = model::shapes(&find(name).unwrap().network()).unwrap();
+        for packing in Packing::ALL {
+            for shape in &shapes[1..shapes.len() - 1] {
+                let linear = count(packing, &shape.layer).unwrap();
+                assert_eq!(linear.external_rotations, 0, "{name} {}", shape.name);
+                let taps = match (packing, shape.layer.kernel) {
+                    (Packing::Segment | Packing::Coefficient, _) => 0,
+                    (Packing::Slot, Kernel::Cross) => 4,
+                    (Packing::Slot, Kernel::Square(1)) => 0,
+                    // Stride 2: a quarter of the taps each, with four phases as inputs.
+                    (Packing::Slot, Kernel::Square(_)) => 3,
+                };
+                let expected = taps * linear.inputs;
+                assert_eq!(linear.internal_rotations, expected, "{}", shape.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn weights_beyond_the_server_s_memory_cost_transforms() {
+    // 25 times 512 plaintexts of 64 KiB: the third does not fit 2 GiB, and a small one after it does.
+    let large = layer([2048, 512], 7, Kernel::Square(1), 1);
+    let small = layer([64, 64], 7, Kernel::Square(1), 1);
+    let setting = setting(Window::Large, Settings::default(), 8);
+    let layers = [large, large, large, small];
+    let costs = setting.layers(Packing::Segment, &layers).unwrap();
+    let alone = setting.layers(Packing::Segment, &[small]).unwrap();
+    let seconds = |i: usize| costs[i].cost.server_seconds;
+    let ring = setting.constants.segment;
+    let transforms = costs[2].cost.products as f64 * (ring.fresh_product - ring.product);
+    assert!(transforms > 1.0);
+    for (i, more) in [(1, 0.0), (2, transforms)] {
+        assert!((seconds(i) - seconds(0) - more).abs() < 1e-9);
+    }
+    assert!((seconds(3) - alone[0].cost.server_seconds).abs() < 1e-9);
+}
+
+#[test]
+fn cores_without_a_job_wait() {
+    let constants = |cores| Constants {
+        cores,
+        ..Constants::default()
+    };
+    // One input ciphertext and 3 outputs of 32 channels.
+    let layer = layer([32, 96], 15, Kernel::Cross, 32);
+    let linear = count(Packing::Slot, &layer).unwrap();
+    let [one, two] = [1, 2].map(|cores| constants(cores).linear(Packing::Slot, &linear, true));
+    assert!((two.internal_rotations / one.internal_rotations - 2.0).abs() < 1e-9);
+    assert!((two.products / one.products - 4.0 / 3.0).abs() < 1e-9);
+    assert_eq!(two.encrypt, one.encrypt);
 }
 
 #[test]

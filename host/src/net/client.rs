@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use stria_core::layer::MAX_SIDE;
 use stria_core::packing::Packing;
 use stria_core::protocol::client::{App, Client, SlotClient, SmallClient};
-use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME, write_failure};
+use stria_core::protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME, write_failure};
 use stria_core::protocol::greeting::{Settings, Welcome};
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::share::SharePrf;
 
 use super::serial::DEFAULT_BAUD;
+use super::shape::{Pace, shape};
 use super::socket::{self, Socket};
 use super::{Line, ProtocolError, SessionError, entropy};
 use crate::model::Input;
@@ -60,6 +62,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Bits a second of a serial line.
     pub baud: u32,
+    /// A link to send at the pace of, for measurements.
+    pub pace: Option<Pace>,
 }
 
 impl Default for Options {
@@ -73,6 +77,7 @@ impl Default for Options {
             },
             timeout: Duration::from_secs(120),
             baud: DEFAULT_BAUD,
+            pace: None,
         }
     }
 }
@@ -172,6 +177,32 @@ pub struct Inference {
     pub bytes_down: u64,
     /// Seconds.
     pub seconds: f64,
+    /// The layers' parts of bytes and seconds, in execution order.
+    pub layers: Vec<Passed>,
+}
+
+/// What one layer of an inference cost, from its first frame to the next layer's; the first layer
+/// has the frame that opens an inference.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Passed {
+    /// Bytes to the server.
+    pub bytes_up: u64,
+    /// Bytes from the server.
+    pub bytes_down: u64,
+    /// Of both, bytes of ciphertexts: of the layer's linear part.
+    pub ciphertext_bytes: u64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// Bytes of a frame that is part of a ciphertext.
+fn ciphertext(frame: Frame<'_>) -> u64 {
+    match frame.kind {
+        Kind::Seed | Kind::Limb | Kind::ResponseC1 | Kind::ResponseC0 => {
+            (HEADER + frame.payload.len()) as u64
+        }
+        _ => 0,
+    }
 }
 
 /// A session with a server whose set-up is done.
@@ -179,8 +210,32 @@ pub struct Session {
     client: Box<dyn AnyClient>,
     line: Option<Line>,
     picture: Picture,
+    /// Where the layers of the inference under way began.
+    marks: Vec<Mark>,
+    /// Bytes of ciphertexts, both ways.
+    ciphertexts: u64,
     setup_seconds: f64,
     setup_bytes: u64,
+}
+
+/// A moment of an inference.
+#[derive(Clone, Copy)]
+struct Mark {
+    sent: u64,
+    received: u64,
+    ciphertexts: u64,
+    at: Instant,
+}
+
+impl Mark {
+    fn to(&self, next: &Self) -> Passed {
+        Passed {
+            bytes_up: next.sent - self.sent,
+            bytes_down: next.received - self.received,
+            ciphertext_bytes: next.ciphertexts - self.ciphertexts,
+            seconds: (next.at - self.at).as_secs_f64(),
+        }
+    }
 }
 
 impl Session {
@@ -198,6 +253,10 @@ impl Session {
     /// Sets a session up on a connection.
     pub fn open(socket: Box<dyn Socket>, options: Options) -> Result<Self, SessionError> {
         let start = Instant::now();
+        let socket = match options.pace {
+            Some(pace) => shape(socket, pace)?,
+            None => socket,
+        };
         let mut rng = entropy::session_rng("client")?;
         let client: Box<dyn AnyClient> = match (options.window, options.packing) {
             (Window::Small, Packing::Slot) => return Err(SessionError::NoRoom),
@@ -212,21 +271,27 @@ impl Session {
             client,
             line: Some(Line::new(socket, options.timeout, never)?),
             picture: Picture::default(),
+            marks: Vec::new(),
+            ciphertexts: 0,
             setup_seconds: 0.0,
             setup_bytes: 0,
         };
         session.run()?;
         session.setup_seconds = start.elapsed().as_secs_f64();
-        let (up, down) = session.bytes();
-        session.setup_bytes = up + down;
+        let end = session.mark();
+        session.setup_bytes = end.sent + end.received;
         session.input()?;
         Ok(session)
     }
 
-    fn bytes(&self) -> (u64, u64) {
-        self.line
-            .as_ref()
-            .map_or((0, 0), |line| (line.sent(), line.received()))
+    fn mark(&self) -> Mark {
+        let line = self.line.as_ref();
+        Mark {
+            sent: line.map_or(0, Line::sent),
+            received: line.map_or(0, Line::received),
+            ciphertexts: self.ciphertexts,
+            at: Instant::now(),
+        }
     }
 
     /// Exchanges frames until the client rests. After an error the session is dead.
@@ -255,6 +320,7 @@ impl Session {
                 match client.poll(picture, &mut buffer)? {
                     None => break line.flush(),
                     Some(len) => {
+                        self.ciphertexts += ciphertext(Frame::new_checked(&buffer[..len])?);
                         if let Err(error) = line.write_frame(&buffer[..len]) {
                             break Err(error);
                         }
@@ -265,10 +331,20 @@ impl Session {
                 return Ok(());
             }
             // If the server hung up, it may have said why.
+            let received = line.received();
             let frame = match (sent, line.read_frame(&mut buffer, false)) {
                 (Err(error), Err(_)) => return Err(error.into()),
                 (_, frame) => frame?,
             };
+            if frame.kind == Kind::Layer {
+                self.marks.push(Mark {
+                    sent: line.sent(),
+                    received,
+                    ciphertexts: self.ciphertexts,
+                    at: Instant::now(),
+                });
+            }
+            self.ciphertexts += ciphertext(frame);
             client.handle(picture, frame)?;
         }
     }
@@ -311,8 +387,7 @@ impl Session {
 
     /// Classifies one image, [channels, side, side].
     pub fn infer(&mut self, pixels: &[i32]) -> Result<Inference, SessionError> {
-        let start = Instant::now();
-        let before = self.bytes();
+        let start = self.mark();
         let welcome = self.welcome().ok_or(SessionError::Closed)?;
         let side = usize::from(welcome.input.side);
         let classes = usize::from(welcome.classes);
@@ -323,17 +398,27 @@ impl Session {
         self.picture.side = side;
         self.picture.logits = vec![0; classes];
         self.picture.received = 0;
+        self.marks.clear();
         self.client.start()?;
         self.run()?;
         if self.picture.received != classes {
             return Err(ProtocolError::Malformed("answer: not one logit a class").into());
         }
-        let after = self.bytes();
+        let end = self.mark();
+        // The first layer begins with the inference.
+        if let Some(first) = self.marks.first_mut() {
+            *first = start;
+        }
+        self.marks.push(end);
+        let layers = self.marks.windows(2).map(|pair| pair[0].to(&pair[1]));
+        let layers = layers.collect();
+        let all = start.to(&end);
         Ok(Inference {
             logits: std::mem::take(&mut self.picture.logits),
-            bytes_up: after.0 - before.0,
-            bytes_down: after.1 - before.1,
-            seconds: start.elapsed().as_secs_f64(),
+            bytes_up: all.bytes_up,
+            bytes_down: all.bytes_down,
+            seconds: all.seconds,
+            layers,
         })
     }
 

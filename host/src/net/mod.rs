@@ -7,6 +7,7 @@ mod line;
 pub mod local;
 pub mod serial;
 pub mod server;
+pub mod shape;
 mod socket;
 #[cfg(unix)]
 pub mod wire;

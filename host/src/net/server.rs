@@ -14,6 +14,7 @@ use stria_core::protocol::network::{About, Network, NetworkLayer, WeightMemory};
 use stria_core::protocol::server::{Budget, Counters, Server};
 
 use super::budget::Ledger;
+use super::shape::{Pace, shape};
 use super::{Line, Listener, Peer, SessionError, Socket, entropy};
 use crate::{Model, ModelLayer, plan};
 
@@ -21,8 +22,8 @@ use crate::{Model, ModelLayer, plan};
 const GLANCE: Duration = Duration::from_millis(50);
 /// Clients that are told at the same time that the server is busy; others are just hung up on.
 const REFUSALS: usize = 64;
-/// Bytes that the transformed weights of a network may take; layers beyond it transform theirs in
-/// every inference.
+/// Bytes that the transformed weights of a network take at most if nobody says otherwise; layers
+/// beyond it transform theirs in every inference.
 pub const WEIGHT_MEMORY: usize = 2 << 30;
 
 /// How a server treats its clients.
@@ -34,6 +35,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Inferences that a client may start, in all its sessions. Clients are told apart by address.
     pub queries: u32,
+    /// A link to send at the pace of, for measurements.
+    pub pace: Option<Pace>,
 }
 
 impl Default for Options {
@@ -42,6 +45,7 @@ impl Default for Options {
             sessions: 4,
             timeout: Duration::from_secs(30),
             queries: 10_000,
+            pace: None,
         }
     }
 }
@@ -81,14 +85,28 @@ impl<F: Fn(Ended) + Sync> Observer for F {
     }
 }
 
-/// Prepares a model for serving: transforms its weights.
+/// Prepares a model for serving: transforms its weights, as many as [`WEIGHT_MEMORY`] holds.
 pub fn network(model: &Model, packing: Packing) -> Result<Network, SessionError> {
-    Ok(Network::new(about(model), layers(model, packing)?)?)
+    network_within(model, packing, WEIGHT_MEMORY)
 }
 
-/// The layers of a model with transformed weights.
-pub fn layers(model: &Model, packing: Packing) -> Result<Vec<NetworkLayer>, SessionError> {
-    let mut memory = WeightMemory::new(WEIGHT_MEMORY);
+/// Prepares a model for serving, with so many bytes for transformed weights.
+pub fn network_within(
+    model: &Model,
+    packing: Packing,
+    weight_memory: usize,
+) -> Result<Network, SessionError> {
+    let layers = layers(model, packing, weight_memory)?;
+    Ok(Network::new(about(model), layers)?)
+}
+
+/// The layers of a model, with so many bytes for transformed weights.
+pub fn layers(
+    model: &Model,
+    packing: Packing,
+    weight_memory: usize,
+) -> Result<Vec<NetworkLayer>, SessionError> {
+    let mut memory = WeightMemory::new(weight_memory);
     let mut layer = |(index, layer): (usize, &ModelLayer)| {
         let packed = plan::packed(&layer.layer, packing).and_then(|packed| {
             let (weights, bias) = (&layer.weights, &layer.bias);
@@ -163,8 +181,7 @@ pub fn serve(
                 thread::Builder::new().spawn_scoped(scope, move || {
                     tracing::info!(%peer, "session starts");
                     let budget = ledger.of(peer.name());
-                    let timeout = options.timeout;
-                    let end = session(socket, peer, network, budget, timeout, stop, observer);
+                    let end = session(socket, peer, network, budget, options, stop, observer);
                     let (peer, queries) = (&end.peer, end.counters.queries);
                     match &end.error {
                         None => tracing::info!(%peer, queries, "session ends"),
@@ -237,7 +254,7 @@ fn session(
     peer: Peer,
     network: &Arc<Network>,
     budget: Budget,
-    timeout: Duration,
+    options: Options,
     stop: &Arc<AtomicBool>,
     observer: &impl Observer,
 ) -> Ended {
@@ -251,7 +268,12 @@ fn session(
         seconds_waited: 0.0,
         error: None,
     };
-    let opened = Line::new(socket, timeout, stop.clone())
+    let shaped = match options.pace {
+        Some(pace) => shape(socket, pace),
+        None => Ok(socket),
+    };
+    let opened = shaped
+        .and_then(|socket| Line::new(socket, options.timeout, stop.clone()))
         .map_err(SessionError::from)
         .and_then(|line| Ok((line, entropy::session_rng("server")?)));
     match opened {

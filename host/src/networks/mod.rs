@@ -41,7 +41,7 @@ const UNTRUNCATED: &str =
     "linear bottlenecks are not truncated, so their weights have few bits; real ones need more";
 
 /// All of them.
-pub const BUILDERS: [Builder; 9] = [
+pub const BUILDERS: [Builder; 13] = [
     Builder {
         name: "strianet-cifar10",
         about: "StriaNet for CIFAR-10, 10 classes, 31x31; the architecture of the bundled model",
@@ -59,6 +59,30 @@ pub const BUILDERS: [Builder; 9] = [
         about: "StriaNet for ImageNet, 1000 classes, 255x255 of a picture resized to 256",
         deviations: &[],
         build: || strianet::imagenet().network(),
+    },
+    Builder {
+        name: "strianet-imagenet-224",
+        about: "StriaNet for ImageNet, 1000 classes, 224x224",
+        deviations: &[],
+        build: || strianet::imagenet224().network(),
+    },
+    Builder {
+        name: "strianet-cifar10-simd",
+        about: "StriaNet for CIFAR-10, 10 classes, 31x31; ExRot-Free in slot packing",
+        deviations: &[],
+        build: || strianet::cifar10_simd().simd(),
+    },
+    Builder {
+        name: "strianet-tiny-imagenet-simd",
+        about: "StriaNet for Tiny ImageNet, 200 classes, 63x63; ExRot-Free in slot packing",
+        deviations: &[],
+        build: || strianet::tiny_imagenet_simd().simd(),
+    },
+    Builder {
+        name: "strianet-imagenet-simd",
+        about: "StriaNet for ImageNet, 1000 classes, 255x255 of a picture resized to 256; ExRot-Free in slot packing",
+        deviations: &[],
+        build: || strianet::imagenet_simd().simd(),
     },
     Builder {
         name: "resnet20",

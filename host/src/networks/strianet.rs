@@ -1,5 +1,11 @@
-//! StriaNets: stages of StriaBlocks on maps of side 2^i - 1, which fill a power of two.
+//! StriaNets: stages of StriaBlocks, mostly on maps of side 2^i - 1, which fill a power of two.
 //! DESIGN section 9; a StriaBlock is 1x1 ExRot-Free, Cross Kernel, 1x1 ExRot-Free, with a residual.
+//!
+//! The `simd` networks are the configuration for which slot packing needs no external rotation:
+//! every layer between stem and classifier has as many groups as slot packing has channels in a
+//! ciphertext, c_n = 8192/B with B the next power of two of side^2: 8 on sides of 17 to 32, 32 of
+//! 9 to 16, 128 of 5 to 8. So all widths are multiples of c_n, and only width / c_n channels
+//! are mixed at a time: 3x3 maps, of which a ciphertext holds 512, are left out.
 
 use super::stack::{Stack, Tensor, residual};
 use crate::model::schema::{Layer, Network};
@@ -21,7 +27,8 @@ pub struct StriaNet {
     pub stem_stride: u64,
     /// Channels that the stem makes.
     pub stem_width: u64,
-    /// The stages: each but the first begins with a 3x3 layer of stride 2.
+    /// The stages: each but the first begins with a 3x3 layer of stride 2, padded where the map
+    /// has an even side.
     pub stages: Vec<Stage>,
 }
 
@@ -39,8 +46,19 @@ pub struct Stage {
 }
 
 impl StriaNet {
-    /// The architecture.
+    /// The architecture. Layers of stride 2 have the groups of the map that they read.
     pub fn network(&self) -> Network {
+        self.build(|reads, _| reads)
+    }
+
+    /// The architecture with the groups of the map that layers of stride 2 write, which is how they
+    /// are packed.
+    pub fn simd(&self) -> Network {
+        self.build(|_, writes| writes)
+    }
+
+    /// `down` gives the groups of a layer of stride 2 from those of the maps before and after it.
+    fn build(&self, down: fn(u64, u64) -> u64) -> Network {
         let (mut stack, image) = Stack::new(&self.name, self.classes, self.side, self.resize);
         let mut x = stack.push(Layer {
             stride: self.stem_stride,
@@ -51,8 +69,9 @@ impl StriaNet {
             if i > 0 {
                 x = stack.push(Layer {
                     stride: 2,
-                    padding: 0,
-                    groups: x.groups,
+                    // From 2n + 1 to n, or from 2n to n.
+                    padding: 1 - x.side % 2,
+                    groups: down(x.groups, stage.groups),
                     shuffle: x.groups,
                     ..Stack::layer(format!("down{i}"), &x, stage.width, 3)
                 });
@@ -79,7 +98,8 @@ impl Stage {
             ..grouped("cross", &reduced, self.inner, 3)
         });
         stack.push(Layer {
-            skip: residual(input),
+            // A block that widens has nothing to add.
+            skip: residual(input).filter(|_| input.channels == self.width),
             ..grouped("expand", &crossed, self.width, 1)
         })
     }
@@ -147,5 +167,60 @@ pub fn imagenet() -> StriaNet {
             stage(256, 128, 8, 4),
             stage(1024, 512, 16, 3),
         ],
+    }
+}
+
+/// `imagenet` on pictures of the usual side: 224, then 56, 28, 14, 7.
+pub fn imagenet224() -> StriaNet {
+    StriaNet {
+        name: "strianet-imagenet-224".into(),
+        classes: 1000,
+        side: 224,
+        resize: 256,
+        stem_kernel: 4,
+        stem_stride: 4,
+        stem_width: 32,
+        stages: vec![
+            stage(32, 16, 1, 0),
+            stage(128, 32, 4, 2),
+            stage(256, 128, 8, 5),
+            stage(1024, 512, 16, 4),
+        ],
+    }
+}
+
+/// 31, then 15, 7.
+pub fn cifar10_simd() -> StriaNet {
+    StriaNet {
+        name: "strianet-cifar10-simd".into(),
+        stages: vec![stage(128, 32, 32, 1), stage(256, 128, 128, 1)],
+        ..cifar10()
+    }
+}
+
+/// 63, then 31, 15, 7.
+pub fn tiny_imagenet_simd() -> StriaNet {
+    StriaNet {
+        name: "strianet-tiny-imagenet-simd".into(),
+        stem_width: 32,
+        stages: vec![
+            stage(32, 8, 8, 0),
+            stage(128, 32, 32, 2),
+            stage(512, 256, 128, 3),
+        ],
+        ..tiny_imagenet()
+    }
+}
+
+/// 255, then 63, 31, 15, 7: the widths of `imagenet` are multiples of c_n already.
+pub fn imagenet_simd() -> StriaNet {
+    let groups = [2, 8, 32, 128];
+    let stages = imagenet().stages.into_iter().zip(groups);
+    StriaNet {
+        name: "strianet-imagenet-simd".into(),
+        stages: stages
+            .map(|(stage, groups)| Stage { groups, ..stage })
+            .collect(),
+        ..imagenet()
     }
 }

@@ -59,6 +59,51 @@ fn strianets_keep_to_maps_that_fill_powers_of_two() {
     }
 }
 
+/// c_n of slot packing for maps of this side.
+fn slot_channels(side: usize) -> u64 {
+    (stria_core::slot::params::N / (side * side).next_power_of_two()) as u64
+}
+
+#[test]
+fn simd_strianets_have_the_groups_and_widths_of_slot_packing() {
+    for (name, found_parameters, activations) in [
+        ("strianet-cifar10-simd", 9_130, 95_232),
+        ("strianet-tiny-imagenet-simd", 128_008, 321_568),
+        ("strianet-imagenet-simd", 1_149_032, 1_488_672),
+    ] {
+        let network = find(name).unwrap().network();
+        assert_eq!(parameters(&network), found_parameters, "{name}");
+        let shapes = crate::model::shapes(&network).unwrap();
+        let counted: usize = shapes.iter().map(|shape| shape.activations()).sum();
+        assert_eq!(counted, activations, "{name}");
+        let [stem, grouped @ .., classifier] = &network.layers[..] else {
+            panic!("{name} has no layers");
+        };
+        assert_eq!((stem.groups, classifier.groups), (1, 1));
+        for (layer, shape) in grouped.iter().zip(&shapes[1..]) {
+            assert_eq!(layer.groups, slot_channels(shape.layout.out_side), "{name}");
+            assert!(layer.channels.iter().all(|c| c % layer.groups == 0));
+        }
+    }
+}
+
+#[test]
+fn the_strianet_for_224_is_as_large_as_that_for_255() {
+    let network = find("strianet-imagenet-224").unwrap().network();
+    let shapes = crate::model::shapes(&network).unwrap();
+    let counted: usize = shapes.iter().map(|shape| shape.activations()).sum();
+    assert_eq!((counted, parameters(&network)), (1_505_280, 2_133_256));
+    let mut sides: Vec<usize> = shapes.iter().map(|shape| shape.layout.out_side).collect();
+    sides.dedup();
+    assert_eq!(sides, [56, 28, 14, 7, 1]);
+    // No block of zeros is larger than a quarter of what a power of two leaves.
+    for shape in &shapes[..shapes.len() - 1] {
+        let layout = &shape.layout;
+        let block = layout.block_len.next_power_of_two();
+        assert!(4 * layout.out_side.pow(2) > 3 * block, "{}", shape.name);
+    }
+}
+
 #[test]
 fn the_bundled_model_is_the_builder_s() {
     let bundled = Model::load(&bundle::model().unwrap()).unwrap();
@@ -81,7 +126,12 @@ fn noise(model: &Model, seed: u64) -> Vec<i32> {
 
 #[test]
 fn random_networks_stay_in_their_ranges() {
-    for name in ["strianet-cifar10", "resnet20", "resnet32"] {
+    for name in [
+        "strianet-cifar10",
+        "strianet-cifar10-simd",
+        "resnet20",
+        "resnet32",
+    ] {
         let model = find(name).unwrap().model(7).unwrap();
         for seed in [1, 2] {
             let trace = reference::checked(&model, &noise(&model, seed)).unwrap();

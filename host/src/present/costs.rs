@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{bytes, pairs, table};
-use crate::cost::constants::Source;
+use crate::cost::constants::{Ring, Source};
 use crate::cost::{Constants, Cost};
 use crate::report::{DesignReport, PlanReport, PlannedLayer};
 
@@ -83,17 +83,23 @@ pub fn design(out: &mut impl Write, report: &DesignReport) -> io::Result<()> {
 pub fn constants(out: &mut impl Write, constants: &Constants, path: &Path) -> io::Result<()> {
     let time = |seconds: f64| format!("{:.2} us", 1e6 * seconds);
     let pair = |name: &str, seconds| (name.into(), time(seconds));
+    let both = |name: &str, of: fn(&Ring) -> f64| {
+        let [segment, slot] = [&constants.segment, &constants.slot].map(|ring| time(of(ring)));
+        (name.into(), format!("{segment}, in slot packing {slot}"))
+    };
     pairs(
         out,
         &[
-            pair("encrypt", constants.encrypt),
-            pair("receive", constants.receive),
-            pair("product", constants.product),
-            pair("respond", constants.respond),
-            pair("decrypt", constants.decrypt),
+            both("encrypt", |ring| ring.encrypt),
+            both("receive", |ring| ring.receive),
+            both("product", |ring| ring.product),
+            both("product, fresh weights", |ring| ring.fresh_product),
+            both("respond", |ring| ring.respond),
+            both("decrypt", |ring| ring.decrypt),
+            pair("decompose", constants.decompose),
+            pair("key switch", constants.key_switch),
             pair("ReLU, client", constants.relu_client),
             pair("ReLU, server", constants.relu_server),
-            pair("transform", constants.transform),
             ("cores".into(), constants.cores.to_string()),
             ("stored in".into(), path.display().to_string()),
         ],

@@ -2,22 +2,26 @@
 
 mod inspect;
 mod plan;
+mod serve;
 
 pub use inspect::{InspectReport, InspectedLayer};
 pub use plan::{
     ConstantBottleneck, ConstantsUsed, DesignReport, DesignedStage, PlanReport, PlannedLayer,
 };
 
-use serde::Serialize;
+pub use serve::{Listening, ServedLayer, SessionReport};
+
+use serde::{Deserialize, Serialize};
 use stria_core::packing::Packing;
 use stria_core::{params, slot};
 
 use crate::input::{softmax_in_place, top_k};
 use crate::model::{Model, ModelLayer};
+use crate::net::client::Passed;
 use crate::plan::packed;
 
 /// A class and how likely it is.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Guess {
     /// Name of the class.
     pub class: String,
@@ -51,6 +55,8 @@ pub struct Outcome {
     pub bytes_down: u64,
     /// Seconds.
     pub seconds: f64,
+    /// The layers' parts of bytes and seconds, in execution order.
+    pub layers: Vec<Passed>,
 }
 
 /// What was counted over a whole session, where the work happens.
@@ -95,7 +101,7 @@ pub struct MeasuredLayer {
 }
 
 /// `stria infer --json`.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct InferReport {
     /// One entry an image, in the order of the command line.
     pub images: Vec<InferredImage>,
@@ -105,10 +111,12 @@ pub struct InferReport {
     pub seconds_setup: f64,
     /// Bytes of the client's whole state.
     pub client_state_bytes: u64,
+    /// Most memory that the process had resident, where the system tells it.
+    pub memory_bytes: Option<u64>,
 }
 
 /// One image of `stria infer`.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct InferredImage {
     /// File name.
     pub name: String,
@@ -122,11 +130,15 @@ pub struct InferredImage {
     pub bytes_down: u64,
     /// Seconds of this inference.
     pub seconds: f64,
+    /// The last layer's sums, by class.
+    pub logits: Vec<i32>,
+    /// The layers' parts of bytes and seconds, in execution order.
+    pub layers: Vec<Passed>,
 }
 
 impl InferredImage {
     /// Puts an outcome under its name.
-    pub fn new(name: String, top: Vec<Guess>, outcome: &Outcome) -> Self {
+    pub fn new(name: String, top: Vec<Guess>, outcome: Outcome) -> Self {
         Self {
             name,
             top,
@@ -134,6 +146,8 @@ impl InferredImage {
             bytes_up: outcome.bytes_up,
             bytes_down: outcome.bytes_down,
             seconds: outcome.seconds,
+            logits: outcome.logits,
+            layers: outcome.layers,
         }
     }
 }

@@ -1,0 +1,285 @@
+//! `stria bench`: secure inferences of networks in several packings over shaped links, client and
+//! server as two processes; what they took, and how that compares. DESIGN section 9.
+
+mod axis;
+pub mod claims;
+mod html;
+mod plots;
+pub mod run;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cost::{Cost, Link};
+use crate::machine;
+
+pub use html::html;
+pub use plots::PlotError;
+
+/// What `bench.json` holds.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Bench {
+    /// Version of this program.
+    pub version: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// The networks, in the order of the command line.
+    pub networks: Vec<NetworkFacts>,
+    /// The links, in the order of the command line.
+    pub links: Vec<Link>,
+    /// The runs: network by network, packing by packing, link by link.
+    pub runs: Vec<Run>,
+}
+
+impl Bench {
+    /// The run of a network in a packing on a link, if it came to its end.
+    pub fn measured(&self, network: &str, packing: &str, link: &str) -> Option<&Measured> {
+        self.runs.iter().find_map(|run| match &run.outcome {
+            Outcome::Measured(measured)
+                if run.network == network && run.packing == packing && run.link == link =>
+            {
+                Some(measured)
+            }
+            _ => None,
+        })
+    }
+
+    /// A run to take counts and bytes from, which are the same on every link: that on the link
+    /// "wan", or else the first.
+    pub fn any_link(&self, network: &str, packing: &str) -> Option<&Measured> {
+        let links = self.links.iter().map(|link| link.name.as_str());
+        std::iter::once("wan")
+            .chain(links)
+            .find_map(|link| self.measured(network, packing, link))
+    }
+
+    /// Adds the runs of another benchmark of the same machine; of two runs of the same network, packing
+    /// and link the other's counts. The error says why the two cannot be put together.
+    pub fn merge(mut self, other: Self) -> Result<Self, &'static str> {
+        if self.machine != other.machine || self.version != other.version {
+            return Err("it is of another machine or version");
+        }
+        for network in other.networks {
+            self.networks.retain(|known| known.name != network.name);
+            self.networks.push(network);
+        }
+        for link in other.links {
+            if self
+                .links
+                .iter()
+                .any(|known| known.name == link.name && *known != link)
+            {
+                return Err("it has another link of the same name");
+            }
+            if !self.links.contains(&link) {
+                self.links.push(link);
+            }
+        }
+        for run in other.runs {
+            self.runs.retain(|known| known.key() != run.key());
+            self.runs.push(run);
+        }
+        Ok(self)
+    }
+}
+
+impl Run {
+    /// What tells it from other runs.
+    fn key(&self) -> (&str, &str, &str) {
+        (&self.network, &self.packing, &self.link)
+    }
+}
+
+impl Machine {
+    /// The one that this runs on.
+    pub fn this() -> Self {
+        Self {
+            processor: machine::processor(),
+            cores: machine::cores(),
+            memory_bytes: machine::memory(),
+        }
+    }
+}
+
+/// A machine that held both parties.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Machine {
+    /// Model name of the processor, where the system tells it.
+    pub processor: Option<String>,
+    /// Cores that client and server share.
+    pub cores: usize,
+    /// Bytes of memory, where the system tells it.
+    pub memory_bytes: Option<u64>,
+}
+
+/// A network of a benchmark.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct NetworkFacts {
+    /// Its name: a builder's, or the one in a model file.
+    pub name: String,
+    /// What it is.
+    pub about: String,
+    /// Where it departs from its source.
+    pub deviations: Vec<String>,
+    /// Whether its weights are random, so that its classes mean nothing.
+    pub random_weights: bool,
+    /// Weights and biases; a Cross Kernel counts five taps.
+    pub parameters: usize,
+    /// ReLU evaluations of an inference.
+    pub activations: usize,
+    /// Side of the input in pixels.
+    pub side: usize,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// Secure inferences of one network in one packing over one link, in one session.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// Name of the network.
+    pub network: String,
+    /// "segment", "coefficient" or "slot".
+    pub packing: String,
+    /// Name of the link.
+    pub link: String,
+    /// What came out.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What came out of a run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "a handful of runs")]
+pub enum Outcome {
+    /// All images were classified.
+    Measured(Measured),
+    /// It came to no end.
+    Failed {
+        /// Why, in one sentence.
+        error: String,
+    },
+}
+
+/// What a run took, measured where the work happens. Counts and bytes are one inference's.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Measured {
+    /// Seconds of each inference, from its first frame to its logits; one an image.
+    pub seconds: Vec<f64>,
+    /// Median of `seconds`.
+    pub median_seconds: f64,
+    /// Seconds from connecting to the end of the set-up.
+    pub setup_seconds: f64,
+    /// Bytes of the set-up, both ways; Galois keys are part of it.
+    pub setup_bytes: u64,
+    /// Bytes of Galois keys.
+    pub galois_key_bytes: u64,
+    /// Images for which secure and plaintext inference name the same class.
+    pub agree: usize,
+    /// Largest distance of a secure logit from the plaintext one, over all images, in units of the
+    /// spread of the plaintext logits (largest minus smallest).
+    pub largest_logit_error: f64,
+    /// Bytes of the client's whole state.
+    pub client_state_bytes: u64,
+    /// Most memory that the client's process had resident, where the system tells it.
+    pub client_memory_bytes: Option<u64>,
+    /// Most memory that the server's process had resident, where the system tells it.
+    pub server_memory_bytes: Option<u64>,
+    /// Counts and bytes of the first inference.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// What the planner says to the same plan on this link.
+    pub predicted: Predicted,
+    /// The layers, in execution order; the first has the frame that opens an inference.
+    pub layers: Vec<MeasuredLayer>,
+}
+
+/// What is counted for a layer, and summed over a network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Bytes to the server, frame headers included.
+    pub bytes_up: u64,
+    /// Bytes from the server, frame headers included.
+    pub bytes_down: u64,
+    /// Of both, bytes of ciphertexts: of linear parts.
+    pub ciphertext_bytes: u64,
+    /// Ciphertexts to the server.
+    pub ciphertexts_up: u64,
+    /// Ciphertexts from the server.
+    pub ciphertexts_down: u64,
+    /// Products of a ciphertext with a plaintext.
+    pub products: u64,
+    /// Rotations that shift a ciphertext for a kernel's tap.
+    pub internal_rotations: u64,
+    /// Rotations that bring channels of a ciphertext together.
+    pub external_rotations: u64,
+    /// Key switches: one a rotation.
+    pub key_switches: u64,
+    /// ReLU evaluations.
+    pub activations: u64,
+}
+
+impl Counts {
+    /// Adds another layer's.
+    pub fn add(&mut self, other: &Self) {
+        self.bytes_up += other.bytes_up;
+        self.bytes_down += other.bytes_down;
+        self.ciphertext_bytes += other.ciphertext_bytes;
+        self.ciphertexts_up += other.ciphertexts_up;
+        self.ciphertexts_down += other.ciphertexts_down;
+        self.products += other.products;
+        self.internal_rotations += other.internal_rotations;
+        self.external_rotations += other.external_rotations;
+        self.key_switches += other.key_switches;
+        self.activations += other.activations;
+    }
+}
+
+impl From<&Cost> for Counts {
+    fn from(cost: &Cost) -> Self {
+        Self {
+            bytes_up: cost.bytes_up as u64,
+            bytes_down: cost.bytes_down as u64,
+            ciphertext_bytes: cost.ciphertext_bytes as u64,
+            ciphertexts_up: cost.ciphertexts_up as u64,
+            ciphertexts_down: cost.ciphertexts_down as u64,
+            products: cost.products as u64,
+            internal_rotations: cost.internal_rotations as u64,
+            external_rotations: cost.external_rotations as u64,
+            key_switches: cost.key_switches as u64,
+            activations: cost.activations as u64,
+        }
+    }
+}
+
+/// An estimate to compare with.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Predicted {
+    /// Seconds of an inference.
+    pub seconds: f64,
+    /// Counts and bytes of the first inference of a session.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// One layer of a run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct MeasuredLayer {
+    /// Its name.
+    pub name: String,
+    /// Channels in and out.
+    pub channels: [u16; 2],
+    /// Side of the input maps in pixels.
+    pub side: u16,
+    /// Like "3x3", "1x1" or "cross".
+    pub kernel: String,
+    /// Stride.
+    pub stride: u8,
+    /// Groups of channels.
+    pub groups: u16,
+    /// Seconds from its first frame to the next layer's, as the client saw them; the median over
+    /// the images.
+    pub seconds: f64,
+    /// Counts and bytes.
+    #[serde(flatten)]
+    pub counts: Counts,
+}

@@ -1,0 +1,411 @@
+//! Runs a benchmark: a server and a client of this program as processes of their own, a pair for
+//! every network, packing and link.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, anyhow, ensure};
+use serde::de::DeserializeOwned;
+use stria_core::layer::Layer;
+use stria_core::packing::Packing;
+
+use super::{Counts, Measured, MeasuredLayer, NetworkFacts, Outcome, Predicted};
+use crate::cost::{Link, Setting};
+use crate::input::top_k;
+use crate::report::{
+    InferReport, InferredImage, Listening, PlannedLayer, ServedLayer, SessionReport,
+};
+use crate::{Model, ModelLayer, plan};
+
+/// Seconds that each side waits for a silent peer: a layer of a large network takes a while.
+const PATIENCE: &str = "900";
+
+/// A network that is measured.
+pub struct Subject {
+    /// What the report says of it.
+    pub facts: NetworkFacts,
+    /// What `--model` takes.
+    pub argument: String,
+    /// Its layers, without weights.
+    layers: Vec<(String, Layer)>,
+    /// Logits of the plaintext reference, one vector an image.
+    expected: Vec<Vec<i32>>,
+}
+
+impl Subject {
+    /// A network and what it makes of the images, each [channels, side, side].
+    pub fn new(facts: NetworkFacts, argument: String, model: &Model, images: &[Vec<i32>]) -> Self {
+        let layer = |layer: &ModelLayer| (layer.name.clone(), layer.layer);
+        let images: Vec<&[i32]> = images.iter().map(Vec::as_slice).collect();
+        let batches = images.chunks(crate::reference::LANES);
+        let scored = batches.flat_map(|batch| crate::reference::logits(model, batch));
+        Self {
+            facts,
+            argument,
+            layers: model.layers.iter().map(layer).collect(),
+            expected: scored.map(|scored| scored.logits).collect(),
+        }
+    }
+}
+
+/// How runs are made.
+pub struct Runner<'a> {
+    /// This program.
+    pub program: PathBuf,
+    /// Image files, one an inference.
+    pub images: &'a [PathBuf],
+    /// The machine and the client, for the estimates; every run has its own link.
+    pub setting: Setting,
+}
+
+impl Runner<'_> {
+    /// Runs one network in one packing over one link, which `link_arguments` names.
+    pub fn run(
+        &self,
+        subject: &Subject,
+        packing: Packing,
+        link: &Link,
+        link_arguments: &[String],
+    ) -> Outcome {
+        match self.measure(subject, packing, link, link_arguments) {
+            Ok(measured) => Outcome::Measured(measured),
+            Err(error) => Outcome::Failed {
+                error: format!("{error:#}"),
+            },
+        }
+    }
+
+    fn measure(
+        &self,
+        subject: &Subject,
+        packing: Packing,
+        link: &Link,
+        link_arguments: &[String],
+    ) -> anyhow::Result<Measured> {
+        let setting = Setting {
+            link: link.clone(),
+            ..self.setting.clone()
+        };
+        let planned = planned(&setting, packing, subject)?;
+        let common = ["--packing".into(), packing.name().into(), "--json".into()];
+        let arguments = [&common[..], link_arguments].concat();
+        let server = Server::start(&self.program, &subject.argument, &arguments)?;
+        let client = client(&self.program, &server.address, &arguments, self.images);
+        let (served, client) = match client {
+            Ok(client) => (server.session()?, client),
+            // The server may know better why.
+            Err(error) => return Err(server.blame(error)),
+        };
+        if let Some(error) = served.error {
+            return Err(anyhow!("the server's session failed: {error}"));
+        }
+        measured(subject, &planned, &client, &served)
+    }
+}
+
+/// The layers as they are served, with their estimates.
+fn planned(
+    setting: &Setting,
+    packing: Packing,
+    subject: &Subject,
+) -> anyhow::Result<Vec<PlannedLayer>> {
+    let unfit = |index: usize, reason| {
+        anyhow!(
+            "layer {} cannot be packed: {reason}",
+            subject.layers[index].0
+        )
+    };
+    let served = subject
+        .layers
+        .iter()
+        .enumerate()
+        .map(|(index, (_, layer))| {
+            let packed = plan::packed(layer, packing);
+            Ok(packed.map_err(|reason| unfit(index, reason))?.layer)
+        });
+    let served: Vec<_> = served.collect::<anyhow::Result<_>>()?;
+    let costs = setting
+        .layers(packing, &served)
+        .map_err(|error| unfit(error.index, error.reason))?;
+    let layers = subject.layers.iter().zip(&served).zip(costs);
+    let named =
+        |((of, layer), cost): ((&(String, _), _), _)| PlannedLayer::new(of.0.clone(), layer, cost);
+    Ok(layers.map(named).collect())
+}
+
+/// A server process, which is ended with this value.
+struct Server {
+    process: Child,
+    out: BufReader<ChildStdout>,
+    log: Option<JoinHandle<String>>,
+    address: String,
+}
+
+impl Server {
+    /// Starts it, and waits until it listens.
+    fn start(program: &Path, model: &str, arguments: &[String]) -> anyhow::Result<Self> {
+        let mut process = Command::new(program)
+            .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
+            .args(["--sessions", "1", "--timeout", PATIENCE])
+            .args(arguments)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start a server process")?;
+        let (out, log) = (process.stdout.take(), process.stderr.take());
+        let (out, log) = out.zip(log).context("a server process without output")?;
+        let mut server = Self {
+            process,
+            out: BufReader::new(out),
+            log: Some(thread::spawn(move || read(log))),
+            address: String::new(),
+        };
+        match server.line::<Listening>() {
+            Ok(ready) => {
+                server.address = ready.listening.into_iter().next().unwrap_or_default();
+                Ok(server)
+            }
+            Err(error) => Err(server.blame(error)),
+        }
+    }
+
+    /// The next line that it prints.
+    fn line<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
+        let mut line = String::new();
+        self.out.read_line(&mut line)?;
+        ensure!(!line.is_empty(), "the server process ended");
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// What it says of its session, after the client's end.
+    fn session(mut self) -> anyhow::Result<SessionReport> {
+        self.line()
+    }
+
+    /// What it complained of last, if it did.
+    fn blame(mut self, error: anyhow::Error) -> anyhow::Error {
+        let _ = self.process.kill();
+        let log = self.log.take().and_then(|log| log.join().ok());
+        match log.as_deref().and_then(last_line) {
+            Some(line) => anyhow!("{line}"),
+            None => error,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended by itself, or has nothing more to do.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn read(mut log: ChildStderr) -> String {
+    let mut text = Vec::new();
+    let _ = log.read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The last line of a log, without the program's name.
+fn last_line(log: &str) -> Option<&str> {
+    let line = log.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    Some(line.strip_prefix("stria: ").unwrap_or(line))
+}
+
+/// Runs a client to its end.
+fn client(
+    program: &Path,
+    address: &str,
+    arguments: &[String],
+    images: &[PathBuf],
+) -> anyhow::Result<InferReport> {
+    let output = Command::new(program)
+        .args(["infer", "--connect", address, "--patience", PATIENCE])
+        .args(arguments)
+        .arg("--")
+        .args(images)
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot start a client process")?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    let reason = || anyhow!("{}", last_line(&log).unwrap_or("the client process failed"));
+    ensure!(output.status.success(), reason());
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Puts together what both processes and the planner say.
+fn measured(
+    subject: &Subject,
+    planned: &[PlannedLayer],
+    client: &InferReport,
+    served: &SessionReport,
+) -> anyhow::Result<Measured> {
+    let first = client.images.first().context("no inference")?;
+    ensure!(
+        planned.len() == first.layers.len() && planned.len() == served.layers.len(),
+        "client, server and planner disagree on the number of layers"
+    );
+    let queries = u64::from(served.queries).max(1);
+    let layers: Vec<MeasuredLayer> = (0..planned.len())
+        .map(|i| layer(&planned[i], &client.images, i, &served.layers[i], queries))
+        .collect();
+    let mut predicted = Predicted::default();
+    for layer in planned {
+        predicted.seconds += layer.cost.cost.seconds;
+        predicted.counts.add(&Counts::from(&layer.cost.cost));
+    }
+    let mut counts = Counts::default();
+    layers.iter().for_each(|layer| counts.add(&layer.counts));
+    let seconds: Vec<f64> = client.images.iter().map(|image| image.seconds).collect();
+    let results = client.images.iter().zip(&subject.expected);
+    let agrees = |(image, expected): &(&InferredImage, &Vec<i32>)| {
+        top_k(&image.logits, 1) == top_k(expected, 1)
+    };
+    Ok(Measured {
+        median_seconds: median(seconds.clone()),
+        seconds,
+        setup_seconds: client.seconds_setup,
+        setup_bytes: client.bytes_setup,
+        galois_key_bytes: served.galois_key_bytes as u64,
+        agree: results.clone().filter(agrees).count(),
+        largest_logit_error: results
+            .map(|(image, expected)| logit_error(&image.logits, expected))
+            .fold(0.0, f64::max),
+        client_state_bytes: client.client_state_bytes,
+        client_memory_bytes: client.memory_bytes,
+        server_memory_bytes: served.memory_bytes,
+        counts,
+        predicted,
+        layers,
+    })
+}
+
+/// One layer of the session; bytes are those of the first inference.
+fn layer(
+    planned: &PlannedLayer,
+    images: &[InferredImage],
+    index: usize,
+    served: &ServedLayer,
+    queries: u64,
+) -> MeasuredLayer {
+    let each = |count: usize| count as u64 / queries;
+    let passed = images.iter().filter_map(|image| image.layers.get(index));
+    let first = passed.clone().next().copied().unwrap_or_default();
+    MeasuredLayer {
+        name: planned.name.clone(),
+        channels: planned.channels,
+        side: planned.side,
+        kernel: planned.kernel.clone(),
+        stride: planned.stride,
+        groups: planned.groups,
+        seconds: median(passed.map(|layer| layer.seconds).collect()),
+        counts: Counts {
+            bytes_up: first.bytes_up,
+            bytes_down: first.bytes_down,
+            ciphertext_bytes: first.ciphertext_bytes,
+            ciphertexts_up: each(served.ciphertexts_up),
+            ciphertexts_down: each(served.ciphertexts_down),
+            products: each(served.products),
+            internal_rotations: each(served.internal_rotations),
+            external_rotations: each(served.external_rotations),
+            key_switches: each(served.key_switches),
+            activations: each(served.activations),
+        },
+    }
+}
+
+/// The largest distance of two logits, in units of the spread of the expected ones.
+fn logit_error(logits: &[i32], expected: &[i32]) -> f64 {
+    let spread = expected.iter().max().zip(expected.iter().min());
+    let spread = spread.map_or(0, |(&max, &min)| i64::from(max) - i64::from(min));
+    let distance = |(&a, &b): (&i32, &i32)| (i64::from(a) - i64::from(b)).unsigned_abs();
+    let largest = logits.iter().zip(expected).map(distance).max().unwrap_or(0);
+    largest as f64 / spread.max(1) as f64
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        count if count % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::client::Window;
+    use stria_core::protocol::greeting::Settings;
+
+    fn runner(program: &str) -> Runner<'static> {
+        Runner {
+            program: program.into(),
+            images: &[],
+            setting: Setting {
+                constants: crate::cost::Constants::default(),
+                link: Link::loopback(),
+                client: crate::cost::Client::new(Window::Large, Settings::default(), 8).unwrap(),
+            },
+        }
+    }
+
+    fn error(program: &str, layers: Vec<(String, Layer)>) -> String {
+        let subject = Subject {
+            facts: NetworkFacts::default(),
+            argument: "none".into(),
+            layers,
+            expected: Vec::new(),
+        };
+        let link = Link::loopback();
+        match runner(program).run(&subject, Packing::Slot, &link, &[]) {
+            Outcome::Failed { error } => error,
+            Outcome::Measured(_) => panic!("it ran"),
+        }
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_made_says_why() {
+        assert!(error("/nonexistent", vec![]).starts_with("cannot start a server process"));
+        #[cfg(unix)]
+        assert_eq!(error("true", vec![]), "the server process ended");
+        let network = crate::networks::BUILDERS[0].network();
+        let shapes = crate::model::shapes(&network).unwrap();
+        let stem = Layer {
+            in_side: 0,
+            ..shapes[0].layer
+        };
+        let unfit = error("/nonexistent", vec![("stem".into(), stem)]);
+        assert_eq!(unfit, "layer stem cannot be packed: side out of range");
+    }
+
+    #[test]
+    fn medians_of_few() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0]), 2.5);
+        assert_eq!(median(vec![]), 0.0);
+    }
+
+    #[test]
+    fn logit_errors_are_relative_to_the_spread() {
+        assert_eq!(logit_error(&[-50, 52], &[-50, 50]), 0.02);
+        assert_eq!(logit_error(&[1, 1], &[1, 1]), 0.0);
+        assert_eq!(
+            logit_error(&[i32::MIN, i32::MAX], &[i32::MAX, i32::MIN]),
+            1.0
+        );
+    }
+
+    #[test]
+    fn the_last_complaint_counts() {
+        let log = "WARN something\nstria: cannot prepare the model: no\n\n";
+        assert_eq!(last_line(log), Some("cannot prepare the model: no"));
+        assert_eq!(last_line("\n"), None);
+    }
+}

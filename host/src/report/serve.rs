@@ -1,0 +1,100 @@
+//! `stria serve --json`: a line when it listens, and a line a session.
+
+use serde::{Deserialize, Serialize};
+use stria_core::protocol::server::LayerCounters;
+
+use crate::machine;
+use crate::net::server::Ended;
+
+/// A server is ready.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Listening {
+    /// Addresses that clients can connect to.
+    pub listening: Vec<String>,
+}
+
+/// A session that ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SessionReport {
+    /// The client.
+    pub peer: String,
+    /// Inferences started.
+    pub queries: u32,
+    /// Rotations for kernel taps, of all inferences.
+    pub internal_rotations: usize,
+    /// Rotations that bring channels together, of all inferences.
+    pub external_rotations: usize,
+    /// Key switches, of all inferences.
+    pub key_switches: usize,
+    /// Bytes of Galois keys.
+    pub galois_key_bytes: usize,
+    /// Bytes from the client.
+    pub bytes_up: u64,
+    /// Bytes to the client.
+    pub bytes_down: u64,
+    /// Seconds.
+    pub seconds: f64,
+    /// Seconds of them in which the server waited for the client or the line.
+    pub seconds_waited: f64,
+    /// Most memory that the process had resident so far, where the system tells it.
+    pub memory_bytes: Option<u64>,
+    /// What was counted for every layer, in execution order.
+    pub layers: Vec<ServedLayer>,
+    /// Why it ended, if not by the client's goodbye.
+    pub error: Option<String>,
+}
+
+/// Work on one layer, of all inferences of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServedLayer {
+    /// Ciphertexts to the server.
+    pub ciphertexts_up: usize,
+    /// Ciphertexts from the server.
+    pub ciphertexts_down: usize,
+    /// Products of a ciphertext with weights.
+    pub products: usize,
+    /// Rotations for kernel taps.
+    pub internal_rotations: usize,
+    /// Rotations that bring channels together.
+    pub external_rotations: usize,
+    /// Key switches: one a rotation.
+    pub key_switches: usize,
+    /// ReLU evaluations.
+    pub activations: usize,
+}
+
+impl SessionReport {
+    /// Sums a session up.
+    pub fn new(ended: &Ended) -> Self {
+        let work = ended.counters.work();
+        Self {
+            peer: ended.peer.to_string(),
+            queries: ended.counters.queries,
+            internal_rotations: work.internal_rotations,
+            external_rotations: work.external_rotations,
+            key_switches: work.key_switches,
+            galois_key_bytes: ended.counters.galois_key_bytes(),
+            bytes_up: ended.bytes_up,
+            bytes_down: ended.bytes_down,
+            seconds: ended.seconds,
+            seconds_waited: ended.seconds_waited,
+            memory_bytes: machine::peak_memory(),
+            layers: ended.counters.layers.iter().map(ServedLayer::new).collect(),
+            error: ended.error.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl ServedLayer {
+    fn new(counted: &LayerCounters) -> Self {
+        Self {
+            ciphertexts_up: counted.inputs,
+            ciphertexts_down: counted.outputs,
+            products: counted.work.products,
+            internal_rotations: counted.work.internal_rotations,
+            external_rotations: counted.work.external_rotations,
+            key_switches: counted.work.key_switches,
+            activations: counted.activations,
+        }
+    }
+}
