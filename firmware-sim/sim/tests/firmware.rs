@@ -76,7 +76,7 @@ fn ten_pictures_on_a_cortex_m4() {
                     let report = run(&["--model", &nano, "--image", picture.to_str().unwrap()]);
                     agreed(&report);
                     assert_eq!(report["board"], "mps2-an386");
-                    assert_eq!(report["activations"], 5440);
+                    assert_eq!(report["activations"], 3872);
                     assert_fits(&report);
                 }
             });
