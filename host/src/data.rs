@@ -83,34 +83,55 @@ enum Images {
 }
 
 impl Dataset {
+    /// Opens the pictures in `folder` for calibration, which needs no classes: every label is 0.
+    ///
+    /// data_batch_*.bin, else the pictures in the folder and in its subfolders, by name. Never
+    /// test_batch.bin: what a model is measured on is not what it is made from.
+    pub fn unlabelled(folder: &Path) -> Result<Self, DataError> {
+        let entries = list(folder)?;
+        let batches: Vec<PathBuf> = entries.iter().filter(|p| is_batch(p)).cloned().collect();
+        if !batches.is_empty() {
+            let mut dataset = Self::cifar(&batches, usize::from(u8::MAX) + 1)?;
+            dataset.labels.fill(0);
+            return dataset.not_empty(folder);
+        }
+        let mut files = Vec::new();
+        for path in entries {
+            if path.is_dir() && !is_hidden(&path) {
+                files.extend(list(&path)?.into_iter().filter(|path| is_image(path)));
+            } else if is_image(&path) {
+                files.push(path);
+            }
+        }
+        let labels = vec![0; files.len()];
+        let images = Images::Files(files);
+        Self { labels, images }.not_empty(folder)
+    }
+
     /// Opens what is in `folder`: test_batch.bin, else data_batch_*.bin, else a folder per class.
     pub fn open(folder: &Path, classes: &[String]) -> Result<Self, DataError> {
         let entries = list(folder)?;
-        let is_batch = |path: &PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            name.is_some_and(|n| n.starts_with("data_batch_") && n.ends_with(".bin"))
-        };
         let test = folder.join("test_batch.bin");
         let batches: Vec<PathBuf> = if entries.contains(&test) {
             vec![test]
         } else {
-            entries
-                .iter()
-                .filter(|path| is_batch(path))
-                .cloned()
-                .collect()
+            entries.iter().filter(|p| is_batch(p)).cloned().collect()
         };
         let dataset = if batches.is_empty() {
             Self::class_folders(folder, &entries, classes)?
         } else {
             Self::cifar(&batches, classes.len())?
         };
-        if dataset.labels.is_empty() {
+        dataset.not_empty(folder)
+    }
+
+    fn not_empty(self, folder: &Path) -> Result<Self, DataError> {
+        if self.labels.is_empty() {
             return Err(DataError::Empty {
                 path: folder.into(),
             });
         }
-        Ok(dataset)
+        Ok(self)
     }
 
     fn cifar(files: &[PathBuf], classes: usize) -> Result<Self, DataError> {
@@ -150,15 +171,11 @@ impl Dataset {
         classes: &[String],
     ) -> Result<Self, DataError> {
         let (mut labels, mut files) = (Vec::new(), Vec::new());
-        let hidden = |path: &PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            name.is_some_and(|name| name.starts_with('.'))
-        };
-        for path in entries.iter().filter(|path| path.is_dir() && !hidden(path)) {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let label = classes
-                .iter()
-                .position(|class| Some(class.as_str()) == name);
+        for path in entries
+            .iter()
+            .filter(|path| path.is_dir() && !is_hidden(path))
+        {
+            let label = classes.iter().position(|class| class == name(path));
             let label = label.ok_or_else(|| DataError::UnknownClass { path: path.clone() })?;
             let images = list(path)?.into_iter().filter(|path| is_image(path));
             files.extend(images);
@@ -210,6 +227,21 @@ impl Dataset {
             }
         }
     }
+}
+
+/// The last part of a path, empty where it is not text.
+fn name(path: &Path) -> &str {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("")
+}
+
+fn is_batch(path: &Path) -> bool {
+    name(path).starts_with("data_batch_") && name(path).ends_with(".bin")
+}
+
+fn is_hidden(path: &Path) -> bool {
+    name(path).starts_with('.')
 }
 
 fn is_image(path: &Path) -> bool {
@@ -344,6 +376,25 @@ mod tests {
         folder.write("bird/d.ppm", b"P3 1 1 255 7 8 9");
         let error = folder.open().unwrap_err();
         assert!(matches!(error, DataError::UnknownClass { .. }), "{error}");
+    }
+
+    #[test]
+    fn calibration_needs_no_classes_and_takes_no_test_images() {
+        let folder = Folder::new("unlabelled");
+        folder.write("test_batch.bin", &record(0, 7));
+        let error = Dataset::unlabelled(&folder.0).unwrap_err();
+        assert!(matches!(error, DataError::Empty { .. }), "{error}");
+        folder.write("b.ppm", b"P3 1 1 255 1 2 3");
+        folder.write("any/a.ppm", b"P3 1 1 255 4 5 6");
+        folder.write(".hidden/c.ppm", b"P3 1 1 255 7 8 9");
+        let pictures = Dataset::unlabelled(&folder.0).unwrap();
+        assert_eq!(pictures.labels, [0, 0]);
+        assert_eq!(pictures.image(0).unwrap().get_pixel(0, 0), &Rgb([4, 5, 6]));
+        folder.write("data_batch_1.bin", &[record(9, 1), record(255, 2)].concat());
+        let records = Dataset::unlabelled(&folder.0).unwrap();
+        assert_eq!(records.labels, [0, 0]);
+        let blue = records.image(1).unwrap().get_pixel(3, 4)[2];
+        assert_eq!(blue, 2);
     }
 
     #[test]

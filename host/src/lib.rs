@@ -10,6 +10,7 @@ pub mod cost;
 pub mod data;
 pub mod design;
 pub mod image;
+pub mod import;
 pub mod input;
 pub mod machine;
 pub mod model;

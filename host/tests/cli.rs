@@ -289,9 +289,22 @@ fn eval_classifies_cifar_files_securely() {
     let arguments = ["eval", "--data", text(&folder.0), "--limit", "2", "--json"];
     let plain = json(&arguments);
     let secure = json(&[&arguments[..], &["--secure"]].concat());
-    assert!(plain.get("agreement").is_none());
+    assert!(plain.get("agreement").is_none() && plain.get("margins").is_none());
     // A photograph between two classes may fall to either side.
-    assert!(secure["agreement"] == 100.0 || secure["agreement"] == 50.0);
+    let agreement = secure["agreement"].as_f64().unwrap();
+    assert!(agreement == 100.0 || agreement == 50.0);
+    let margins = &secure["margins"];
+    let differing = margins["disagreements"].as_array().unwrap();
+    assert_eq!(differing.len() as f64, 2.0 - agreement / 50.0);
+    let [smallest, median, spread, error] =
+        ["smallest", "median", "spread", "error"].map(|field| margins[field].as_f64().unwrap());
+    // Secure logits are off by little, and not by nothing: signs are compared on 8 bits.
+    assert!(0.0 < error && error < spread / 4.0, "{margins}");
+    assert!(0.0 <= smallest && smallest <= median && median < 20.0);
+    for image in differing {
+        assert_ne!(image["secure"], image["reference"]);
+        assert!(image["margin"].as_f64().unwrap() < spread, "{image}");
+    }
     for report in [&plain, &secure] {
         assert_eq!(
             (&report["images"], &report["out_of_range"]),

@@ -8,7 +8,7 @@ use anyhow::Context;
 use rayon::prelude::*;
 use stria_host::data::Dataset;
 use stria_host::input::top_k;
-use stria_host::report::EvalReport;
+use stria_host::report::{EvalReport, Margins, Pair};
 use stria_host::{Model, image, reference};
 
 use super::session::{InProcess, Options};
@@ -74,6 +74,7 @@ impl Counts {
             top5: percent(self.top5, images),
             out_of_range: self.out_of_range,
             agreement: None,
+            margins: None,
             seconds,
         }
     }
@@ -124,7 +125,8 @@ fn secure(
     let start = Instant::now();
     let mut session = InProcess::start(model, options)?;
     let bar = super::progress(images, "images");
-    let (mut counts, mut agreed) = (Counts::default(), 0);
+    let mut counts = Counts::default();
+    let mut pairs = Vec::with_capacity(images);
     for i in 0..images {
         let tensor = tensor(model, data, i)?;
         let outcome = session
@@ -133,13 +135,18 @@ fn secure(
         counts.count(&outcome.logits, data.label(i));
         for scored in reference::logits(model, &[&tensor]) {
             counts.out_of_range += scored.out_of_range;
-            agreed += usize::from(top_k(&scored.logits, 1) == top_k(&outcome.logits, 1));
+            pairs.push(Pair {
+                reference: scored.logits,
+                secure: outcome.logits.clone(),
+            });
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
+    let agreed = pairs.iter().filter(|pair| pair.agrees()).count();
     Ok(EvalReport {
         agreement: Some(percent(agreed, images)),
+        margins: Margins::new(model, &pairs),
         ..counts.report(images, start.elapsed().as_secs_f64())
     })
 }
@@ -156,7 +163,44 @@ fn print(report: &EvalReport) -> anyhow::Result<()> {
     if let Some(agreement) = report.agreement {
         writeln!(out, "agreement     {agreement:.2} %")?;
     }
+    if let Some(margins) = &report.margins {
+        print_margins(&mut out, margins)?;
+    }
     writeln!(out, "out of range  {} sums", report.out_of_range)?;
     writeln!(out, "seconds       {:.1}", report.seconds)?;
+    Ok(())
+}
+
+/// Margins of the plaintext reference, and the images that secure inference sees otherwise.
+fn print_margins(out: &mut impl Write, margins: &Margins) -> anyhow::Result<()> {
+    let Margins {
+        smallest,
+        tenth,
+        median,
+        spread,
+        ..
+    } = margins;
+    writeln!(
+        out,
+        "margins       smallest {smallest:.3}, a tenth below {tenth:.3}, median {median:.3}; \
+         logits spread by {spread:.3}"
+    )?;
+    writeln!(
+        out,
+        "logit error   {:.3} root mean square, {:.3} at most",
+        margins.error, margins.largest_error
+    )?;
+    for differs in &margins.disagreements {
+        writeln!(
+            out,
+            "  image {}: {}, securely {}; margin {:.3} = {:.3} spreads, {:.1} % have a smaller one",
+            differs.image,
+            differs.reference,
+            differs.secure,
+            differs.margin,
+            differs.spreads,
+            differs.percent_below
+        )?;
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod costs;
 mod demo;
 mod design;
 mod eval;
+mod import;
 mod infer;
 mod inspect;
 mod plan;
@@ -40,6 +41,8 @@ pub enum Command {
     Inspect(inspect::Args),
     /// Measure a model's accuracy on a data set.
     Eval(eval::Args),
+    /// Make a model file from a trained network in floating point.
+    Import(import::Args),
     /// Estimate what a network's inference costs, in each packing and on a link.
     Plan(plan::Args),
     /// Propose a StriaNet for a budget of activations and a link.
@@ -57,6 +60,7 @@ impl Command {
             Self::Infer(args) => infer::run(args),
             Self::Inspect(args) => inspect::run(args),
             Self::Eval(args) => eval::run(args),
+            Self::Import(args) => import::run(args),
             Self::Plan(args) => plan::run(args),
             Self::Design(args) => design::run(args),
             Self::Bench(args) => bench::run(args),

@@ -154,7 +154,7 @@ fn names<'a>(
     Ok(())
 }
 
-fn checked_input(input: &schema::Input) -> Result<Input, ModelError> {
+pub(super) fn checked_input(input: &schema::Input) -> Result<Input, ModelError> {
     if input.channels != 1 && input.channels != 3 {
         return Err(ModelError::Field {
             at: "input".into(),

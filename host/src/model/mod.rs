@@ -13,7 +13,7 @@ use std::path::Path;
 
 use stria_core::layer::{Activation, Layer, Layout, TensorId};
 
-pub use bound::{Bound, COMPARE_BITS, Evidence, Range};
+pub use bound::{Bound, COMPARE_BITS, Evidence, Range, allowed};
 pub use error::ModelError;
 
 use schema::Network;
@@ -88,6 +88,18 @@ pub struct Shape {
 /// Checks an architecture without its integers, and plans the packing of its layers.
 pub fn shapes(network: &Network) -> Result<Vec<Shape>, ModelError> {
     compile::outline(network)
+}
+
+/// Checks how an architecture turns pictures into its first tensor.
+pub fn input(network: &Network) -> Result<Input, ModelError> {
+    compile::checked_input(&network.input)
+}
+
+/// The bytes of a model file, one entry of `integers` a layer.
+pub fn to_bytes(network: &Network, integers: &[Integers]) -> Result<Vec<u8>, ModelError> {
+    let outlines = compile::outline(network)?;
+    tensors::check_lengths(&outlines, integers)?;
+    tensors::write(network, &outlines, integers)
 }
 
 /// The private integers of a layer.

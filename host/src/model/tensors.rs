@@ -1,5 +1,8 @@
 //! The integers in the safetensors container, checked against the architecture.
 
+use std::collections::HashMap;
+
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use stria_core::layer::Kernel;
 use stria_core::params::ACC_BITS;
@@ -55,6 +58,37 @@ pub(super) fn read(
     }
     check_sizes(outlines, &integers)?;
     Ok(integers)
+}
+
+/// The container with the integers, of lengths and sizes that were checked.
+pub(super) fn write(
+    network: &Network,
+    outlines: &[Shape],
+    integers: &[Integers],
+) -> Result<Vec<u8>, ModelError> {
+    let mut tensors = Vec::with_capacity(2 * outlines.len());
+    for (outline, Integers { weights, bias }) in outlines.iter().zip(integers) {
+        // Weights have been found to fit 16 bits.
+        let narrow = weights.iter().flat_map(|&w| (w as i16).to_le_bytes());
+        let wide = bias.iter().flat_map(|b| b.to_le_bytes());
+        let (weight, bias) = (weight_shape(outline), bias_shape(outline));
+        let name = |part| format!("{}.{part}", outline.name);
+        tensors.push((
+            name("weight"),
+            Dtype::I16,
+            weight,
+            narrow.collect::<Vec<u8>>(),
+        ));
+        tensors.push((name("bias"), Dtype::I32, bias, wide.collect()));
+    }
+    let views: Result<Vec<_>, safetensors::SafeTensorError> = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
+        .collect();
+    let metadata = HashMap::from([(METADATA_KEY.into(), serde_json::to_string(network)?)]);
+    Ok(safetensors::serialize(views?, Some(metadata))?)
 }
 
 /// Checks integers that came without a container.

@@ -1,7 +1,7 @@
 //! The plaintext executor: the network on the same integers that the protocol computes with.
 //! DESIGN section 7: y = sum w*x + bias + factor*skip, next activation max(0, floor(y / 2^shift)).
 
-use stria_core::layer::Activation;
+use stria_core::layer::{Activation, Layer};
 
 use crate::model::{Model, ModelLayer};
 
@@ -103,7 +103,7 @@ pub fn sums(model: &Model, index: usize, tensors: &[Vec<i32>]) -> Vec<i32> {
     let lane = |tensor: u16| -> &[[i32; 1]] { tensors[usize::from(tensor)].as_chunks().0 };
     let skip = layer.layer.skip;
     let skip = skip.map(|skip| (skip.factor as i32, lane(skip.tensor)));
-    linear(layer, lane(layer.layer.input), skip).into_flattened()
+    integer_sums(layer, lane(layer.layer.input), skip).into_flattened()
 }
 
 /// The logits of up to [`LANES`] images, each [channels, side, side].
@@ -139,8 +139,9 @@ pub fn logits(model: &Model, images: &[&[i32]]) -> Vec<Scored> {
     scored
 }
 
-/// Runs the layers on `L` images at once, an image a lane; lanes without an image are zeros.
-fn run<const L: usize>(
+/// Runs the layers on up to `L` images at once, an image a lane; lanes without an image are zeros.
+/// `visit` is given each layer, its sums y and its output, both [channels, rows, cols].
+pub(crate) fn run<const L: usize>(
     model: &Model,
     images: &[&[i32]],
     mut visit: impl FnMut(&ModelLayer, &[[i32; L]], &[[i32; L]]),
@@ -158,7 +159,7 @@ fn run<const L: usize>(
         let input = &tensors[usize::from(layer.layer.input)];
         let skip = layer.layer.skip;
         let skip = skip.map(|skip| (skip.factor as i32, &tensors[usize::from(skip.tensor)][..]));
-        let y = linear(layer, input, skip);
+        let y = integer_sums(layer, input, skip);
         let output: Vec<[i32; L]> = match layer.layer.activation {
             Activation::Relu => {
                 let relu = |y: i32| (y >> model.shift).max(0);
@@ -171,33 +172,79 @@ fn run<const L: usize>(
     }
 }
 
-/// The sums of one layer, [out channels, rows, cols].
-fn linear<const L: usize>(
+fn integer_sums<const L: usize>(
     layer: &ModelLayer,
     input: &[[i32; L]],
     skip: Option<(i32, &[[i32; L]])>,
 ) -> Vec<[i32; L]> {
-    let shape = &layer.layer;
+    let out_side = layer.layout.out_side;
+    linear(
+        &layer.layer,
+        out_side,
+        &layer.weights,
+        &layer.bias,
+        input,
+        skip,
+    )
+}
+
+/// What the sums of a layer are made of: the protocol's integers, or the numbers that they stand
+/// for.
+pub(crate) trait Number: Copy + Default {
+    /// self + a * b.
+    fn multiply_add(self, a: Self, b: Self) -> Self;
+    /// 1, for sums without weights.
+    const ONE: Self;
+}
+
+impl Number for i32 {
+    const ONE: Self = 1;
+
+    /// The loader has proved that sums fit; wrapping only spares a check.
+    #[inline(always)]
+    fn multiply_add(self, a: Self, b: Self) -> Self {
+        self.wrapping_add(a.wrapping_mul(b))
+    }
+}
+
+impl Number for f32 {
+    const ONE: Self = 1.0;
+
+    #[inline(always)]
+    fn multiply_add(self, a: Self, b: Self) -> Self {
+        self + a * b
+    }
+}
+
+/// The sums of one layer, [out channels, rows, cols], with weights [out channels,
+/// in channels / groups, taps]; `skip` is a factor and the tensor that it multiplies.
+pub(crate) fn linear<T: Number, const L: usize>(
+    shape: &Layer,
+    out_side: usize,
+    weights: &[T],
+    bias: &[T],
+    input: &[[T; L]],
+    skip: Option<(T, &[[T; L]])>,
+) -> Vec<[T; L]> {
     let pooled;
     let side = usize::from(shape.in_side / shape.pool_side());
     let input = if shape.pool_side() > 1 {
-        pooled = pool(input, layer);
+        pooled = pool(input, shape);
         &pooled[..]
     } else {
         input
     };
     let taps = shape.kernel.taps();
-    let out_side = layer.layout.out_side;
     let group_inputs = usize::from(shape.in_channels / shape.groups);
     let group_outputs = usize::from(shape.out_channels / shape.groups);
     let shuffle = usize::from(shape.shuffle);
     let per_shuffle = usize::from(shape.in_channels) / shuffle;
 
-    let mut y = vec![[0; L]; usize::from(shape.out_channels) * out_side * out_side];
+    let mut y = vec![[T::default(); L]; usize::from(shape.out_channels) * out_side * out_side];
     let outputs = y.chunks_exact_mut(out_side * out_side);
-    let kernels = layer.weights.chunks_exact(group_inputs * taps);
+    let kernels = weights.chunks_exact(group_inputs * taps);
     for (out, (map, kernels)) in outputs.zip(kernels).enumerate() {
-        map.fill([layer.bias[out]; L]);
+        map.fill([bias[out]; L]);
         for (i, kernel) in kernels.chunks_exact(taps).enumerate() {
             // Shuffled channel a*G + b is the old channel b*(c/G) + a.
             let channel = out / group_outputs * group_inputs + i;
@@ -220,13 +267,13 @@ fn linear<const L: usize>(
 }
 
 /// Every map with its squares of the pooling's side summed to a pixel each.
-fn pool<const L: usize>(input: &[[i32; L]], layer: &ModelLayer) -> Vec<[i32; L]> {
-    let side = usize::from(layer.layer.in_side);
-    let out = side / usize::from(layer.layer.pool_side());
-    let sum = |map: &[[i32; L]], pixel: usize| {
-        let mut sum = [0; L];
-        for (row, col) in layer.layer.pooled(pixel / out, pixel % out) {
-            multiply_add(&mut sum, &map[row * side + col], 1);
+pub(crate) fn pool<T: Number, const L: usize>(input: &[[T; L]], layer: &Layer) -> Vec<[T; L]> {
+    let side = usize::from(layer.in_side);
+    let out = side / usize::from(layer.pool_side());
+    let sum = |map: &[[T; L]], pixel: usize| {
+        let mut sum = [T::default(); L];
+        for (row, col) in layer.pooled(pixel / out, pixel % out) {
+            multiply_add(&mut sum, &map[row * side + col], T::ONE);
         }
         sum
     };
@@ -253,7 +300,7 @@ struct Axis {
 }
 
 impl Axis {
-    fn new(tap: i32, layer: &stria_core::layer::Layer, side: usize, out_side: usize) -> Self {
+    fn new(tap: i32, layer: &Layer, side: usize, out_side: usize) -> Self {
         let stride = usize::from(layer.stride);
         let offset = tap - i32::from(layer.padding);
         let first = usize::try_from(-offset).unwrap_or(0).div_ceil(stride);
@@ -272,10 +319,10 @@ impl Axis {
 }
 
 /// Adds one tap of one channel to an output map.
-fn accumulate<const L: usize>(
-    map: &mut [[i32; L]],
-    source: &[[i32; L]],
-    weight: i32,
+fn accumulate<T: Number, const L: usize>(
+    map: &mut [[T; L]],
+    source: &[[T; L]],
+    weight: T,
     rows: Axis,
     cols: Axis,
 ) {
@@ -298,11 +345,10 @@ fn accumulate<const L: usize>(
     }
 }
 
-/// The loader has proved that sums fit; wrapping only spares a check.
 #[inline(always)]
-fn multiply_add<const L: usize>(sums: &mut [i32; L], values: &[i32; L], factor: i32) {
+fn multiply_add<T: Number, const L: usize>(sums: &mut [T; L], values: &[T; L], factor: T) {
     for (sum, &value) in sums.iter_mut().zip(values) {
-        *sum = sum.wrapping_add(value.wrapping_mul(factor));
+        *sum = sum.multiply_add(value, factor);
     }
 }
 

@@ -1,9 +1,13 @@
 //! What the commands print with `--json`. Field names are part of the interface.
 
+mod eval;
+mod import;
 mod inspect;
 mod plan;
 mod serve;
 
+pub use eval::{Disagreement, EvalReport, Margins, Pair};
+pub use import::{ImportReport, ImportedLayer};
 pub use inspect::{InspectReport, InspectedLayer};
 pub use plan::{
     ConstantBottleneck, ConstantsUsed, DesignReport, DesignedStage, PlanReport, PlannedLayer,
@@ -342,22 +346,4 @@ impl Security {
             },
         }
     }
-}
-
-/// `stria eval --json`.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct EvalReport {
-    /// Images that were classified.
-    pub images: usize,
-    /// Percent whose most likely class is right.
-    pub top1: f64,
-    /// Percent whose right class is among the five most likely.
-    pub top5: f64,
-    /// Sums beyond the range that the protocol computes correctly, over all images.
-    pub out_of_range: usize,
-    /// Percent for which secure and plaintext inference name the same class; secure mode only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agreement: Option<f64>,
-    /// Wall-clock seconds.
-    pub seconds: f64,
 }
