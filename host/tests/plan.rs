@@ -87,6 +87,16 @@ fn the_plan_of_the_bundled_model_is_what_its_inference_counts() {
 }
 
 #[test]
+fn an_activation_of_the_papers_block_takes_few_bytes() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let model = models.join("strianet-c10-block.safetensors");
+    let report = json(&["plan", model.to_str().unwrap(), "--as-served"]);
+    let totals = &report["totals"];
+    let bytes = number(&totals["bytes_up"]) + number(&totals["bytes_down"]);
+    assert!(bytes <= 150 * number(&totals["activations"]), "{bytes}");
+}
+
+#[test]
 fn totals_are_sums_in_every_packing() {
     for packing in ["segment", "coefficient", "slot"] {
         for network in ["strianet-cifar10", "resnet20", "mobilenetv2"] {

@@ -44,7 +44,7 @@ const UNTRUNCATED: &str =
 pub const BUILDERS: [Builder; 13] = [
     Builder {
         name: "strianet-cifar10",
-        about: "StriaNet for CIFAR-10, 10 classes, 31x31; the architecture of the bundled model",
+        about: "StriaNet for CIFAR-10, 10 classes, 31x31; the architecture of models/strianet-c10-block.safetensors",
         deviations: &[],
         build: || strianet::cifar10().network(),
     },

@@ -1,10 +1,12 @@
 //! Shapes and sizes against the literature, and that the integers run.
 
+use std::path::Path;
+
 use stria_core::layer::Activation;
 
 use super::*;
 use crate::model::schema::Layer;
-use crate::{bundle, reference};
+use crate::reference;
 
 /// Weights and biases of an architecture.
 fn parameters(network: &Network) -> u64 {
@@ -105,13 +107,14 @@ fn the_strianet_for_224_is_as_large_as_that_for_255() {
 }
 
 #[test]
-fn the_bundled_model_is_the_builder_s() {
-    let bundled = Model::load(&bundle::model().unwrap()).unwrap();
+fn the_trained_block_network_is_the_builder_s() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let trained = Model::load(&models.join("strianet-c10-block.safetensors")).unwrap();
     let network = find("strianet-cifar10").unwrap().network();
     let shapes = crate::model::shapes(&network).unwrap();
-    assert_eq!(bundled.layers.len(), shapes.len());
-    for (bundled, shape) in bundled.layers.iter().zip(&shapes) {
-        assert_eq!((&bundled.name, bundled.layer), (&shape.name, shape.layer));
+    assert_eq!(trained.layers.len(), shapes.len());
+    for (trained, shape) in trained.layers.iter().zip(&shapes) {
+        assert_eq!((&trained.name, trained.layer), (&shape.name, shape.layer));
     }
 }
 
