@@ -51,25 +51,38 @@ def finest_scales(architecture, shift, largest, slack):
     return scales
 
 
+def measured(model, entry):
+    """What the first training images show of an integer model."""
+    return Observer(model, entry.dataset.load("train")[0][:IMAGES])
+
+
+def trial_ranges(network, entry):
+    """The largest |y| of every layer at the trial scales."""
+    trial = {layer.name: TRIAL_SCALE if layer.relu else TRIAL_LOGIT_SCALE
+             for layer in entry.architecture.layers}
+    return measured(integer_model(network, entry, trial), entry).largest
+
+
+def record_ranges(model, shift, largest):
+    """Writes the ranges into the model's description; says whether they are allowed."""
+    layers = model[0]["layers"]
+    for layer in layers:
+        layer["max_abs"] = math.ceil(HEADROOM * largest[layer["name"]])
+    return all(layer["max_abs"] <= allowed(layer["relu"], shift) for layer in layers)
+
+
 def calibrated_model(network, entry):
     """The integer model with the range of every layer recorded."""
-    architecture = entry.architecture
-    last = architecture.last.name
-    images = entry.dataset.load("train")[0][:IMAGES]
-    trial = {layer.name: TRIAL_SCALE if layer.relu else TRIAL_LOGIT_SCALE
-             for layer in architecture.layers}
-    trial_largest = Observer(integer_model(network, entry, trial), images).largest
+    last = entry.architecture.last.name
+    trial_largest = trial_ranges(network, entry)
     for slack in SLACKS:
-        scales = finest_scales(architecture, entry.shift, trial_largest, slack)
+        scales = finest_scales(entry.architecture, entry.shift, trial_largest, slack)
         model = integer_model(network, entry, scales)
-        seen = Observer(model, images)
+        seen = measured(model, entry)
         refine_logits(model, network, entry, scales, seen.pooled)
         _, weights, biases = model
         logits = seen.pooled @ weights[last][:, :, 0, 0].T + biases[last]
         seen.largest[last] = int(np.abs(logits).max())
-        layers = model[0]["layers"]
-        for layer in layers:
-            layer["max_abs"] = math.ceil(HEADROOM * seen.largest[layer["name"]])
-        if all(layer["max_abs"] <= allowed(layer["relu"], entry.shift) for layer in layers):
+        if record_ranges(model, entry.shift, seen.largest):
             return model
     raise SystemExit("the pre-activations do not fit the integer range")

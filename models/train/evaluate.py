@@ -10,7 +10,7 @@ import model_file
 from shared_relu import SharedRelu
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     catalogue.add_option(parser)
     parser.add_argument("--model", type=Path, help="the network's model file by default")
@@ -20,10 +20,11 @@ def main():
                         help="simulate the two-party ReLU comparing the top h of 12 bits")
     parser.add_argument("--float", dest="run", metavar="RUN",
                         help="the float network of this checkpoint instead")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     entry = catalogue.find(options)
-    images, labels = entry.dataset.load(options.split)
+    test = options.split == "test"
+    images, labels = entry.dataset.load_test() if test else entry.dataset.load(options.split)
     images, labels = images[:options.images], labels[:options.images]
     if options.run:
         from export import load  # only this needs PyTorch

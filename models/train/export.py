@@ -18,7 +18,7 @@ from train import CHECKPOINTS, accuracy
 
 def load(entry, run=None):
     """The trained network of a checkpoint, by default the one with its name, and the rest of it."""
-    state = torch.load(CHECKPOINTS / f"{run or entry.name}.pt")
+    state = torch.load(CHECKPOINTS / f"{run or entry.name}.pt", map_location="cpu")
     network = StriaNet(entry.architecture)
     network.load_state_dict(state["network"])
     return network.eval(), state
@@ -38,7 +38,7 @@ def write_float(path, network, entry):
     path.with_suffix(".json").write_text(json.dumps(architecture, indent=1) + "\n")
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     catalogue.add_option(parser)
     parser.add_argument("--run", help="name of the checkpoint, the network's by default")
@@ -46,7 +46,7 @@ def main():
     parser.add_argument("--float", type=Path, metavar="FILE",
                         help="write the float checkpoint there, its architecture beside it as "
                              ".json, and no model file")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     entry = catalogue.find(options)
     output = options.output or entry.model_file
 

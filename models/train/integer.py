@@ -1,12 +1,13 @@
 """The network in integers, executed from what the model file says and nothing else.
 
-Activations are [channels, images, height, width]. Products run in float64, where
-integers below 2^53 are exact.
+Activations are [channels, images, height, width]. Products run in floating point, where
+integers up to 2^24 (float32) or 2^53 (float64) are exact.
 """
 
 import numpy as np
 
 from architecture import shuffled
+from dataset import top_left
 
 PLUS_TAPS = [(0, 1), (1, 0), (1, 1), (1, 2), (2, 1)]  # up, left, centre, right, down
 
@@ -28,8 +29,10 @@ def pre_activation(layer, weight, bias, x):
     if layer["pool"]:
         x = x.sum((2, 3), keepdims=True)
     pad = layer["padding"]
-    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad))).astype(np.float64)
     kernel, stride, groups = layer["kernel"], layer["stride"], layer["groups"]
+    largest = np.abs(weight.astype(np.int64)).sum(tuple(range(1, weight.ndim))).max()
+    exact = np.float32 if largest * np.abs(x).max() < 1 << 24 else np.float64
+    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad))).astype(exact)
     side = (x.shape[2] - kernel) // stride + 1
     reach = (side - 1) * stride + 1
     taps = PLUS_TAPS if layer["cross"] else list(np.ndindex(kernel, kernel))
@@ -38,9 +41,9 @@ def pre_activation(layer, weight, bias, x):
     for tap, (r, c) in enumerate(taps):
         seen = x[:, :, r:r + reach:stride, c:c + reach:stride]
         columns = seen.reshape(groups, weight.shape[1], -1)
-        y = y + per_tap[..., tap].astype(np.float64) @ columns
-    y = y.reshape(weight.shape[0], x.shape[1], side, side) + bias[:, None, None, None]
-    return y.astype(np.int64)
+        y = y + per_tap[..., tap].astype(exact) @ columns
+    y = y.reshape(weight.shape[0], x.shape[1], side, side).astype(np.int64)
+    return y + bias[:, None, None, None]
 
 
 def plain_relu(y, shift):
@@ -66,7 +69,7 @@ def accuracy(model, images, labels, relu=plain_relu, observe=None, batch=200):
     side = model[0]["input"]["side"]
     right = 0
     for first in range(0, len(labels), batch):
-        chosen = images[first:first + batch, :side, :side]
+        chosen = top_left(images[first:first + batch], side)
         guess = logits(model, chosen, relu, observe).argmax(1)
         right += int((guess == labels[first:first + batch]).sum())
     return right / len(labels)

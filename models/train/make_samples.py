@@ -19,7 +19,7 @@ def main():
     catalogue.add_option(parser)
     entry = catalogue.find(parser.parse_args())
     classes = entry.dataset.classes
-    images, labels = entry.dataset.load("test")
+    images, labels = entry.dataset.load_test()
     chosen = first_of_each_class(labels, len(classes), entry.samples_per_class)
     images, labels = images[chosen], labels[chosen]
     names = [f"{i:02}-{classes[label]}.png" for i, label in enumerate(labels)]

@@ -14,7 +14,7 @@ def main():
     destination = WORK / "data" / f"{data.name}-test"
     for name in data.classes:
         (destination / name).mkdir(parents=True, exist_ok=True)
-    for i, (image, label) in enumerate(zip(*data.load("test"))):
+    for i, (image, label) in enumerate(zip(*data.load_test())):
         pictures.write(destination / data.classes[label] / f"{i:05}.png", image)
     print(f"{i + 1} images in {destination}")
 

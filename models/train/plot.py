@@ -24,10 +24,11 @@ def main():
             y = [100 * float(row["integer"]) for row in chosen]
             axes.scatter(x, y, label=data)
             for row, *place in zip(chosen, x, y):
-                axes.annotate(f"{row['network']}, {row['epoch']} epochs", place, fontsize=7,
-                              xytext=(4, 4), textcoords="offset points")
+                text = f"{row['network']}, {row['epoch']} epochs\n{row['how']}"
+                axes.annotate(text, place, fontsize=6, xytext=(4, 0), va="center",
+                              textcoords="offset points")
         axes.set(xlabel=label, ylabel="top-1 on the validation split, integers, %")
-        axes.margins(x=0.4, y=0.15)  # room for the names
+        axes.set_xlim(0, 1.4 * max(int(row[column]) / unit for row in rows))  # room for the names
         axes.legend()
         figure.savefig(MODELS / f"accuracy-{name}.png", dpi=150)
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Everything from nothing for a network: environment, data, training, model file, samples, figures.
-#   reproduce.sh [--full] [NETWORK]
+#   reproduce.sh [--full] [NETWORK [FOLDER]]
+# FOLDER holds the pictures of Tiny ImageNet or ImageNet: train/CLASS/ and val/CLASS/.
 # Training goes on from its checkpoint when this is started again.
 set -eu
 
@@ -11,17 +12,34 @@ if [ "${1:-}" = --full ]; then
     shift
 fi
 network=${1:-strianet-c10}
+folder=${2:+$(cd "$2" && pwd)}
 "$models/train/setup.sh" $full
 
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 cd "$models/train"
+
 python=$models/.work/venv/bin/python
+
+run() {  # SCRIPT OPTIONS...
+    script=$1
+    shift
+    "$python" "$script.py" --network "$network" ${folder:+--data "$folder"} "$@"
+}
+
 case $network in
     strianet-c10*) "$python" fetch_cifar10.py ;;
-    strianet-fmnist-nano) "$python" make_test_folder.py --network "$network" ;;
+    strianet-fmnist-nano*) run make_test_folder ;;
 esac
-for script in train export make_samples; do
-    "$python" "$script.py" --network "$network"
+case $network in
+    strianet-c10-micro)
+        network=strianet-c10
+        run train
+        network=strianet-c10-micro
+        run train --teacher strianet-c10 ;;
+    *) run train ;;
+esac
+run finetune
+[ -n "$folder" ] || run make_samples
+for kind in "--float $network" "" "--h 8"; do
+    run evaluate --split test $kind
 done
-"$python" evaluate.py --network "$network" --split test
-"$python" evaluate.py --network "$network" --split test --h 8

@@ -15,12 +15,12 @@ class SharedRelu:
         self.rng = np.random.default_rng(seed)
 
     def __call__(self, y, shift):
-        k = ACCUMULATOR_BITS - shift
-        full, wrap = 1 << ACCUMULATOR_BITS, 1 << k
-        client = self.rng.integers(0, full, y.shape)
-        server = (y - client) % full
+        bits = ACCUMULATOR_BITS - shift
+        full, wrap = 1 << ACCUMULATOR_BITS, 1 << bits
+        client = self.rng.integers(0, full, y.shape, dtype=np.int32)
+        server = (y.astype(np.int32) - client) & (full - 1)
         a, b = client >> shift, server >> shift
-        u = (a + b) % wrap
-        u = np.where(u >= wrap // 2, u - wrap, u)
-        top = ((a >> (k - self.h)) + (b >> (k - self.h))) % (1 << self.h)
+        u = (a + b) & (wrap - 1)
+        u -= (u >= wrap // 2) * np.int32(wrap)
+        top = ((a >> (bits - self.h)) + (b >> (bits - self.h))) & ((1 << self.h) - 1)
         return np.where(top < 1 << (self.h - 1), u, 0)

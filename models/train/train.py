@@ -1,8 +1,9 @@
 """Trains the network in floating point; stops and resumes at epoch boundaries.
 
-SGD with Nesterov momentum, linear warm-up, then a cosine to zero; the network that is
-kept is a running average of the weights. A penalty on large pre-activations keeps them
-inside the range that the integers have.
+SGD with Nesterov momentum, or Muon for the weights of hidden layers, linear warm-up, then a
+cosine to zero; the network that is kept is a running average of the weights. A penalty on
+large pre-activations keeps them inside the range that the integers have. A larger network,
+trained by this script, can be the teacher. A GPU is used if there is one.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 import catalogue
 import dataset
+from muon import Muon
 from network import StriaNet
 
 SEED = 1
@@ -24,6 +26,7 @@ BATCH = 128
 PEAK_RATE = 0.2
 WARM_UP = 0.15
 MOMENTUM = 0.9
+MUON_RATE = 0.02  # at the peak, for batches of 128
 WEIGHT_DECAY = 5e-4
 # Pre-activations beyond this are penalised, on every few steps to save time.
 COMFORTABLE = 9.0
@@ -35,29 +38,59 @@ LARGEST_GRADIENT = 2.0
 SHARED_FROM = 0.9
 SMALL = 0.1
 AVERAGE_STEPS = 500  # the average forgets at this rate
+# What a teacher says is softened by the temperature, and has this share of the loss.
+TEMPERATURE = 2.0
+TEACHER_SHARE = 0.7
 
 CHECKPOINTS = dataset.WORK / "checkpoints"
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def learning_rate(progress):
+def rate(progress):
+    """The learning rate, of the peak's."""
     if progress < WARM_UP:
-        return PEAK_RATE * progress / WARM_UP
-    return PEAK_RATE * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+        return progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
 def to_input(images, data):
     """Normalised NCHW pixels in channels-last memory, from uint8 [n, side, side, 3]."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).float()
-    mean, std = torch.tensor(data.mean), torch.tensor(data.std)
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(DEVICE).float()
+    mean, std = (torch.tensor(values, device=DEVICE) for values in (data.mean, data.std))
     return ((pixels / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def make_optimiser(network):
-    decayed = [p for p in network.parameters() if p.dim() > 1]
-    plain = [p for p in network.parameters() if p.dim() <= 1]
-    return torch.optim.SGD([{"params": decayed, "weight_decay": WEIGHT_DECAY},
-                            {"params": plain, "weight_decay": 0.0}],
-                           lr=PEAK_RATE, momentum=MOMENTUM, nesterov=True)
+class Optimisers:
+    """SGD for all parameters, or for those that Muon does not take."""
+
+    def __init__(self, network, muon, part=1.0):
+        hidden = [module for module in network.layers if muon and module.layer.relu]
+        taken = [module.convolution.weight for module in hidden]
+        rest = [p for p in network.parameters() if not any(p is other for other in taken)]
+        decayed, plain = ([p for p in rest if (p.dim() > 1) == many] for many in (True, False))
+        self.all = [torch.optim.SGD([{"params": decayed, "weight_decay": WEIGHT_DECAY},
+                                     {"params": plain, "weight_decay": 0.0}],
+                                    lr=PEAK_RATE, momentum=MOMENTUM, nesterov=True)]
+        self.peaks = [part * PEAK_RATE]
+        if muon:
+            groups = [{"params": [weight], "groups": module.layer.groups}
+                      for weight, module in zip(taken, hidden)]
+            self.all.append(Muon(groups, lr=MUON_RATE, momentum=MOMENTUM))
+            self.peaks.append(part * MUON_RATE)
+
+    def step(self, part):
+        """A step at this part of the peak rates."""
+        for optimiser, peak in zip(self.all, self.peaks):
+            for group in optimiser.param_groups:
+                group["lr"] = peak * part
+            optimiser.step()
+
+    def state_dict(self):
+        return [optimiser.state_dict() for optimiser in self.all]
+
+    def load_state_dict(self, states):
+        for optimiser, state in zip(self.all, states, strict=True):
+            optimiser.load_state_dict(state)
 
 
 def shared_relu(y):
@@ -97,39 +130,100 @@ class RangePenalty:
         self.largest = max(self.largest, y.detach().abs().max().item())
 
 
-def train_epoch(network, average, entry, optimiser, padded, labels, epoch, epochs, bf16):
+class Pictures:
+    """The training images, in a new view every second epoch.
+
+    The two epochs of a view mirror each other. With a teacher there are only so many views,
+    since its answers are kept.
+    """
+
+    def __init__(self, entry, views=None, to_tensor=to_input):
+        self.entry, self.views, self.to_tensor = entry, views, to_tensor
+        images, self.labels = entry.dataset.load("train")
+        self.padded = entry.dataset.pad(images)
+        self.colour = np.rint(255 * np.array(entry.dataset.mean)).astype(np.uint8)
+        self.flips = np.random.default_rng(SEED).integers(0, 2, len(self.labels))
+
+    def number(self, epoch):
+        return epoch // 2 % self.views if self.views else epoch // 2
+
+    def view(self, number):
+        data = self.entry.dataset
+        return dataset.View(len(self.labels), data.side + 2 * data.margin,
+                            self.entry.architecture.side, data.zoom, self.entry.hole,
+                            np.random.default_rng([SEED, number]))
+
+    def batches(self, epoch):
+        """Indices and network inputs of every batch."""
+        view, flips = self.view(self.number(epoch)), (self.flips + epoch) % 2
+        order = np.random.default_rng([SEED, epoch]).permutation(len(self.labels))
+        for first in range(0, len(order) - BATCH + 1, BATCH):
+            chosen = order[first:first + BATCH]
+            yield chosen, self.input(view, chosen, flips[chosen])
+
+    def input(self, view, chosen, flips):
+        images = view.images(self.padded, chosen, flips, self.colour)
+        return self.to_tensor(images, self.entry.dataset)
+
+
+class Teacher:
+    """The logits of a trained network for every view, the mean of the view's two sides."""
+
+    def __init__(self, run, pictures):
+        self.run, self.pictures = run, pictures
+        state = torch.load(CHECKPOINTS / f"{run}.pt", map_location=DEVICE)
+        self.network = StriaNet(catalogue.CATALOGUE[state["name"]].architecture).to(DEVICE)
+        self.network.load_state_dict(state["network"])
+        self.network.eval()
+
+    @torch.no_grad()
+    def logits(self, epoch):
+        number = self.pictures.number(epoch)
+        path = CHECKPOINTS / f"{self.run}.hole-{self.pictures.entry.hole}.{number}.npy"
+        if not path.is_file():
+            view, said = self.pictures.view(number), []
+            for chosen in np.array_split(np.arange(len(self.pictures.labels)), 180):
+                sides = [self.network(self.pictures.input(view, chosen, np.full(len(chosen), flip)))
+                         for flip in (0, 1)]
+                said.append((sum(sides) / 2).cpu().numpy())
+            np.save(path, np.concatenate(said))
+        return torch.from_numpy(np.load(path)).to(DEVICE)
+
+
+def loss_of(logits, labels, taught, smoothing):
+    """Cross entropy, for the most part with what the teacher says, if there is one."""
+    if taught is None:
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    soft = F.kl_div(F.log_softmax(logits / TEMPERATURE, 1),
+                    F.log_softmax(taught / TEMPERATURE, 1),
+                    reduction="batchmean", log_target=True)
+    hard = F.cross_entropy(logits, labels)
+    return TEACHER_SHARE * TEMPERATURE ** 2 * soft + (1 - TEACHER_SHARE) * hard
+
+
+def train_epoch(network, average, entry, optimisers, pictures, teacher, epoch, epochs, bf16):
     network.train()
-    side, data = entry.architecture.side, entry.dataset
-    colour = np.rint(255 * np.array(data.mean)).astype(np.uint8)
-    # Every image is flipped in every second epoch.
-    flips = (np.random.default_rng(SEED).integers(0, 2, len(labels)) + epoch) % 2
-    rng = np.random.default_rng([SEED, epoch])
-    order = rng.permutation(len(labels))
-    steps = len(order) // BATCH
+    labels = torch.from_numpy(pictures.labels).to(DEVICE)
+    taught = teacher.logits(epoch) if teacher else None
+    steps = len(labels) // BATCH
     loss_sum, norm_sum, largest = 0.0, 0.0, 0.0
-    for step in range(steps):
+    for step, (chosen, images) in enumerate(pictures.batches(epoch)):
         progress = (epoch + step / steps) / epochs
-        rate = learning_rate(progress)
         relu = F.relu if progress < SHARED_FROM else shared_relu
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        chosen = order[step * BATCH:(step + 1) * BATCH]
-        images = to_input(dataset.augment(padded, side, chosen, flips[chosen], entry.hole,
-                                          colour, rng), data)
         penalty = RangePenalty() if step % PENALTY_EVERY == 0 else None
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16):
             logits = network(images, penalty, relu)
-        loss = F.cross_entropy(logits.float(), torch.from_numpy(labels[chosen]),
-                               label_smoothing=entry.label_smoothing)
+        loss = loss_of(logits.float(), labels[chosen], taught[chosen] if teacher else None,
+                       entry.label_smoothing)
         loss_sum += loss.item()
         if penalty:
             loss = loss + PENALTY * PENALTY_EVERY * penalty.total
             largest = max(largest, penalty.largest)
-        optimiser.zero_grad(set_to_none=True)
+        network.zero_grad(set_to_none=True)
         loss.backward()
         norm_sum += torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT,
                                                    error_if_nonfinite=True).item()
-        optimiser.step()
+        optimisers.step(rate(progress))
         average.update(network)
     return loss_sum / steps, norm_sum / steps, largest
 
@@ -141,9 +235,9 @@ def accuracy(network, data, images, labels, bf16=False):
     right = 0
     for first in range(0, len(labels), 500):
         batch = to_input(dataset.top_left(images[first:first + 500], side), data)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16):
             guess = network(batch).argmax(1)
-        right += (guess.numpy() == labels[first:first + 500]).sum()
+        right += (guess.cpu().numpy() == labels[first:first + 500]).sum()
     return float(right / len(labels))
 
 
@@ -154,7 +248,7 @@ def save(path, **state):
     os.replace(scratch, path)
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     catalogue.add_option(parser)
     parser.add_argument("--epochs", type=int, help="the network's own number by default")
@@ -162,38 +256,51 @@ def main():
     parser.add_argument("--bf16", action="store_true",
                         help="faster where convolutions are small or grouped, or with AMX")
     parser.add_argument("--run", help="name of the checkpoint, the network's by default")
-    options = parser.parse_args()
+    parser.add_argument("--start", metavar="RUN", help="begin with the weights of this checkpoint")
+    parser.add_argument("--rate", type=float, default=1.0,
+                        help="the peak rates, as a part of the usual ones")
+    parser.add_argument("--sgd", action="store_true", help="without Muon")
+    parser.add_argument("--teacher", metavar="RUN",
+                        help="learn from the network of this checkpoint")
+    parser.add_argument("--views", type=int, default=8,
+                        help="different crops of every image that the teacher sees")
+    options = parser.parse_args(arguments)
     entry = catalogue.find(options)
     epochs = options.epochs or entry.epochs
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
-    images, labels = entry.dataset.load("train")
-    padded = entry.dataset.pad(images)
+    pictures = Pictures(entry, options.views if options.teacher else None)
+    teacher = Teacher(options.teacher, pictures) if options.teacher else None
     validation = entry.dataset.load("validation")
 
-    network = StriaNet(entry.architecture).to(memory_format=torch.channels_last)
-    average = Average(network)
-    optimiser = make_optimiser(network)
+    network = StriaNet(entry.architecture).to(DEVICE, memory_format=torch.channels_last)
+    optimisers = Optimisers(network, not options.sgd, options.rate)
     checkpoint = CHECKPOINTS / f"{options.run or entry.name}.pt"
-    first = 0
+    first, state = 0, None
     if checkpoint.is_file():
-        state = torch.load(checkpoint)
-        network.load_state_dict(state["trained"])
-        average.network.load_state_dict(state["network"])
-        average.steps = state["steps"]
-        optimiser.load_state_dict(state["optimiser"])
+        state = torch.load(checkpoint, map_location=DEVICE)
+        optimisers.load_state_dict(state["optimiser"])
         first = state["epoch"]
         print(f"resuming after epoch {first}", flush=True)
+    elif options.start:
+        state = torch.load(CHECKPOINTS / f"{options.start}.pt", map_location=DEVICE)
+        state["trained"], state["steps"] = state["network"], 0
+    if state:
+        network.load_state_dict(state["trained"])
+    average = Average(network)
+    if state:
+        average.network.load_state_dict(state["network"])
+        average.steps = state["steps"]
 
     for epoch in range(first, epochs):
         started = time.time(), time.process_time()
-        loss, norm, largest = train_epoch(network, average, entry, optimiser, padded, labels,
+        loss, norm, largest = train_epoch(network, average, entry, optimisers, pictures, teacher,
                                           epoch, epochs, options.bf16)
         right = accuracy(average.network, entry.dataset, *validation, options.bf16)
-        save(checkpoint, network=average.network.state_dict(), trained=network.state_dict(),
-             optimiser=optimiser.state_dict(), steps=average.steps, epoch=epoch + 1,
-             epochs=epochs, validation=right)
+        save(checkpoint, name=entry.name, network=average.network.state_dict(),
+             trained=network.state_dict(), optimiser=optimisers.state_dict(),
+             steps=average.steps, epoch=epoch + 1, epochs=epochs, validation=right)
         print(f"epoch {epoch + 1}/{epochs} loss {loss:.4f} validation {right:.4f} "
               f"gradient {norm:.2f} largest {largest:.1f} {time.time() - started[0]:.0f} s, "
               f"processor {time.process_time() - started[1]:.0f} s",
