@@ -210,6 +210,22 @@ impl Dataset {
         self.labels[i]
     }
 
+    /// What image `i` is called: "FOLDER/FILE" without the file's extension, or the number of a
+    /// CIFAR-10 record, over all files.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn name(&self, i: usize) -> String {
+        match &self.images {
+            Images::Cifar(_) => i.to_string(),
+            Images::Files(files) => {
+                let stem = files[i].file_stem().unwrap_or_default().to_string_lossy();
+                let folder = files[i].parent().map_or("", name);
+                format!("{folder}/{stem}")
+            }
+        }
+    }
+
     /// Image `i` in its own size.
     ///
     /// # Panics

@@ -111,8 +111,28 @@ fn eval_reads_a_folder_per_class() {
     let top1 = report["top1"].as_f64().unwrap();
     let top5 = report["top5"].as_f64().unwrap();
     assert!(10.0 < top1 && top1 <= top5 && top5 <= 100.0, "{report}");
-    let report = json(&["eval", "--data", data, "--limit", "9", "--json"]);
+    let lines = folder.0.join(".logits");
+    let report = json(&[
+        "eval",
+        "--data",
+        data,
+        "--limit",
+        "9",
+        "--logits",
+        text(&lines),
+        "--json",
+    ]);
     assert_eq!(report["images"], 9);
+    let recorded = bundle::samples().unwrap()[0].with_file_name("logits.json");
+    let recorded: Value = serde_json::from_slice(&std::fs::read(recorded).unwrap()).unwrap();
+    let lines = std::fs::read_to_string(lines).unwrap();
+    assert_eq!(lines.lines().count(), 9);
+    for line in lines.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let (class, stem) = line["image"].as_str().unwrap().split_once('/').unwrap();
+        assert!(stem.ends_with(class), "{line}");
+        assert_eq!(line["logits"], recorded[format!("{stem}.png")]);
+    }
 
     let people = stria(&["eval", "--data", data]);
     let people = String::from_utf8(people.stdout).unwrap();

@@ -1,13 +1,42 @@
 """The accuracy of the model file's integer network, plainly or as on shares,
-or of the float network that it came from."""
+or of the float network that it came from; or whether its logits are those of `stria eval`."""
 
 import argparse
+import json
 from pathlib import Path
+
+import numpy as np
 
 import catalogue
 import integer
 import model_file
+from dataset import top_left
 from shared_relu import SharedRelu
+
+
+BATCH = 200
+
+
+def logits_in(path):
+    """What `stria eval --logits` wrote: logits by the number that an image's name ends with."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    found = {int(line["image"].rpartition("/")[2]): line["logits"] for line in lines}
+    if not lines or len(found) != len(lines):
+        raise SystemExit(f"{path}: no images, or two of one number")
+    return found
+
+
+def differing(model, images, found):
+    """The numbers of the images whose logits are not the integer network's, to the last bit."""
+    numbers = sorted(found)
+    side = model[0]["input"]["side"]
+    different = []
+    for first in range(0, len(numbers), BATCH):
+        chosen = numbers[first:first + BATCH]
+        mine = integer.logits(model, top_left(images[chosen], side))
+        different += [number for number, row in zip(chosen, mine, strict=True)
+                      if not np.array_equal(row, found[number])]
+    return different
 
 
 def main(arguments=None):
@@ -20,6 +49,9 @@ def main(arguments=None):
                         help="simulate the two-party ReLU comparing the top h of 12 bits")
     parser.add_argument("--float", dest="run", metavar="RUN",
                         help="the float network of this checkpoint instead")
+    parser.add_argument("--logits", type=Path, metavar="FILE",
+                        help="compare with the logits that `stria eval --logits FILE` wrote for "
+                             "images of the split, named by their place in it")
     options = parser.parse_args(arguments)
 
     entry = catalogue.find(options)
@@ -33,8 +65,15 @@ def main(arguments=None):
         right = accuracy(network, entry.dataset, images, labels, bf16=False)
         print(f"{options.split}, {len(labels)} images, float: {right:.4f}")
         return
-    relu = SharedRelu(options.h) if options.h else integer.plain_relu
     model = model_file.read(options.model or entry.model_file)
+    if options.logits:
+        found = logits_in(options.logits)
+        different = differing(model, images, found)
+        print(f"{options.split}, {len(found)} images: the logits of {len(different)} differ")
+        if different:
+            raise SystemExit(f"the first of them is {different[0]}")
+        return
+    relu = SharedRelu(options.h) if options.h else integer.plain_relu
     right = integer.accuracy(model, images, labels, relu)
     kind = f"on shares, h = {options.h}" if options.h else "plain integers"
     print(f"{options.split}, {len(labels)} images, {kind}: {right:.4f}")

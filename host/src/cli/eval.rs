@@ -1,15 +1,19 @@
 //! `stria eval`: measure a model's accuracy on a data set.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
 use rayon::prelude::*;
+use serde::Serialize;
 use stria_host::data::Dataset;
 use stria_host::input::top_k;
+use stria_host::reference::{self, Scored};
 use stria_host::report::{EvalReport, Margins, Pair};
-use stria_host::{Model, image, reference};
+use stria_host::{Model, image};
 
 use super::session::{InProcess, Options};
 
@@ -30,6 +34,9 @@ pub struct Args {
     /// Only the first so many images.
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
+    /// Write every image's logits to this file, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    logits: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -40,14 +47,69 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let data = Dataset::open(&args.data, &model.classes)?;
     let images = data.len().min(args.limit.unwrap_or(usize::MAX));
     anyhow::ensure!(images > 0, "--limit 0 leaves no images");
+    let mut lines = Lines::create(args.logits.as_deref())?;
     let report = match args.secure {
-        true => secure(&model, &data, images, &args.options)?,
-        false => plaintext(&model, &data, images)?,
+        true => secure(&model, &data, images, &mut lines, &args.options)?,
+        false => plaintext(&model, &data, images, &mut lines)?,
     };
+    lines.finish()?;
     if args.json {
         return super::print_json(&report);
     }
     print(&report)
+}
+
+/// Batches of images that are scored before their logits are written.
+const BLOCK: usize = 64;
+
+/// A line of the file of logits.
+#[derive(Serialize)]
+struct Line<'a> {
+    image: &'a str,
+    label: usize,
+    /// Of the plaintext reference.
+    logits: &'a [i32],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secure: Option<&'a [i32]>,
+}
+
+/// The file of logits, if one is wanted.
+struct Lines(Option<BufWriter<File>>);
+
+impl Lines {
+    fn create(path: Option<&Path>) -> anyhow::Result<Self> {
+        let create = |path: &Path| {
+            File::create(path).with_context(|| format!("cannot create {}", path.display()))
+        };
+        Ok(Self(path.map(create).transpose()?.map(BufWriter::new)))
+    }
+
+    fn write(
+        &mut self,
+        data: &Dataset,
+        i: usize,
+        logits: &[i32],
+        secure: Option<&[i32]>,
+    ) -> anyhow::Result<()> {
+        let Some(file) = &mut self.0 else {
+            return Ok(());
+        };
+        let line = Line {
+            image: &data.name(i),
+            label: data.label(i),
+            logits,
+            secure,
+        };
+        serde_json::to_writer(&mut *file, &line).context("cannot write the logits")?;
+        writeln!(file).context("cannot write the logits")
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        match self.0 {
+            Some(mut file) => file.flush().context("cannot write the logits"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Counts over some images.
@@ -59,14 +121,6 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(self, other: Self) -> Self {
-        Self {
-            top1: self.top1 + other.top1,
-            top5: self.top5 + other.top5,
-            out_of_range: self.out_of_range + other.out_of_range,
-        }
-    }
-
     fn report(self, images: usize, seconds: f64) -> EvalReport {
         EvalReport {
             images,
@@ -92,34 +146,45 @@ fn tensor(model: &Model, data: &Dataset, i: usize) -> anyhow::Result<Vec<i32>> {
     Ok(image::normalised(&seen, &model.input))
 }
 
-fn plaintext(model: &Model, data: &Dataset, images: usize) -> anyhow::Result<EvalReport> {
+fn plaintext(
+    model: &Model,
+    data: &Dataset,
+    images: usize,
+    lines: &mut Lines,
+) -> anyhow::Result<EvalReport> {
     let start = Instant::now();
     let bar = super::progress(images, "images");
-    let batch = |first: usize| -> anyhow::Result<Counts> {
-        let batch = first..images.min(first + reference::LANES);
+    let score = |batch: &Range<usize>| -> anyhow::Result<Vec<Scored>> {
         let tensors: Result<Vec<_>, _> = batch.clone().map(|i| tensor(model, data, i)).collect();
         let tensors = tensors?;
         let tensors: Vec<&[i32]> = tensors.iter().map(Vec::as_slice).collect();
-        let mut counts = Counts::default();
-        for (i, scored) in batch.clone().zip(reference::logits(model, &tensors)) {
+        let scored = reference::logits(model, &tensors);
+        bar.inc(batch.len() as u64);
+        Ok(scored)
+    };
+    let batches: Vec<Range<usize>> = (0..images)
+        .step_by(reference::LANES)
+        .map(|first| first..images.min(first + reference::LANES))
+        .collect();
+    let mut counts = Counts::default();
+    // Logits of so many images are held at a time, and written in order.
+    for block in batches.chunks(BLOCK) {
+        let scored: Vec<_> = block.par_iter().map(score).collect::<anyhow::Result<_>>()?;
+        for (i, scored) in block.iter().cloned().flatten().zip(scored.iter().flatten()) {
             counts.count(&scored.logits, data.label(i));
             counts.out_of_range += scored.out_of_range;
+            lines.write(data, i, &scored.logits, None)?;
         }
-        bar.inc(batch.len() as u64);
-        Ok(counts)
-    };
-    let counts = (0..images.div_ceil(reference::LANES))
-        .into_par_iter()
-        .map(|i| batch(i * reference::LANES))
-        .try_reduce(Counts::default, |a, b| Ok(a.add(b)));
+    }
     bar.finish_and_clear();
-    Ok(counts?.report(images, start.elapsed().as_secs_f64()))
+    Ok(counts.report(images, start.elapsed().as_secs_f64()))
 }
 
 fn secure(
     model: &Model,
     data: &Dataset,
     images: usize,
+    lines: &mut Lines,
     options: &Options,
 ) -> anyhow::Result<EvalReport> {
     let start = Instant::now();
@@ -135,6 +200,7 @@ fn secure(
         counts.count(&outcome.logits, data.label(i));
         for scored in reference::logits(model, &[&tensor]) {
             counts.out_of_range += scored.out_of_range;
+            lines.write(data, i, &scored.logits, Some(&outcome.logits))?;
             pairs.push(Pair {
                 reference: scored.logits,
                 secure: outcome.logits.clone(),
