@@ -304,7 +304,7 @@ fn linear_seconds(layers: &Planned, stage: usize) -> f64 {
 fn constant(layers: Planned, groups: u64) -> ConstantBottleneck {
     let mut totals = Cost::default();
     for (.., cost) in &layers {
-        totals.add(&cost.cost);
+        totals += &cost.cost;
     }
     let layers = layers.into_iter();
     ConstantBottleneck {

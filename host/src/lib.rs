@@ -7,6 +7,7 @@ pub mod bench;
 pub mod bundle;
 pub mod check;
 pub mod cost;
+pub mod counts;
 pub mod data;
 pub mod design;
 pub mod image;

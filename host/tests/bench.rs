@@ -6,7 +6,8 @@ mod command;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use stria_host::bench::{Bench, Counts, Measured, Outcome};
+use stria_host::bench::{Bench, Measured, Outcome};
+use stria_host::counts::Counts;
 
 use command::{Folder, failure, json, stria};
 
@@ -70,7 +71,7 @@ fn every_packing_is_measured_as_it_was_planned() {
         measured
             .layers
             .iter()
-            .for_each(|layer| sum.add(&layer.counts));
+            .for_each(|layer| sum += &layer.counts);
         assert_eq!(sum, measured.counts);
         assert_eq!(measured.seconds.len(), 2);
         // Logits of this network are millions apart; a unit at every activation is far less.
@@ -80,7 +81,7 @@ fn every_packing_is_measured_as_it_was_planned() {
             "{}",
             measured.largest_logit_error
         );
-        let rotations = measured.counts.internal_rotations + measured.counts.external_rotations;
+        let rotations = measured.counts.operations.rotations();
         assert_eq!(rotations > 0, run.packing == "slot");
         assert_eq!(measured.galois_key_bytes > 0, run.packing == "slot");
         if run.link == "radio" {

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use image::RgbImage;
 use stria_host::bench::{
-    Bench, Counts, Machine, Measured, MeasuredLayer, NetworkFacts, Outcome, Predicted, Run, html,
+    Bench, Machine, Measured, MeasuredLayer, NetworkFacts, Outcome, Predicted, Run, html,
 };
 use stria_host::cost::Link;
+use stria_host::counts::{Counts, Operations};
 
 const PACKINGS: [&str; 3] = ["segment", "coefficient", "slot"];
 const COLOURS: [[u8; 3]; 3] = [[0, 114, 178], [230, 159, 0], [0, 158, 115]];
@@ -43,13 +44,15 @@ fn measured(network: usize, packing: usize, wan: bool) -> Measured {
         bytes_up: 150_000 * size * share,
         bytes_down: 90_000 * size * share,
         ciphertext_bytes: 160_000 * size * share,
-        ciphertexts_up: size * share,
-        ciphertexts_down: size * share / 2,
-        products: 64 * size * share,
-        internal_rotations: 40 * rotations * share,
-        external_rotations: 25 * rotations * share,
-        key_switches: 65 * rotations * share,
-        activations: 4000 * share,
+        operations: Operations {
+            ciphertexts_up: size * share,
+            ciphertexts_down: size * share / 2,
+            products: 64 * size * share,
+            internal_rotations: 40 * rotations * share,
+            external_rotations: 25 * rotations * share,
+            key_switches: 65 * rotations * share,
+            activations: 4000 * share,
+        },
     };
     let seconds = size as f64 * if wan { 2.3 } else { 0.8 };
     let layers = (1..=12).map(|i| MeasuredLayer {

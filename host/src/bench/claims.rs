@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use super::axis::{count, seconds};
-use super::{Bench, Counts, Measured};
+use super::{Bench, Measured};
+use crate::counts::Counts;
 use crate::present::bytes;
 
 /// A claim of the paper, and what became of it.
@@ -71,8 +72,10 @@ fn external_rotations(bench: &Bench) -> Claim {
         for packing in ["segment", "slot"] {
             if let Some(run) = bench.any_link(name, packing) {
                 let grouped = run.layers.iter().filter(|layer| layer.groups > 1);
-                let grouped = grouped.map(|layer| layer.counts.external_rotations).sum();
-                let dense = run.counts.external_rotations - grouped;
+                let grouped = grouped
+                    .map(|layer| layer.counts.operations.external_rotations)
+                    .sum();
+                let dense = run.counts.operations.external_rotations - grouped;
                 measured.push(format!(
                     "{} in the grouped layers of {name} in {packing} packing, {} in its dense ones",
                     count(grouped),
@@ -99,7 +102,7 @@ fn internal_rotations(bench: &Bench) -> Claim {
         let Some((a, b)) = runs.map(|(a, b)| (&a.counts, &b.counts)) else {
             continue;
         };
-        let (few, many) = (a.internal_rotations, b.internal_rotations);
+        let [few, many] = [a, b].map(|counts| counts.operations.internal_rotations);
         let share = match many {
             0 => "no share".into(),
             _ => format!("{:.1} %", 100.0 * few as f64 / many as f64),
@@ -132,10 +135,10 @@ fn communication(bench: &Bench) -> Claim {
                 less(a.ciphertext_bytes, b.ciphertext_bytes),
                 bytes(a.ciphertext_bytes),
                 bytes(b.ciphertext_bytes),
-                less(both_ways(&a), both_ways(&b)),
+                less(a.bytes(), b.bytes()),
             ));
         }
-        let [a, b] = [ours, theirs].map(|run| both_ways(&run.counts));
+        let [a, b] = [ours, theirs].map(|run| run.counts.bytes());
         measured.push(format!(
             "{} in all of {name}: {} against {}",
             less(a, b),
@@ -242,12 +245,8 @@ fn pairs_of<'a>(bench: &'a Bench, set: &DataSet) -> Vec<(&'a str, &'a str)> {
 fn pointwise(run: &Measured) -> Counts {
     let mut sum = Counts::default();
     let layers = run.layers.iter().filter(|layer| layer.kernel == "1x1");
-    layers.for_each(|layer| sum.add(&layer.counts));
+    layers.for_each(|layer| sum += &layer.counts);
     sum
-}
-
-fn both_ways(counts: &Counts) -> u64 {
-    counts.bytes_up + counts.bytes_down
 }
 
 /// How much less `a` is than `b`, in words.
@@ -267,6 +266,7 @@ mod tests {
     use super::*;
     use crate::bench::{Machine, MeasuredLayer, NetworkFacts, Outcome, Run};
     use crate::cost::Link;
+    use crate::counts::Operations;
 
     fn empty() -> Bench {
         Bench {
@@ -317,8 +317,11 @@ mod tests {
 
     fn rotations(internal_rotations: u64, external_rotations: u64) -> Counts {
         Counts {
-            internal_rotations,
-            external_rotations,
+            operations: Operations {
+                internal_rotations,
+                external_rotations,
+                ..Operations::default()
+            },
             ..Counts::default()
         }
     }

@@ -6,8 +6,9 @@ use plotters::style::RGBColor;
 use super::axis::{count, seconds, short};
 use super::claims::{Claim, NOT_MEASURED, claims};
 use super::plots::{self, Plot, PlotError};
-use super::{Bench, Counts, Measured, NetworkFacts, Outcome, Run};
+use super::{Bench, Measured, NetworkFacts, Outcome, Run};
 use crate::cost::Link;
+use crate::counts::Counts;
 use crate::present::bytes;
 
 const STYLE: &str = include_str!("report.css");
@@ -311,11 +312,12 @@ fn count_headings() -> Markup {
 }
 
 fn count_cells(counts: &Counts) -> Markup {
+    let operations = &counts.operations;
     markup! {
         td { (bytes(counts.bytes_up)) } td { (bytes(counts.bytes_down)) }
         @for value in [
-            counts.ciphertexts_up, counts.ciphertexts_down, counts.products, counts.internal_rotations,
-            counts.external_rotations, counts.key_switches, counts.activations,
+            operations.ciphertexts_up, operations.ciphertexts_down, operations.products, operations.internal_rotations,
+            operations.external_rotations, operations.key_switches, operations.activations,
         ] { td { (count(value)) } }
     }
 }

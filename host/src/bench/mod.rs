@@ -9,7 +9,8 @@ pub mod run;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cost::{Cost, Link};
+use crate::cost::Link;
+use crate::counts::Counts;
 use crate::machine;
 
 pub use html::html;
@@ -191,64 +192,6 @@ pub struct Measured {
     pub predicted: Predicted,
     /// The layers, in execution order; the first has the frame that opens an inference.
     pub layers: Vec<MeasuredLayer>,
-}
-
-/// What is counted for a layer, and summed over a network.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Counts {
-    /// Bytes to the server, frame headers included.
-    pub bytes_up: u64,
-    /// Bytes from the server, frame headers included.
-    pub bytes_down: u64,
-    /// Of both, bytes of ciphertexts: of linear parts.
-    pub ciphertext_bytes: u64,
-    /// Ciphertexts to the server.
-    pub ciphertexts_up: u64,
-    /// Ciphertexts from the server.
-    pub ciphertexts_down: u64,
-    /// Products of a ciphertext with a plaintext.
-    pub products: u64,
-    /// Rotations that shift a ciphertext for a kernel's tap.
-    pub internal_rotations: u64,
-    /// Rotations that bring channels of a ciphertext together.
-    pub external_rotations: u64,
-    /// Key switches: one a rotation.
-    pub key_switches: u64,
-    /// ReLU evaluations.
-    pub activations: u64,
-}
-
-impl Counts {
-    /// Adds another layer's.
-    pub fn add(&mut self, other: &Self) {
-        self.bytes_up += other.bytes_up;
-        self.bytes_down += other.bytes_down;
-        self.ciphertext_bytes += other.ciphertext_bytes;
-        self.ciphertexts_up += other.ciphertexts_up;
-        self.ciphertexts_down += other.ciphertexts_down;
-        self.products += other.products;
-        self.internal_rotations += other.internal_rotations;
-        self.external_rotations += other.external_rotations;
-        self.key_switches += other.key_switches;
-        self.activations += other.activations;
-    }
-}
-
-impl From<&Cost> for Counts {
-    fn from(cost: &Cost) -> Self {
-        Self {
-            bytes_up: cost.bytes_up as u64,
-            bytes_down: cost.bytes_down as u64,
-            ciphertext_bytes: cost.ciphertext_bytes as u64,
-            ciphertexts_up: cost.ciphertexts_up as u64,
-            ciphertexts_down: cost.ciphertexts_down as u64,
-            products: cost.products as u64,
-            internal_rotations: cost.internal_rotations as u64,
-            external_rotations: cost.external_rotations as u64,
-            key_switches: cost.key_switches as u64,
-            activations: cost.activations as u64,
-        }
-    }
 }
 
 /// An estimate to compare with.

@@ -126,7 +126,7 @@ pub(super) fn rotations(bench: &Bench) -> Result<Option<Plot>, PlotError> {
         if packing == "coefficient" {
             return None;
         }
-        let counts = bench.any_link(network, packing)?.counts;
+        let counts = bench.any_link(network, packing)?.counts.operations;
         let both = [counts.internal_rotations, counts.external_rotations];
         let note = match both {
             [0, 0] => "0".into(),

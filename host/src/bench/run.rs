@@ -11,12 +11,11 @@ use serde::de::DeserializeOwned;
 use stria_core::layer::Layer;
 use stria_core::packing::Packing;
 
-use super::{Counts, Measured, MeasuredLayer, NetworkFacts, Outcome, Predicted};
+use super::{Measured, MeasuredLayer, NetworkFacts, Outcome, Predicted};
 use crate::cost::{Link, Setting};
+use crate::counts::{Counts, Operations};
 use crate::input::top_k;
-use crate::report::{
-    InferReport, InferredImage, Listening, PlannedLayer, ServedLayer, SessionReport,
-};
+use crate::report::{InferReport, InferredImage, Listening, PlannedLayer, SessionReport};
 use crate::{Model, ModelLayer, plan};
 
 /// Seconds that each side waits for a silent peer: a layer of a large network takes a while.
@@ -257,10 +256,10 @@ fn measured(
     let mut predicted = Predicted::default();
     for layer in planned {
         predicted.seconds += layer.cost.cost.seconds;
-        predicted.counts.add(&Counts::from(&layer.cost.cost));
+        predicted.counts += &layer.cost.cost.counts;
     }
     let mut counts = Counts::default();
-    layers.iter().for_each(|layer| counts.add(&layer.counts));
+    layers.iter().for_each(|layer| counts += &layer.counts);
     let seconds: Vec<f64> = client.images.iter().map(|image| image.seconds).collect();
     let results = client.images.iter().zip(&subject.expected);
     let agrees = |(image, expected): &(&InferredImage, &Vec<i32>)| {
@@ -290,10 +289,9 @@ fn layer(
     planned: &PlannedLayer,
     images: &[InferredImage],
     index: usize,
-    served: &ServedLayer,
+    served: &Operations,
     queries: u64,
 ) -> MeasuredLayer {
-    let each = |count: usize| count as u64 / queries;
     let passed = images.iter().filter_map(|image| image.layers.get(index));
     let first = passed.clone().next().copied().unwrap_or_default();
     MeasuredLayer {
@@ -305,16 +303,10 @@ fn layer(
         groups: planned.groups,
         seconds: median(passed.map(|layer| layer.seconds).collect()),
         counts: Counts {
+            operations: served.of_each(queries),
             bytes_up: first.bytes_up,
             bytes_down: first.bytes_down,
             ciphertext_bytes: first.ciphertext_bytes,
-            ciphertexts_up: each(served.ciphertexts_up),
-            ciphertexts_down: each(served.ciphertexts_down),
-            products: each(served.products),
-            internal_rotations: each(served.internal_rotations),
-            external_rotations: each(served.external_rotations),
-            key_switches: each(served.key_switches),
-            activations: each(served.activations),
         },
     }
 }

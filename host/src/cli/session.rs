@@ -6,6 +6,7 @@ use stria_core::packing::Packing;
 use stria_core::protocol::greeting::Settings;
 use stria_host::Model;
 use stria_host::check::LayerCheck;
+use stria_host::counts::Operations;
 use stria_host::model::Input;
 use stria_host::net::client::{self, Inference, Window};
 use stria_host::net::local::Local;
@@ -156,7 +157,6 @@ impl InProcess {
     pub fn measured(&self) -> anyhow::Result<Measured> {
         let counters = self.local.counters();
         let (bytes_setup, seconds_setup, client_state_bytes) = costs(self.local.session()?);
-        let each = |count: usize| count as u64 / self.inferences.max(1);
         let layers = counters.layers.iter().zip(&self.checks);
         Ok(Measured {
             packing: self.local.packing(),
@@ -166,13 +166,7 @@ impl InProcess {
             galois_key_bytes: counters.galois_key_bytes() as u64,
             layers: layers
                 .map(|(counted, check)| MeasuredLayer {
-                    input_ciphertexts: each(counted.inputs),
-                    output_ciphertexts: each(counted.outputs),
-                    activations: each(counted.activations),
-                    products: each(counted.work.products),
-                    internal_rotations: each(counted.work.internal_rotations),
-                    external_rotations: each(counted.work.external_rotations),
-                    key_switches: each(counted.work.key_switches),
+                    operations: Operations::from(counted).of_each(self.inferences),
                     max_error_units: check.max_error_units,
                     zeroed: check.zeroed as u64,
                 })

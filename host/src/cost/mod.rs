@@ -16,12 +16,15 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
+use std::ops::AddAssign;
+
 use serde::Serialize;
 use stria_core::conv::SegmentWeights;
 use stria_core::layer::{Activation, Layer};
 use stria_core::packing::Packing;
 use stria_core::slot::conv::SlotWeights;
 
+use crate::counts::{Counts, Operations};
 use crate::net::server::WEIGHT_MEMORY;
 
 pub use constants::Constants;
@@ -43,26 +46,9 @@ pub fn count(packing: Packing, layer: &Layer) -> Result<Linear, &'static str> {
 /// What a layer, or a network, costs.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
 pub struct Cost {
-    /// Ciphertexts to the server.
-    pub ciphertexts_up: usize,
-    /// Ciphertexts from the server.
-    pub ciphertexts_down: usize,
-    /// Products of a ciphertext with a plaintext.
-    pub products: usize,
-    /// Rotations that shift a ciphertext for a kernel's tap.
-    pub internal_rotations: usize,
-    /// Rotations that align channels of a ciphertext.
-    pub external_rotations: usize,
-    /// Key switches: one a rotation.
-    pub key_switches: usize,
-    /// ReLU evaluations.
-    pub activations: usize,
-    /// Bytes to the server, frame headers included.
-    pub bytes_up: usize,
-    /// Bytes from the server, frame headers included.
-    pub bytes_down: usize,
-    /// Of both, bytes of ciphertexts: of linear parts.
-    pub ciphertext_bytes: usize,
+    /// Operations and bytes.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// Times that the client waits for the server's answer.
     pub rounds: usize,
     /// Seconds of work of the client.
@@ -74,19 +60,9 @@ pub struct Cost {
     pub seconds: f64,
 }
 
-impl Cost {
-    /// Adds another layer's.
-    pub fn add(&mut self, other: &Self) {
-        self.ciphertexts_up += other.ciphertexts_up;
-        self.ciphertexts_down += other.ciphertexts_down;
-        self.products += other.products;
-        self.internal_rotations += other.internal_rotations;
-        self.external_rotations += other.external_rotations;
-        self.key_switches += other.key_switches;
-        self.activations += other.activations;
-        self.bytes_up += other.bytes_up;
-        self.bytes_down += other.bytes_down;
-        self.ciphertext_bytes += other.ciphertext_bytes;
+impl AddAssign<&Self> for Cost {
+    fn add_assign(&mut self, other: &Self) {
+        self.counts += &other.counts;
         self.rounds += other.rounds;
         self.client_seconds += other.client_seconds;
         self.server_seconds += other.server_seconds;
@@ -215,16 +191,20 @@ impl Setting {
         let waiting = line.rounds as f64 * self.link.round_trip_seconds();
         parts.push(Factor::Rounds, waiting);
         let cost = Cost {
-            ciphertexts_up: linear.inputs,
-            ciphertexts_down: linear.outputs(),
-            products: linear.products,
-            internal_rotations: linear.internal_rotations,
-            external_rotations: linear.external_rotations,
-            key_switches: linear.internal_rotations + linear.external_rotations,
-            activations,
-            bytes_up: line.up,
-            bytes_down: line.down,
-            ciphertext_bytes: linear.bytes_up() + linear.bytes_down(),
+            counts: Counts {
+                operations: Operations {
+                    ciphertexts_up: linear.inputs as u64,
+                    ciphertexts_down: linear.outputs() as u64,
+                    products: linear.products as u64,
+                    internal_rotations: linear.internal_rotations as u64,
+                    external_rotations: linear.external_rotations as u64,
+                    key_switches: (linear.internal_rotations + linear.external_rotations) as u64,
+                    activations: activations as u64,
+                },
+                bytes_up: line.up as u64,
+                bytes_down: line.down as u64,
+                ciphertext_bytes: (linear.bytes_up() + linear.bytes_down()) as u64,
+            },
             rounds: line.rounds,
             client_seconds: work.encrypt + work.decrypt + client_relu,
             server_seconds: work.receive + work.compute() + server_relu,

@@ -10,6 +10,7 @@ use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::server::{Budget, Server};
 
 use super::*;
+use crate::counts::Operations;
 use crate::model::schema::Network;
 use crate::net::client::{Options, Window};
 use crate::net::local::Local;
@@ -125,9 +126,10 @@ fn bytes_and_rounds_of_every_layer_are_those_exchanged() {
             };
             let setting = setting(window, settings, model.shift);
             let costs = setting.layers(Packing::Segment, &layers).unwrap();
-            let predicted = costs
-                .iter()
-                .map(|c| [c.cost.bytes_up, c.cost.bytes_down, c.cost.rounds]);
+            let predicted = costs.iter().map(|LayerCost { cost, .. }| {
+                let [up, down] = [cost.counts.bytes_up, cost.counts.bytes_down];
+                [up as usize, down as usize, cost.rounds]
+            });
             assert_eq!(predicted.collect::<Vec<_>>(), exchanged, "{k_s} {h}");
         }
     }
@@ -150,31 +152,14 @@ fn measured(model: &Model, window: Window, packing: Packing) {
     let (inference, checks) = local.infer(&image, Some(model)).unwrap();
     // What is counted is a right inference.
     assert!(checks.iter().all(|check| check.max_error_units <= 1));
-    let total = |of: fn(&Cost) -> usize| costs.iter().map(|c| of(&c.cost)).sum::<usize>() as u64;
-    assert_eq!(total(|c| c.bytes_up), inference.bytes_up);
-    assert_eq!(total(|c| c.bytes_down), inference.bytes_down);
+    let mut total = Cost::default();
+    costs.iter().for_each(|cost| total += &cost.cost);
+    let bytes = [total.counts.bytes_up, total.counts.bytes_down];
+    assert_eq!(bytes, [inference.bytes_up, inference.bytes_down]);
     let counted = &local.counters().layers;
     for ((cost, counted), layer) in costs.iter().zip(counted).zip(&model.layers) {
-        let cost = &cost.cost;
-        let expected = [
-            cost.ciphertexts_up,
-            cost.ciphertexts_down,
-            cost.products,
-            cost.activations,
-            cost.internal_rotations,
-            cost.external_rotations,
-            cost.key_switches,
-        ];
-        let found = [
-            counted.inputs,
-            counted.outputs,
-            counted.work.products,
-            counted.activations,
-            counted.work.internal_rotations,
-            counted.work.external_rotations,
-            counted.work.key_switches,
-        ];
-        assert_eq!(expected, found, "{}", layer.name);
+        let expected = cost.cost.counts.operations;
+        assert_eq!(expected, Operations::from(counted), "{}", layer.name);
     }
 }
 
@@ -288,7 +273,8 @@ fn weights_beyond_the_server_s_memory_cost_transforms() {
     let alone = setting.layers(Packing::Segment, &[small]).unwrap();
     let seconds = |i: usize| costs[i].cost.server_seconds;
     let ring = setting.constants.segment;
-    let transforms = costs[2].cost.products as f64 * (ring.fresh_product - ring.product);
+    let transforms =
+        costs[2].cost.counts.operations.products as f64 * (ring.fresh_product - ring.product);
     assert!(transforms > 1.0);
     for (i, more) in [(1, 0.0), (2, transforms)] {
         assert!((seconds(i) - seconds(0) - more).abs() < 1e-9);
@@ -343,13 +329,17 @@ fn every_network_fits_every_packing() {
             });
             let chosen: Vec<Layer> = chosen.collect();
             let costs = setting.layers(packing, &chosen).unwrap();
-            let activations: usize = costs.iter().map(|cost| cost.cost.activations).sum();
+            let mut total = Cost::default();
+            costs.iter().for_each(|cost| total += &cost.cost);
+            let total = total.counts.operations;
             let expected: usize = shapes.iter().map(|shape| shape.activations()).sum();
             // Nothing is computed twice and nothing is left out, however it is packed.
-            assert_eq!(activations, expected, "{} {packing:?}", builder.name);
-            assert!(
-                packing == Packing::Slot || costs.iter().all(|cost| cost.cost.key_switches == 0)
+            assert_eq!(
+                total.activations, expected as u64,
+                "{} {packing:?}",
+                builder.name
             );
+            assert!(packing == Packing::Slot || total.key_switches == 0);
         }
     }
 }

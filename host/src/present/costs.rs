@@ -56,13 +56,13 @@ pub fn design(out: &mut impl Write, report: &DesignReport) -> io::Result<()> {
     writeln!(out)?;
     let constant = &report.constant_bottleneck;
     let cost = |cost: &Cost| {
-        let traffic = (cost.bytes_up + cost.bytes_down) as u64;
+        let (traffic, activations) = (cost.counts.bytes(), cost.counts.operations.activations);
         format!(
             "{:.2} s, {}, {} activations, {:.1} bytes each",
             cost.seconds,
             bytes(traffic),
-            cost.activations,
-            traffic as f64 / cost.activations.max(1) as f64
+            activations,
+            traffic as f64 / activations.max(1) as f64
         )
     };
     let mut rows = vec![
@@ -153,15 +153,16 @@ fn layers(out: &mut impl Write, layers: &[PlannedLayer], totals: &Cost) -> io::R
 
 fn row(shape: [String; 7], cost: &Cost, dominant: &str) -> Vec<String> {
     let mut row = shape.to_vec();
+    let operations = &cost.counts.operations;
     row.extend([
-        cost.ciphertexts_up.to_string(),
-        cost.ciphertexts_down.to_string(),
-        cost.products.to_string(),
-        cost.internal_rotations.to_string(),
-        cost.external_rotations.to_string(),
-        cost.activations.to_string(),
-        bytes(cost.bytes_up as u64),
-        bytes(cost.bytes_down as u64),
+        operations.ciphertexts_up.to_string(),
+        operations.ciphertexts_down.to_string(),
+        operations.products.to_string(),
+        operations.internal_rotations.to_string(),
+        operations.external_rotations.to_string(),
+        operations.activations.to_string(),
+        bytes(cost.counts.bytes_up),
+        bytes(cost.counts.bytes_down),
         cost.rounds.to_string(),
         format!("{:.3}", cost.seconds),
         dominant.into(),

@@ -12,13 +12,13 @@ pub use inspect::{InspectReport, InspectedLayer};
 pub use plan::{
     ConstantBottleneck, ConstantsUsed, DesignReport, DesignedStage, PlanReport, PlannedLayer,
 };
-
-pub use serve::{Listening, ServedLayer, SessionReport};
+pub use serve::{Listening, SessionReport};
 
 use serde::{Deserialize, Serialize};
 use stria_core::packing::Packing;
 use stria_core::{params, slot};
 
+use crate::counts::Operations;
 use crate::input::{softmax_in_place, top_k};
 use crate::model::{Model, ModelLayer};
 use crate::net::client::Passed;
@@ -83,20 +83,8 @@ pub struct Measured {
 /// What was counted for one layer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MeasuredLayer {
-    /// Ciphertexts to the server, an inference.
-    pub input_ciphertexts: u64,
-    /// Ciphertexts from the server, an inference.
-    pub output_ciphertexts: u64,
-    /// ReLU evaluations, an inference.
-    pub activations: u64,
-    /// Products of a ciphertext with weights, an inference.
-    pub products: u64,
-    /// Rotations for taps, an inference.
-    pub internal_rotations: u64,
-    /// Rotations for channels, an inference.
-    pub external_rotations: u64,
-    /// Key switches, an inference: one a rotation.
-    pub key_switches: u64,
+    /// What was done for it, an inference.
+    pub operations: Operations,
     /// Largest distance from the exact activation over all inferences, in units of an activation,
     /// without the activations in `zeroed`.
     pub max_error_units: u32,
@@ -257,21 +245,23 @@ impl DemoReport {
         let (bytes_up, bytes_down) = (mean(|o| o.bytes_up), mean(|o| o.bytes_down));
         let agrees = |image: &&DemoImage| image.secure_top1 == image.reference_top1;
         let layers = model.layers.iter().zip(&measured.layers);
-        let sum = |of: fn(&MeasuredLayer) -> u64| measured.layers.iter().map(of).sum::<u64>();
-        let internal_rotations = sum(|layer| layer.internal_rotations);
-        let external_rotations = sum(|layer| layer.external_rotations);
+        let mut total = Operations::default();
+        measured
+            .layers
+            .iter()
+            .for_each(|layer| total += &layer.operations);
         Self {
             agree: images.iter().filter(agrees).count(),
             layers: layers
                 .map(|(layer, counted)| DemoLayer::new(layer, measured.packing, counted))
                 .collect(),
             packing: measured.packing.name(),
-            rotations: internal_rotations + external_rotations,
-            internal_rotations,
-            external_rotations,
-            key_switches: sum(|layer| layer.key_switches),
+            rotations: total.rotations(),
+            internal_rotations: total.internal_rotations,
+            external_rotations: total.external_rotations,
+            key_switches: total.key_switches,
             galois_key_bytes: measured.galois_key_bytes,
-            activations: sum(|layer| layer.activations),
+            activations: total.activations,
             bytes_up,
             bytes_down,
             bytes_setup: measured.bytes_setup,
@@ -297,17 +287,18 @@ impl DemoLayer {
     fn new(layer: &ModelLayer, packing: Packing, counted: &MeasuredLayer) -> Self {
         // The layer ran, so that it has a layout.
         let packed = packed(&layer.layer, packing);
+        let operations = &counted.operations;
         Self {
             name: layer.name.clone(),
             depth: packed.map_or(0, |packed| packed.depth),
             g: packed.map_or(0, |packed| packed.g),
-            input_ciphertexts: counted.input_ciphertexts,
-            output_ciphertexts: counted.output_ciphertexts,
-            activations: counted.activations,
-            products: counted.products,
-            internal_rotations: counted.internal_rotations,
-            external_rotations: counted.external_rotations,
-            key_switches: counted.key_switches,
+            input_ciphertexts: operations.ciphertexts_up,
+            output_ciphertexts: operations.ciphertexts_down,
+            activations: operations.activations,
+            products: operations.products,
+            internal_rotations: operations.internal_rotations,
+            external_rotations: operations.external_rotations,
+            key_switches: operations.key_switches,
             max_error_units: counted.max_error_units,
             zeroed: counted.zeroed,
         }

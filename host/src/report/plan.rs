@@ -92,7 +92,7 @@ impl PlanReport {
     pub fn push(&mut self, name: String, layer: &Layer, cost: LayerCost) {
         let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
         self.parameters += usize::from(layer.out_channels) * (per_output + 1);
-        self.totals.add(&cost.cost);
+        self.totals += &cost.cost;
         self.layers.push(PlannedLayer::new(name, layer, cost));
     }
 }

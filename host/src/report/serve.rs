@@ -1,8 +1,8 @@
 //! `stria serve --json`: a line when it listens, and a line a session.
 
 use serde::{Deserialize, Serialize};
-use stria_core::protocol::server::LayerCounters;
 
+use crate::counts::Operations;
 use crate::machine;
 use crate::net::server::Ended;
 
@@ -38,29 +38,10 @@ pub struct SessionReport {
     pub seconds_waited: f64,
     /// Most memory that the process had resident so far, where the system tells it.
     pub memory_bytes: Option<u64>,
-    /// What was counted for every layer, in execution order.
-    pub layers: Vec<ServedLayer>,
+    /// What was done for every layer in all inferences, in execution order.
+    pub layers: Vec<Operations>,
     /// Why it ended, if not by the client's goodbye.
     pub error: Option<String>,
-}
-
-/// Work on one layer, of all inferences of a session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ServedLayer {
-    /// Ciphertexts to the server.
-    pub ciphertexts_up: usize,
-    /// Ciphertexts from the server.
-    pub ciphertexts_down: usize,
-    /// Products of a ciphertext with weights.
-    pub products: usize,
-    /// Rotations for kernel taps.
-    pub internal_rotations: usize,
-    /// Rotations that bring channels together.
-    pub external_rotations: usize,
-    /// Key switches: one a rotation.
-    pub key_switches: usize,
-    /// ReLU evaluations.
-    pub activations: usize,
 }
 
 impl SessionReport {
@@ -79,22 +60,8 @@ impl SessionReport {
             seconds: ended.seconds,
             seconds_waited: ended.seconds_waited,
             memory_bytes: machine::peak_memory(),
-            layers: ended.counters.layers.iter().map(ServedLayer::new).collect(),
+            layers: ended.counters.layers.iter().map(Operations::from).collect(),
             error: ended.error.as_ref().map(ToString::to_string),
-        }
-    }
-}
-
-impl ServedLayer {
-    fn new(counted: &LayerCounters) -> Self {
-        Self {
-            ciphertexts_up: counted.inputs,
-            ciphertexts_down: counted.outputs,
-            products: counted.work.products,
-            internal_rotations: counted.work.internal_rotations,
-            external_rotations: counted.work.external_rotations,
-            key_switches: counted.work.key_switches,
-            activations: counted.activations,
         }
     }
 }

@@ -1,0 +1,102 @@
+//! What is counted for a layer and summed over a network: by the planner, a server, or a run.
+
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+use stria_core::protocol::server::LayerCounters;
+
+/// Ciphertexts and what is done with them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Operations {
+    /// Ciphertexts to the server.
+    pub ciphertexts_up: u64,
+    /// Ciphertexts from the server.
+    pub ciphertexts_down: u64,
+    /// Products of a ciphertext with a plaintext.
+    pub products: u64,
+    /// Rotations that shift a ciphertext for a kernel's tap.
+    pub internal_rotations: u64,
+    /// Rotations that bring channels of a ciphertext together.
+    pub external_rotations: u64,
+    /// Key switches: one a rotation.
+    pub key_switches: u64,
+    /// ReLU evaluations.
+    pub activations: u64,
+}
+
+impl Operations {
+    /// Rotations of both kinds.
+    pub fn rotations(&self) -> u64 {
+        self.internal_rotations + self.external_rotations
+    }
+
+    /// Those of one of so many inferences of the same network.
+    pub fn of_each(&self, inferences: u64) -> Self {
+        let each = |count: u64| count / inferences.max(1);
+        Self {
+            ciphertexts_up: each(self.ciphertexts_up),
+            ciphertexts_down: each(self.ciphertexts_down),
+            products: each(self.products),
+            internal_rotations: each(self.internal_rotations),
+            external_rotations: each(self.external_rotations),
+            key_switches: each(self.key_switches),
+            activations: each(self.activations),
+        }
+    }
+}
+
+impl From<&LayerCounters> for Operations {
+    fn from(counted: &LayerCounters) -> Self {
+        Self {
+            ciphertexts_up: counted.inputs as u64,
+            ciphertexts_down: counted.outputs as u64,
+            products: counted.work.products as u64,
+            internal_rotations: counted.work.internal_rotations as u64,
+            external_rotations: counted.work.external_rotations as u64,
+            key_switches: counted.work.key_switches as u64,
+            activations: counted.activations as u64,
+        }
+    }
+}
+
+impl AddAssign<&Self> for Operations {
+    fn add_assign(&mut self, other: &Self) {
+        self.ciphertexts_up += other.ciphertexts_up;
+        self.ciphertexts_down += other.ciphertexts_down;
+        self.products += other.products;
+        self.internal_rotations += other.internal_rotations;
+        self.external_rotations += other.external_rotations;
+        self.key_switches += other.key_switches;
+        self.activations += other.activations;
+    }
+}
+
+/// Operations, and the bytes that both parties exchange for them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Ciphertexts and what is done with them.
+    #[serde(flatten)]
+    pub operations: Operations,
+    /// Bytes to the server, frame headers included.
+    pub bytes_up: u64,
+    /// Bytes from the server, frame headers included.
+    pub bytes_down: u64,
+    /// Of both, bytes of ciphertexts: of linear parts.
+    pub ciphertext_bytes: u64,
+}
+
+impl Counts {
+    /// Bytes both ways.
+    pub fn bytes(&self) -> u64 {
+        self.bytes_up + self.bytes_down
+    }
+}
+
+impl AddAssign<&Self> for Counts {
+    fn add_assign(&mut self, other: &Self) {
+        self.operations += &other.operations;
+        self.bytes_up += other.bytes_up;
+        self.bytes_down += other.bytes_down;
+        self.ciphertext_bytes += other.ciphertext_bytes;
+    }
+}
