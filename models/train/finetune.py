@@ -20,8 +20,8 @@ import model_file
 from calibrate import allowed, finest_scales, measured, record_ranges, trial_ranges
 from export import load
 from quantise import INPUT_SCALE, description, scaled
-from shared_relu import ACCUMULATOR_BITS, SharedRelu
-from train import Average, BATCH, DEVICE, Pictures, SEED, Teacher, loss_of, rate
+from shared_relu import ACCUMULATOR_BITS, SharedRelu, share_bits
+from train import Average, BATCH, DEVICE, Pictures, SEED, rate
 
 PEAK_RATE = 0.003
 MOMENTUM = 0.9
@@ -43,7 +43,7 @@ def rounded(x):
 
 def shared_relu(y, shift, h):
     """shared_relu.SharedRelu for tensors of integers in float32."""
-    bits = ACCUMULATOR_BITS - shift
+    bits = share_bits(shift, h)
     full, wrap = 1 << ACCUMULATOR_BITS, 1 << bits
     whole = y.detach().to(torch.int32)
     client = torch.randint_like(whole, full)
@@ -125,23 +125,21 @@ def to_integers(images, data):
     return torch.from_numpy(x.transpose(1, 0, 2, 3).astype(np.float32)).to(DEVICE)
 
 
-def tune(network, entry, epochs, peak, teacher_run, views):
+def tune(network, entry, epochs, peak):
     """The running average of the network's parameters over the last steps."""
-    pictures = Pictures(entry, views if teacher_run else None, to_integers)
-    teacher = Teacher(teacher_run, Pictures(entry, views)) if teacher_run else None
+    pictures = Pictures(entry, to_tensor=to_integers)
     labels = torch.from_numpy(pictures.labels).to(DEVICE)
     optimiser = torch.optim.SGD(network.parameters(), lr=peak, momentum=MOMENTUM, nesterov=True)
     average = Average(network)
     steps = len(labels) // BATCH
     for epoch in range(epochs):
         started, loss_sum, excess_sum = time.time(), 0.0, 0.0
-        taught = teacher.logits(epoch) if teacher else None
         for step, (chosen, images) in enumerate(pictures.batches(epoch)):
             for group in optimiser.param_groups:
                 group["lr"] = peak * rate((epoch + step / steps) / epochs)
             logits, excess = network(images)
-            loss = loss_of(logits, labels[chosen], taught[chosen] if teacher else None,
-                           entry.label_smoothing)
+            loss = F.cross_entropy(logits, labels[chosen],
+                                   label_smoothing=entry.label_smoothing)
             optimiser.zero_grad(set_to_none=True)
             (loss + PENALTY * excess).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT,
@@ -174,8 +172,6 @@ def main(arguments=None):
     parser.add_argument("--rate", type=float, default=PEAK_RATE)
     parser.add_argument("--h", type=int, default=8)
     parser.add_argument("--shift", type=int, help="bits to drop, the network's own by default")
-    parser.add_argument("--teacher", metavar="RUN", help="as for train.py")
-    parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     entry = catalogue.find(options)
@@ -183,12 +179,13 @@ def main(arguments=None):
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
+    torch.backends.cudnn.allow_tf32 = False  # sums of integers are exact
     network, _ = load(entry, options.run)
     scales = scales_of(network, entry)
     tuned = IntegerNetwork(network, entry, scales, options.h).to(
         DEVICE, memory_format=torch.channels_last)
     report(tuned.model(entry), entry, options.h, "before")
-    tuned = tune(tuned, entry, options.epochs, options.rate, options.teacher, options.views)
+    tuned = tune(tuned, entry, options.epochs, options.rate)
     model = tuned.model(entry)
     if not record_ranges(model, entry.shift, measured(model, entry).largest):
         raise SystemExit("the pre-activations do not fit the integer range")

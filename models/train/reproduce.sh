@@ -29,16 +29,18 @@ run() {  # SCRIPT OPTIONS...
 case $network in
     strianet-c10*) "$python" fetch_cifar10.py ;;
     strianet-fmnist-nano*) run make_test_folder ;;
+    strianet-*imagenet) ;;
+    *) echo "$network was only tried: train.py --network $network" >&2; exit 1 ;;
 esac
 case $network in
     strianet-c10-micro)
         network=strianet-c10
-        run train
+        run train --threads "$(nproc)"
         network=strianet-c10-micro
-        run train --teacher strianet-c10 ;;
-    *) run train ;;
+        run train --threads "$(nproc)" --teacher strianet-c10 --views 4 ;;
+    *) run train --threads "$(nproc)" ;;
 esac
-run finetune
+run finetune --threads "$(nproc)"
 [ -n "$folder" ] || run make_samples
 for kind in "--float $network" "" "--h 8"; do
     run evaluate --split test $kind

@@ -10,7 +10,7 @@ models=$(cd "$(dirname "$0")/.." && pwd)
 venv=$models/.work/venv
 requirements=$models/requirements.txt
 
-[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
+[ -x "$venv/bin/pip" ] || "${PYTHON:-python3}" -m venv "$venv"
 
 if [ "${1:-}" = --full ]; then
     "$venv/bin/pip" install -r "$requirements"

@@ -6,6 +6,14 @@ import numpy as np
 ACCUMULATOR_BITS = 20
 
 
+def share_bits(shift, h):
+    """k, of which a comparison takes at most all."""
+    bits = ACCUMULATOR_BITS - shift
+    if not 1 <= h <= bits:
+        raise ValueError(f"h = {h} of shares with {bits} bits")
+    return bits
+
+
 class SharedRelu:
     """Shares y mod 2^20, drops the low bits of each share, and takes the sign
     from the top h bits of each, as the protocol does."""
@@ -15,7 +23,7 @@ class SharedRelu:
         self.rng = np.random.default_rng(seed)
 
     def __call__(self, y, shift):
-        bits = ACCUMULATOR_BITS - shift
+        bits = share_bits(shift, self.h)
         full, wrap = 1 << ACCUMULATOR_BITS, 1 << bits
         client = self.rng.integers(0, full, y.shape, dtype=np.int32)
         server = (y.astype(np.int32) - client) & (full - 1)

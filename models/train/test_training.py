@@ -5,6 +5,7 @@ python -m unittest test_training (a minute)
 
 import contextlib
 import io
+import json
 import tempfile
 import unittest
 from dataclasses import replace
@@ -69,6 +70,19 @@ def small_entry():
                    dataset=random_data(16), hole=4)
 
 
+def cut_after_one(train_epoch):
+    """train_epoch, but somebody stops the program in the second epoch."""
+    calls = []
+
+    def cut(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train_epoch(*arguments)
+
+    return cut
+
+
 class Commands(unittest.TestCase):
     """Runs the scripts in a folder of their own."""
 
@@ -82,9 +96,14 @@ class Commands(unittest.TestCase):
         random_folder(self.folder / "data", classes, per_class=1, count=20, size=size)
         model = self.folder / "model.safetensors"
         common = ["--network", name, "--data", str(self.folder / "data")]
-        train.main([*common, "--epochs", "1"])
-        train.main([*common, "--epochs", "2"])
+        whole = [*common, "--epochs", "2"]
+        with mock.patch.object(train, "train_epoch", cut_after_one(train.train_epoch)), \
+                self.assertRaises(KeyboardInterrupt):
+            train.main(whole)
+        train.main(whole)
         self.assertIn("resuming after epoch 1", self.output.getvalue())
+        with self.assertRaisesRegex(SystemExit, "schedule of 2 epochs"):
+            train.main([*common, "--epochs", "3"])
         export.main([*common, "--output", str(model)])
         evaluate.main([*common, "--model", str(model), "--split", "test", "--h", "8"])
         description, weights, _ = model_file.read(model)
@@ -106,6 +125,30 @@ class Commands(unittest.TestCase):
             train.main(["--network", "small", "--epochs", "1", "--teacher", "small", "--run", "b"])
             finetune.main(["--network", "small", "--epochs", "1", "--output", str(model)])
         self.assertIn("after: integer", self.output.getvalue())
+
+    def test_logits_of_another_program_are_compared_to_the_last_bit(self):
+        entry = small_entry()
+        model, logits = self.folder / "model.safetensors", self.folder / "logits.jsonl"
+        network = StriaNet(entry.architecture).eval()
+        model_file.write(model, *calibrated_model(network, entry))
+        images = entry.dataset.load("validation")[0][:, :15, :15]
+        rows = integer.logits(model_file.read(model), images).tolist()
+        common = ["--network", "small", "--model", str(model), "--logits", str(logits)]
+
+        def compare(rows):
+            lines = [json.dumps({"image": f"a-class/{i:05}", "label": 0, "logits": row})
+                     for i, row in enumerate(rows)]
+            logits.write_text("\n".join(lines) + "\n")
+            with mock.patch.dict(catalogue.CATALOGUE, small=entry):
+                evaluate.main(common)
+
+        compare(rows)
+        self.assertIn("60 images: the logits of 0 differ", self.output.getvalue())
+        with self.assertRaisesRegex(SystemExit, "59"):
+            compare(rows[:-1])
+        rows[7][3] += 1
+        with self.assertRaisesRegex(SystemExit, "7"):
+            compare(rows)
 
 
 class Parts(unittest.TestCase):
@@ -150,6 +193,12 @@ class Parts(unittest.TestCase):
             self.assertTrue(np.all((np.abs(value - exact) <= 1) | (value == 0)))
         self.assertLess(abs(ours.mean() - theirs.mean()), 0.05)
         self.assertLess(abs((ours == exact).mean() - (theirs == exact).mean()), 0.01)
+
+    def test_a_comparison_takes_no_more_bits_than_there_are(self):
+        with self.assertRaises(ValueError):
+            SharedRelu(11)(np.zeros(1, np.int64), 10)
+        with self.assertRaises(ValueError):
+            finetune.shared_relu(torch.zeros(1), 10, 11)
 
     def test_muon_makes_updates_nearly_orthogonal(self):
         torch.manual_seed(0)

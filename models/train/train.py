@@ -63,7 +63,7 @@ def to_input(images, data):
 class Optimisers:
     """SGD for all parameters, or for those that Muon does not take."""
 
-    def __init__(self, network, muon, part=1.0):
+    def __init__(self, network, muon):
         hidden = [module for module in network.layers if muon and module.layer.relu]
         taken = [module.convolution.weight for module in hidden]
         rest = [p for p in network.parameters() if not any(p is other for other in taken)]
@@ -71,12 +71,12 @@ class Optimisers:
         self.all = [torch.optim.SGD([{"params": decayed, "weight_decay": WEIGHT_DECAY},
                                      {"params": plain, "weight_decay": 0.0}],
                                     lr=PEAK_RATE, momentum=MOMENTUM, nesterov=True)]
-        self.peaks = [part * PEAK_RATE]
+        self.peaks = [PEAK_RATE]
         if muon:
             groups = [{"params": [weight], "groups": module.layer.groups}
                       for weight, module in zip(taken, hidden)]
             self.all.append(Muon(groups, lr=MUON_RATE, momentum=MOMENTUM))
-            self.peaks.append(part * MUON_RATE)
+            self.peaks.append(MUON_RATE)
 
     def step(self, part):
         """A step at this part of the peak rates."""
@@ -170,23 +170,27 @@ class Teacher:
     """The logits of a trained network for every view, the mean of the view's two sides."""
 
     def __init__(self, run, pictures):
-        self.run, self.pictures = run, pictures
+        self.pictures = pictures
         state = torch.load(CHECKPOINTS / f"{run}.pt", map_location=DEVICE)
         self.network = StriaNet(catalogue.CATALOGUE[state["name"]].architecture).to(DEVICE)
         self.network.load_state_dict(state["network"])
         self.network.eval()
+        # What it says is kept under the name of this very checkpoint.
+        self.name = f"{run}-{state['epoch']}-{state['validation']:.4f}"
 
     @torch.no_grad()
     def logits(self, epoch):
         number = self.pictures.number(epoch)
-        path = CHECKPOINTS / f"{self.run}.hole-{self.pictures.entry.hole}.{number}.npy"
+        path = CHECKPOINTS / f"{self.name}.hole-{self.pictures.entry.hole}.{number}.npy"
         if not path.is_file():
             view, said = self.pictures.view(number), []
             for chosen in np.array_split(np.arange(len(self.pictures.labels)), 180):
                 sides = [self.network(self.pictures.input(view, chosen, np.full(len(chosen), flip)))
                          for flip in (0, 1)]
                 said.append((sum(sides) / 2).cpu().numpy())
-            np.save(path, np.concatenate(said))
+            scratch = path.with_suffix(".tmp.npy")
+            np.save(scratch, np.concatenate(said))
+            os.replace(scratch, path)
         return torch.from_numpy(np.load(path)).to(DEVICE)
 
 
@@ -256,9 +260,6 @@ def main(arguments=None):
     parser.add_argument("--bf16", action="store_true",
                         help="faster where convolutions are small or grouped, or with AMX")
     parser.add_argument("--run", help="name of the checkpoint, the network's by default")
-    parser.add_argument("--start", metavar="RUN", help="begin with the weights of this checkpoint")
-    parser.add_argument("--rate", type=float, default=1.0,
-                        help="the peak rates, as a part of the usual ones")
     parser.add_argument("--sgd", action="store_true", help="without Muon")
     parser.add_argument("--teacher", metavar="RUN",
                         help="learn from the network of this checkpoint")
@@ -275,18 +276,17 @@ def main(arguments=None):
     validation = entry.dataset.load("validation")
 
     network = StriaNet(entry.architecture).to(DEVICE, memory_format=torch.channels_last)
-    optimisers = Optimisers(network, not options.sgd, options.rate)
+    optimisers = Optimisers(network, not options.sgd)
     checkpoint = CHECKPOINTS / f"{options.run or entry.name}.pt"
     first, state = 0, None
     if checkpoint.is_file():
         state = torch.load(checkpoint, map_location=DEVICE)
+        if state["epochs"] != epochs:
+            raise SystemExit(f"{checkpoint} has a schedule of {state['epochs']} epochs: give "
+                             "--epochs, or another --run")
         optimisers.load_state_dict(state["optimiser"])
         first = state["epoch"]
         print(f"resuming after epoch {first}", flush=True)
-    elif options.start:
-        state = torch.load(CHECKPOINTS / f"{options.start}.pt", map_location=DEVICE)
-        state["trained"], state["steps"] = state["network"], 0
-    if state:
         network.load_state_dict(state["trained"])
     average = Average(network)
     if state:
@@ -295,6 +295,7 @@ def main(arguments=None):
 
     for epoch in range(first, epochs):
         started = time.time(), time.process_time()
+        torch.manual_seed(SEED + epoch)  # the same wherever the run was cut
         loss, norm, largest = train_epoch(network, average, entry, optimisers, pictures, teacher,
                                           epoch, epochs, options.bf16)
         right = accuracy(average.network, entry.dataset, *validation, options.bf16)
