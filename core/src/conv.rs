@@ -7,27 +7,26 @@ use alloc::vec::Vec;
 use zeroize::Zeroize;
 
 use crate::layer::{Layer, Layout};
-use crate::modular::Modulus;
 use crate::ntt::{Poly, Q_NTT, T_NTT};
-use crate::params::{LIMBS, LOG_N, N, Q_MOD, T_MOD};
+use crate::params::{LIMBS, LOG_N, Q_MOD, T_MOD};
 use crate::prg::Seed;
 use crate::rlwe::{Expansion, add_scaled, expand_public};
 use crate::segment;
 use crate::work::Work;
 
-/// One residue polynomial a limb.
-pub type Limbs = [Poly; LIMBS];
+/// One residue polynomial a limb, of 4096 coefficients unless said.
+pub type Limbs<const N: usize = { crate::params::N }> = [[u32; N]; LIMBS];
 
-/// Allocates a zero value on the heap without passing it over the stack.
-pub(crate) fn zero_limbs() -> Box<Limbs> {
-    let limbs: Box<[Poly]> = alloc::vec![[0; N]; LIMBS].into_boxed_slice();
-    limbs
+/// Allocates zero polynomials on the heap without passing them over the stack.
+pub(crate) fn zero_polys<const N: usize, const L: usize>() -> Box<[[u32; N]; L]> {
+    let polys: Box<[[u32; N]]> = alloc::vec![[0; N]; L].into_boxed_slice();
+    polys
         .try_into()
-        .unwrap_or_else(|_| unreachable!("the length is LIMBS"))
+        .unwrap_or_else(|_| unreachable!("the length is L"))
 }
 
 /// Allocates a zero polynomial on the heap.
-pub(crate) fn zero_poly() -> Box<Poly> {
+pub(crate) fn zero_poly<const N: usize>() -> Box<[u32; N]> {
     let poly: Box<[u32]> = alloc::vec![0; N].into_boxed_slice();
     poly.try_into()
         .unwrap_or_else(|_| unreachable!("the length is N"))
@@ -45,14 +44,14 @@ impl Ciphertext {
     /// The zero ciphertext.
     pub fn zero() -> Self {
         Self {
-            c0: zero_limbs(),
-            c1: zero_limbs(),
+            c0: zero_polys(),
+            c1: zero_polys(),
         }
     }
 
     /// A received ciphertext in the NTT domain: c0 came in the coefficient domain, c1 as a seed.
     pub fn from_wire(mut c0: Box<Limbs>, seed: &Seed) -> Self {
-        let mut c1 = zero_limbs();
+        let mut c1: Box<Limbs> = zero_polys();
         for limb in 0..LIMBS {
             Q_NTT[limb].forward(&mut c0[limb], LOG_N);
             for (x, a) in c1[limb]
@@ -92,7 +91,7 @@ pub struct Plaintext(Box<Limbs>);
 impl Plaintext {
     /// Lifts a polynomial modulo t (coefficient domain) by its centred representatives.
     pub fn lift(polynomial: &Poly) -> Self {
-        let mut limbs = zero_limbs();
+        let mut limbs: Box<Limbs> = zero_polys();
         for (limb, out) in limbs.iter_mut().enumerate() {
             let m = &Q_MOD[limb];
             for (x, &w) in out.iter_mut().zip(polynomial) {
@@ -259,10 +258,4 @@ impl SegmentWeights {
         }
         sum
     }
-}
-
-/// Multiplies by the inverse of one limb's modulus modulo another: the constants of rescaling.
-pub(crate) const fn inverse_of_limb(of: usize, modulo: usize) -> u32 {
-    let q = Q_MOD[modulo].value();
-    Q_MOD[modulo].to_montgomery(Modulus::inverse_const(Q_MOD[of].value() % q, q))
 }

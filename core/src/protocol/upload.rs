@@ -80,7 +80,7 @@ impl ReceiveUpload {
     pub fn new() -> Self {
         Self {
             seed: None,
-            limbs: crate::conv::zero_limbs(),
+            limbs: crate::conv::zero_polys(),
             next: 0,
         }
     }
@@ -121,7 +121,7 @@ impl ReceiveUpload {
         }
         let seed = self.seed.take()?;
         self.next = 0;
-        let limbs = core::mem::replace(&mut self.limbs, crate::conv::zero_limbs());
+        let limbs = core::mem::replace(&mut self.limbs, crate::conv::zero_polys());
         Some((seed, limbs))
     }
 }

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 
 use zeroize::Zeroize;
 
+use crate::conv::{self, zero_poly, zero_polys};
 use crate::params::T_MOD;
 use crate::prg::Seed;
 use crate::slot::encoding::encode;
@@ -12,22 +13,7 @@ use crate::slot::params::{LIMBS, LOG_N, N, Poly, Q_MOD, Q_NTT};
 use crate::slot::rlwe::{Expansion, add_scaled, expand_public};
 
 /// One residue polynomial a ciphertext limb.
-pub type Limbs = [Poly; LIMBS];
-
-/// Allocates zero polynomials on the heap without passing them over the stack.
-pub(crate) fn zero_polys<const L: usize>() -> Box<[Poly; L]> {
-    let polys: Box<[Poly]> = alloc::vec![[0; N]; L].into_boxed_slice();
-    polys
-        .try_into()
-        .unwrap_or_else(|_| unreachable!("the length is L"))
-}
-
-/// Allocates a zero polynomial on the heap.
-pub(crate) fn zero_poly() -> Box<Poly> {
-    let poly: Box<[u32]> = alloc::vec![0; N].into_boxed_slice();
-    poly.try_into()
-        .unwrap_or_else(|_| unreachable!("the length is N"))
-}
+pub type Limbs = conv::Limbs<N>;
 
 /// A ciphertext modulo q0 q1 q2 q3, NTT domain: `c0 + c1 s = round(q m / t) + noise`.
 #[derive(Clone)]

@@ -11,8 +11,9 @@ use alloc::vec::Vec;
 use zeroize::Zeroize;
 
 use crate::Error;
+use crate::conv::zero_poly;
 use crate::params::T_MOD;
-use crate::slot::cipher::{Ciphertext, Limbs, Plaintext, zero_poly};
+use crate::slot::cipher::{Ciphertext, Limbs, Plaintext};
 use crate::slot::galois::Element;
 use crate::slot::layout::{Factor, Schedule, SlotLayout};
 use crate::slot::rotate::{GaloisKey, GaloisKeys, Hoisted, rotate};

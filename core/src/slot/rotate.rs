@@ -6,10 +6,11 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::conv::{zero_poly, zero_polys};
 use crate::modular::Modulus;
 use crate::prg::Seed;
 use crate::sample::small_residue;
-use crate::slot::cipher::{Ciphertext, Limbs, zero_poly, zero_polys};
+use crate::slot::cipher::{Ciphertext, Limbs};
 use crate::slot::galois::Element;
 use crate::slot::params::{KEY_LIMBS, LIMBS, LOG_N, N, Poly, Q, Q_MOD, Q_NTT, SPECIAL};
 use crate::slot::rlwe::{Expansion, expand_public};

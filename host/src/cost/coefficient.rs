@@ -3,31 +3,18 @@
 
 use stria_core::layer::Layer;
 
-use super::linear::{Jobs, Linear};
-use super::segment::{input_bytes, output_bytes};
+use super::linear::Linear;
+use super::segment;
 
 pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
     // Channels stand in the order that the layer reads them in, whatever their group.
-    let layout = layer.dense().layout()?;
+    let dense = layer.dense();
+    let layout = dense.layout()?;
     let tiles = layout.tiles * layout.tiles;
-    let outputs = usize::from(layer.out_channels);
     Ok(Linear {
-        inputs: layout.inputs(),
-        input_bytes: input_bytes(),
-        output_bytes: output_bytes(layout.useful()),
         products: tiles * products(layer, layout.virtual_channels(), layout.blocks),
-        internal_rotations: 0,
-        external_rotations: 0,
-        decompositions: 0,
-        jobs: Jobs {
-            inputs: 1,
-            channels: 1,
-            outputs: layout.outputs(),
-        },
-        useful: layout.useful(),
-        channels: vec![1; outputs],
-        out_side: layout.out_side,
-        tile: layout.tile,
+        channels: vec![1; usize::from(layer.out_channels)],
+        ..segment::linear(&dense)?
     })
 }
 

@@ -6,14 +6,14 @@ use stria_core::params::{C0_BITS, LIMBS, N, Q_BITS};
 use super::linear::{Jobs, Linear, SEED, framed};
 
 /// Bytes of an input ciphertext in its frames.
-pub(super) fn input_bytes() -> usize {
+fn input_bytes() -> usize {
     SEED + (0..LIMBS)
         .map(|limb| framed(N, Q_BITS[limb]))
         .sum::<usize>()
 }
 
 /// Bytes of a response with so many useful coefficients in its frames.
-pub(super) fn output_bytes(useful: usize) -> usize {
+fn output_bytes(useful: usize) -> usize {
     framed(N, Q_BITS[0]) + framed(useful, C0_BITS)
 }
 

@@ -135,12 +135,13 @@ impl ClientLinear for Slots {
 mod server {
     use super::transfer::{ReceiveUpload, SendDownload, limbs};
     use super::*;
+    use crate::conv::zero_poly;
     use crate::packing::Places;
     use crate::prg::Seed;
     use crate::protocol::linear::{
         InputShare, Keys, LinearLayer, LinearRun, OutputShares, collect,
     };
-    use crate::slot::cipher::{Ciphertext, zero_poly};
+    use crate::slot::cipher::Ciphertext;
     use crate::slot::conv::SlotWeights;
     use crate::slot::galois::Element;
     use crate::slot::params::CIPHERTEXT_BYTES;

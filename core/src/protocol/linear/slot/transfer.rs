@@ -152,8 +152,8 @@ impl ReceiveDownload {
 #[cfg(feature = "server")]
 mod server {
     use super::*;
+    use crate::conv::zero_polys;
     use crate::prg::Seed;
-    use crate::slot::cipher::zero_polys;
     use crate::slot::params::{ANSWER_BITS, Q};
     use crate::slot::privacy::Response;
     use alloc::boxed::Box;
