@@ -141,7 +141,7 @@ _NANOS = [
 _ENTRIES = [
     Entry(_C10, CIFAR10, epochs=80, label_smoothing=0.1, hole=8, shift=10,
           samples="samples", samples_per_class=2),
-    Entry(_C10_MICRO, CIFAR10, epochs=50, label_smoothing=0.1, hole=0, shift=10,
+    Entry(_C10_MICRO, CIFAR10, epochs=40, label_smoothing=0.1, hole=0, shift=10,
           samples="samples-micro", samples_per_class=2),
     Entry(_FMNIST_NANO, FASHION_MNIST, epochs=30, label_smoothing=0.0, hole=0, shift=8,
           samples="samples-fmnist", samples_per_class=1),

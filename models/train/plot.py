@@ -1,4 +1,5 @@
-"""Draws the finished networks of results.csv: accuracy against activations and against bytes."""
+"""Draws the finished networks of results.csv: accuracy against activations and against bytes. The
+best run of each network has its name."""
 
 import csv
 
@@ -23,13 +24,15 @@ def main():
             x = [int(row[column]) / unit for row in chosen]
             y = [100 * float(row["integer"]) for row in chosen]
             axes.scatter(x, y, label=data)
-            for row, *place in zip(chosen, x, y):
-                text = f"{row['network']}, {row['epoch']} epochs\n{row['how']}"
-                axes.annotate(text, place, fontsize=6, xytext=(4, 0), va="center",
+            for network in sorted({row["network"] for row in chosen}):
+                runs = [run for run in zip(y, x, chosen) if run[2]["network"] == network]
+                top, place, row = max(runs, key=lambda run: run[0])
+                text = f"{network}: {top:.1f} %\n{row['epoch']} epochs, {row['how']}"
+                axes.annotate(text, (place, top), fontsize=6, xytext=(4, 0), va="center",
                               textcoords="offset points")
         axes.set(xlabel=label, ylabel="top-1 on the validation split, integers, %")
-        axes.set_xlim(0, 1.4 * max(int(row[column]) / unit for row in rows))  # room for the names
-        axes.legend()
+        axes.set_xlim(0, 1.6 * max(int(row[column]) / unit for row in rows))  # room for the names
+        axes.legend(loc="center")
         figure.savefig(MODELS / f"accuracy-{name}.png", dpi=150)
 
 

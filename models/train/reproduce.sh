@@ -37,10 +37,13 @@ case $network in
         network=strianet-c10
         run train --threads "$(nproc)"
         network=strianet-c10-micro
-        run train --threads "$(nproc)" --teacher strianet-c10 --views 4 ;;
+        run train --threads "$(nproc)" --teacher strianet-c10 --views 3 ;;
     *) run train --threads "$(nproc)" ;;
 esac
-run finetune --threads "$(nproc)"
+case $network in
+    strianet-c10-micro) run export ;;  # fine-tuning, which has no teacher, costs accuracy
+    *) run finetune --threads "$(nproc)" ;;
+esac
 [ -n "$folder" ] || run make_samples
 for kind in "--float $network" "" "--h 8"; do
     run evaluate --split test $kind
