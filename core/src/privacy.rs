@@ -1,7 +1,7 @@
 //! What the server does to a result before it goes back: re-randomise, mask, flood, switch.
 //! DESIGN section 5. Each step is needed; the order is fixed (all before the switch).
 //!
-//! [`hide`] has the first three for both rings; [`crate::slot::privacy`] has slot packing's switch.
+//! `hide` has the first three for both rings; [`crate::slot::privacy`] has slot packing's switch.
 
 use alloc::boxed::Box;
 
