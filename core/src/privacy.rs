@@ -12,7 +12,7 @@ use crate::modular::Modulus;
 use crate::ntt::{Ntt, Poly, Q_NTT};
 use crate::params::{FLOOD_BITS, LIMBS, LOG_N, N, Q_MOD};
 use crate::prg::{Seed, Stream};
-use crate::rlwe::{Expansion, add_scaled, drop_bits, expand_public};
+use crate::rlwe::{Expansion, drop_bits, expand_public};
 use crate::sample::{Ternary, error, flood, flood_residue, residue_t, sign_residue, small_residue};
 
 /// Separates the streams that one response's seed gives.
@@ -121,9 +121,7 @@ pub fn uniform_mask(seed: &Seed) -> Box<Poly> {
 pub fn respond(mut result: Ciphertext, key: &PublicKey, mask: &Poly, seed: &Seed) -> Response {
     let Ciphertext { c0, c1 } = &mut result;
     hide::<N, FLOOD_BITS>(&Q_NTT, [c0, c1], key, &randomness(seed), |c0| {
-        for (limb, c0) in c0.iter_mut().enumerate() {
-            add_scaled(c0, mask, limb);
-        }
+        Ciphertext::add_plaintext(c0, mask)
     });
     switch(c0);
     switch(c1);

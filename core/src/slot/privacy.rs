@@ -9,7 +9,7 @@ use crate::prg::Seed;
 use crate::privacy::{Randomness, RingPublicKey, divide, hide, inverse, inverses};
 use crate::slot::cipher::Ciphertext;
 use crate::slot::params::{FLOOD_BITS, N, Poly, Q, Q_MOD, Q_NTT};
-use crate::slot::rlwe::{Expansion, add_scaled, drop_bits, expand_public};
+use crate::slot::rlwe::{Expansion, drop_bits, expand_public};
 
 /// A client's public key, for slots.
 pub type PublicKey = RingPublicKey<N>;
@@ -48,9 +48,7 @@ pub fn uniform_mask(seed: &Seed) -> Box<Poly> {
 pub fn respond(mut result: Ciphertext, key: &PublicKey, mask: &Poly, seed: &Seed) -> Response {
     let Ciphertext { c0, c1 } = &mut result;
     hide::<N, FLOOD_BITS>(&Q_NTT, [c0, c1], key, &randomness(seed), |c0| {
-        for (limb, c0) in c0.iter_mut().enumerate() {
-            add_scaled(c0, mask, limb);
-        }
+        Ciphertext::add_plaintext(c0, mask)
     });
     let c1 = switch(c1);
     let mut c0 = switch(c0);
