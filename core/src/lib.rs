@@ -10,32 +10,18 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-pub mod bits;
-#[cfg(any(target_pointer_width = "32", test))]
-mod chacha;
-#[cfg(feature = "server")]
-pub mod conv;
+pub mod arith;
 pub mod error;
-pub mod input;
-pub mod layer;
 pub mod link;
-pub mod modular;
-pub mod ntt;
+pub mod network;
 pub mod ot;
 pub mod packing;
 #[cfg(feature = "server")]
 pub mod parallel;
 pub mod params;
-pub mod prg;
-#[cfg(feature = "server")]
-pub mod privacy;
 pub mod protocol;
+pub mod random;
 pub mod relu;
 pub mod rlwe;
-pub mod sample;
-pub mod segment;
-pub mod share;
-pub mod slot;
-pub mod work;
 
 pub use error::Error;

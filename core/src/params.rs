@@ -1,7 +1,7 @@
 //! The fixed parameters: ring, moduli and plaintext modulus.
 //! DESIGN section 3; the tests recompute primality, roots and the security bound.
 
-use crate::modular::Modulus;
+use crate::arith::modulus::Modulus;
 
 /// Ring dimension N of Z\[X\]/(X^N + 1).
 pub const N: usize = 4096;

@@ -1,9 +1,9 @@
 //! Check mode: a secure inference against the plaintext integers, layer by layer, from both
 //! parties' shares. DESIGN section 7.
 
-use stria_core::layer::Activation;
+use stria_core::network::layer::Activation;
 use stria_core::params::{ACC_BITS, T_MOD};
-use stria_core::share::SharePrf;
+use stria_core::protocol::share::SharePrf;
 
 use crate::{Model, reference};
 
@@ -76,7 +76,7 @@ fn open(layer: usize, side: usize, client: &mut SharePrf, server: &[u32]) -> Vec
 
 #[cfg(test)]
 mod tests {
-    use stria_core::prg::Seed;
+    use stria_core::random::Seed;
 
     use super::*;
     use crate::model::Integers;

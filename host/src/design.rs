@@ -14,7 +14,7 @@
 //! What it is compared with adapts nothing to the maps: the same widths and budget, one bottleneck
 //! ratio and one number of groups in all stages.
 
-use stria_core::layer::Layer;
+use stria_core::network::layer::Layer;
 use stria_core::params::N;
 
 use stria_core::packing::Packing;

@@ -2,11 +2,11 @@
 //! DESIGN section 4, "Repetition r" and "What traffic a grouped layer costs"; section 9 for the
 //! other packings.
 
-use stria_core::layer::{Layer, Layout};
+use stria_core::network::layer::{Layer, Layout};
 use stria_core::packing::Packing;
+use stria_core::packing::slot;
+use stria_core::packing::slot::layout::SlotLayout;
 use stria_core::params::N;
-use stria_core::slot;
-use stria_core::slot::layout::SlotLayout;
 
 /// Bytes that a layer's ciphertexts take on the wire, up and down.
 pub fn bytes(layout: &Layout) -> (usize, usize) {
@@ -130,7 +130,7 @@ pub fn out_side(layer: &Layer) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stria_core::layer::{Activation, Kernel, Pool};
+    use stria_core::network::layer::{Activation, Kernel, Pool};
 
     fn layer() -> Layer {
         Layer {

@@ -2,11 +2,11 @@
 
 use stria_core::Error;
 use stria_core::error::PeerError;
+use stria_core::packing::slot;
 use stria_core::params::{Q, T};
 use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::rlwe::C0_BOUND;
-use stria_core::slot;
 
 use crate::replay::{Recording, Side, failure, frame, raw_frame};
 

@@ -1,18 +1,18 @@
 //! A linear layer on ciphertexts, both parties in one place, and the direct convolution that it
 //! is compared with.
 
-use stria_core::conv::{Ciphertext, Limbs, SegmentWeights};
-use stria_core::layer::{Activation, Kernel, Layer, Layout, Pool};
-use stria_core::ntt::Poly;
+use stria_core::arith::transform::Poly;
+use stria_core::network::layer::{Activation, Kernel, Layer, Layout, Pool};
 use stria_core::packing::OutputCursor;
+use stria_core::packing::segment::{self, pack_input, useful_coefficient};
 use stria_core::params::{LIMBS, N, T_MOD};
-use stria_core::prg::Seed;
-use stria_core::privacy::{PublicKey, Response, respond, uniform_mask};
+use stria_core::random::Seed;
+use stria_core::rlwe::ciphertext::{Ciphertext, Limbs, SegmentWeights};
+use stria_core::rlwe::operations::Work;
+use stria_core::rlwe::respond::{PublicKey, Response, respond, uniform_mask};
 use stria_core::rlwe::{
     Expansion, SecretKey, add_errors, decrypt_coefficient, encrypt_limb, multiply_key,
 };
-use stria_core::segment::{self, pack_input, useful_coefficient};
-use stria_core::work::Work;
 
 /// A layer with one group, stride 1 and no padding, to change fields of.
 pub fn layer(in_channels: u16, in_side: u16, out_channels: u16, kernel: Kernel) -> Layer {

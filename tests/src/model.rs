@@ -2,12 +2,12 @@
 //! numbers: what the limbs, their transforms and their switching are compared with.
 
 use num_bigint::BigUint;
-use stria_core::conv::{Ciphertext, Limbs};
-use stria_core::ntt::{Poly, Q_NTT};
+use stria_core::arith::transform::{Poly, Q_NTT};
 use stria_core::params::{DROPPED_BITS, FLOOD_BITS, LIMBS, LOG_N, N, Q, Q_MOD, T};
-use stria_core::prg::{Seed, Stream};
+use stria_core::random::sample::{Ternary, error, flood};
+use stria_core::random::{Seed, Stream};
+use stria_core::rlwe::ciphertext::{Ciphertext, Limbs};
 use stria_core::rlwe::{Expansion, SecretKey, expand_public};
-use stria_core::sample::{Ternary, error, flood};
 
 use crate::linear::zero_limbs;
 
@@ -165,7 +165,7 @@ impl Wide {
         phase.zip(message).map(noise).collect()
     }
 
-    /// What [`stria_core::privacy::respond`] adds, `b` and `a` being the public key.
+    /// What [`stria_core::rlwe::respond::respond`] adds, `b` and `a` being the public key.
     pub fn prepare(mut self, [b, a]: [&[u128]; 2], mask: &Poly, seed: &Seed, steps: Steps) -> Self {
         let stream = |part: u32| Stream::new(seed, [part, 0, 0]);
         if steps.zero {

@@ -1,24 +1,24 @@
 //! Slot packing without a network: both parties' keys, and the noise of ciphertexts by 128-bit
 //! arithmetic.
 
-use stria_core::layer::Layer;
+use stria_core::network::layer::Layer;
 use stria_core::packing::Places;
-use stria_core::params::{T, T_MOD};
-use stria_core::prg::{Seed, Stream};
-use stria_core::sample::residue_t;
-use stria_core::slot::cipher::{Ciphertext, Limbs};
-use stria_core::slot::conv::SlotWeights;
-use stria_core::slot::encoding::{decode, encode};
-use stria_core::slot::galois::Element;
-use stria_core::slot::layout::SlotLayout;
-use stria_core::slot::params::{KEY_LIMBS, LIMBS, LOG_N, N, Poly, Q, Q_MOD, Q_NTT};
-use stria_core::slot::privacy::{PublicKey, Response, respond, uniform_mask};
-use stria_core::slot::rlwe::{
+use stria_core::packing::slot::cipher::{Ciphertext, Limbs};
+use stria_core::packing::slot::conv::SlotWeights;
+use stria_core::packing::slot::encoding::{decode, encode};
+use stria_core::packing::slot::galois::Element;
+use stria_core::packing::slot::layout::SlotLayout;
+use stria_core::packing::slot::params::{KEY_LIMBS, LIMBS, LOG_N, N, Poly, Q, Q_MOD, Q_NTT};
+use stria_core::packing::slot::privacy::{PublicKey, Response, respond, uniform_mask};
+use stria_core::packing::slot::rlwe::{
     Expansion, SecretKey, add_errors, decrypt_coefficient, encrypt_limb, galois_key_limb,
     multiply_key,
 };
-use stria_core::slot::rotate::{GaloisKey, GaloisKeys, KeyLimbs};
-use stria_core::work::Work;
+use stria_core::packing::slot::rotate::{GaloisKey, GaloisKeys, KeyLimbs};
+use stria_core::params::{T, T_MOD};
+use stria_core::random::sample::residue_t;
+use stria_core::random::{Seed, Stream};
+use stria_core::rlwe::operations::Work;
 
 use crate::model::power;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng;
 use stria_core::Error;
-use stria_core::layer::{Activation, Kernel, Layer, Pool, Skip};
+use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_core::packing::Packing;
 use stria_core::params::{T, T_MOD};
 use stria_core::protocol::client::{App, Client, SmallClient};

@@ -1,7 +1,7 @@
 //! What plaintext networks have and StriaNets have not, end to end: layers without an activation,
 //! pooling windows, depthwise layers.
 
-use stria_core::layer::{Activation, Kernel, Layer, Pool, Skip};
+use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_tests::linear::layer;
 use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};
 

@@ -1,6 +1,6 @@
 //! The ReLU at the edges of DESIGN section 6's ranges, end to end.
 
-use stria_core::layer::{Activation, Kernel, Layer, Pool};
+use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
 use stria_core::params::ACC_BITS;
 use stria_tests::linear::layer;
 use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};

@@ -3,18 +3,18 @@
 use num_bigint::BigInt;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use stria_core::layer::{Kernel, Layer};
-use stria_core::ntt::{Poly, Q_NTT};
+use stria_core::arith::transform::{Poly, Q_NTT};
+use stria_core::network::layer::{Kernel, Layer};
 use stria_core::params::{C0_BITS, DROPPED_BITS, LOG_N, N, Q, Q_BITS, T};
-use stria_core::prg::{Seed, Stream};
-use stria_core::privacy::{respond, uniform_mask};
 use stria_core::protocol::download::{Dense, ReceiveDownload, SendDownload, Useful};
 use stria_core::protocol::frame::{Frame, HEADER, MAX_FRAME};
 use stria_core::protocol::upload::PIECE;
+use stria_core::random::sample::residue_t;
+use stria_core::random::{Seed, Stream};
+use stria_core::rlwe::respond::{respond, uniform_mask};
 use stria_core::rlwe::{
     C0_BOUND, Expansion, decrypt_coefficient, drop_bits, expand_public, multiply_key,
 };
-use stria_core::sample::residue_t;
 use stria_tests::linear::{Parties, layer};
 use stria_tests::model::{self, ALL, Wide};
 use stria_tests::stats::deviation;
@@ -125,7 +125,7 @@ fn dropped_bits_at_the_ends() {
 }
 
 /// A response to an encryption of `message(4)`, and what it was made from.
-fn response(parties: &Parties) -> (stria_core::privacy::Response, Wide, Box<Poly>, Seed) {
+fn response(parties: &Parties) -> (stria_core::rlwe::respond::Response, Wide, Box<Poly>, Seed) {
     let ciphertext = parties.encrypt(&message(4), 7);
     let wide = Wide::new(&ciphertext);
     let seed = Seed([8; 32]);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stria_core::Error;
 use stria_core::error::PeerError;
-use stria_core::layer::{Activation, Kernel, Layer, Pool, Skip};
+use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_core::params::T;
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD};
 use stria_core::protocol::greeting::{

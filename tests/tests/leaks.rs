@@ -5,22 +5,22 @@
 use std::collections::BTreeSet;
 
 use num_bigint::BigUint;
-use stria_core::conv::{Ciphertext, SegmentWeights};
-use stria_core::layer::{Kernel, Layer, Layout};
-use stria_core::ntt::{Poly, Q_NTT};
+use stria_core::arith::transform::{Poly, Q_NTT};
+use stria_core::network::layer::{Kernel, Layer, Layout};
 use stria_core::ot::{COLUMNS, Direction, Key, ReceiverTrees, SenderTrees, scratch_words};
 use stria_core::packing::OutputCursor;
+use stria_core::packing::segment::{self, pack_input};
 use stria_core::params::{DROPPED_BITS, LOG_N, N, Q, Q_MOD, T, T_BITS, T_MOD};
-use stria_core::prg::{Seed, SessionId};
-use stria_core::privacy::{Response, respond, uniform_mask};
 use stria_core::protocol::base::{
     Message, SLOTS, decode_keys, encode_choices, encode_messages, forward_response,
     reverse_response,
 };
 use stria_core::protocol::frame::{HEADER, Kind};
+use stria_core::random::{Seed, SessionId};
+use stria_core::rlwe::ciphertext::{Ciphertext, SegmentWeights};
+use stria_core::rlwe::operations::Work;
+use stria_core::rlwe::respond::{Response, respond, uniform_mask};
 use stria_core::rlwe::{Expansion, decrypt_coefficient, multiply_key};
-use stria_core::segment::{self, pack_input};
-use stria_core::work::Work;
 use stria_tests::linear::{Parties, layer};
 use stria_tests::model::{self, ALL, Steps, Wide};
 use stria_tests::stats::{CHI_SQUARE_LIMIT, KS_LIMIT, chi_square, deviation, kolmogorov_smirnov};

@@ -1,7 +1,7 @@
 //! Every packing layout against the direct convolution, on real ciphertexts.
 
 use proptest::prelude::*;
-use stria_core::layer::{Kernel, Layer};
+use stria_core::network::layer::{Kernel, Layer};
 use stria_tests::linear::{Parties, direct, layer, run};
 use stria_tests::values;
 

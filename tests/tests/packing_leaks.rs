@@ -4,19 +4,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use stria_core::layer::{Kernel, Layer};
+use stria_core::network::layer::{Kernel, Layer};
+use stria_core::packing::slot::conv::SlotWeights;
+use stria_core::packing::slot::layout::SlotLayout;
+use stria_core::packing::slot::params::N;
+use stria_core::packing::slot::rlwe::add_errors;
 use stria_core::packing::{Packing, Places};
 use stria_core::params::{T, T_MOD};
-use stria_core::prg::{Kdf, SessionId};
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::linear::segment::Segments;
 use stria_core::protocol::linear::slot::transfer::{Object, ReceiveDownload, SendUpload};
 use stria_core::protocol::linear::slot::{SlotKeys, SlotLayer, Slots};
 use stria_core::protocol::linear::{ClientLinear, Keys, LinearLayer, UploadSeeds};
-use stria_core::slot::conv::SlotWeights;
-use stria_core::slot::layout::SlotLayout;
-use stria_core::slot::params::N;
-use stria_core::slot::rlwe::add_errors;
+use stria_core::random::{Kdf, SessionId};
 use stria_tests::linear::layer;
 use stria_tests::slot::{Parties, seed_of};
 use stria_tests::stats::{CHI_SQUARE_LIMIT, chi_square};

@@ -5,8 +5,12 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use stria_core::layer::{Activation, Kernel, Layer, Pool};
+use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
 use stria_core::packing::Packing;
+use stria_core::packing::slot::layout::SlotLayout;
+use stria_core::packing::slot::params::{
+    CIPHERTEXT_BYTES, GALOIS_KEY_BYTES, PUBLIC_KEY_BYTES, RESPONSE_BYTES,
+};
 use stria_core::protocol::client::Client;
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, write_failure};
 use stria_core::protocol::linear::ClientLinear;
@@ -14,10 +18,6 @@ use stria_core::protocol::linear::segment::Segments;
 use stria_core::protocol::linear::slot::Slots;
 use stria_core::protocol::network::{NetworkLayer, WeightMemory};
 use stria_core::protocol::server::Counters;
-use stria_core::slot::layout::SlotLayout;
-use stria_core::slot::params::{
-    CIPHERTEXT_BYTES, GALOIS_KEY_BYTES, PUBLIC_KEY_BYTES, RESPONSE_BYTES,
-};
 use stria_core::{Error, error::PeerError};
 use stria_tests::linear::layer;
 use stria_tests::two_party::{Image, Pair, Plain, SlotPair, SmallPair, settings};

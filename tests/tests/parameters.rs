@@ -3,7 +3,7 @@
 
 use num_bigint::BigUint;
 use stria_core::params::*;
-use stria_core::sample::error;
+use stria_core::random::sample::error;
 use stria_tests::model::power;
 
 /// By trial division.
@@ -65,7 +65,7 @@ fn modulus_is_within_the_security_guidelines() {
     assert!(q().bits() <= bound);
     assert!((log2(&q()) - 105.979).abs() < 0.001);
     // The centred binomial's sigma is sqrt(21/2).
-    let mut stream = stria_core::prg::Stream::new(&stria_core::prg::Seed([1; 32]), [0; 3]);
+    let mut stream = stria_core::random::Stream::new(&stria_core::random::Seed([1; 32]), [0; 3]);
     let errors: Vec<f64> = (0..1 << 18).map(|_| error(&mut stream).into()).collect();
     let deviation = stria_tests::stats::deviation(&errors);
     assert!((deviation - 10.5f64.sqrt()).abs() < 0.02 && deviation > 3.19);

@@ -1,19 +1,19 @@
 //! Slot packing: keys, rotations and answers on real ciphertexts, with their noise against the
-//! analysis in `stria_core::slot::params`.
+//! analysis in `stria_core::packing::slot::params`.
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use stria_core::params::{T, T_MOD};
-use stria_core::slot::cipher::{Ciphertext, Plaintext};
-use stria_core::slot::encoding::encode;
-use stria_core::slot::galois::{Element, ROW};
-use stria_core::slot::params::{
+use stria_core::packing::slot::cipher::{Ciphertext, Plaintext};
+use stria_core::packing::slot::encoding::encode;
+use stria_core::packing::slot::galois::{Element, ROW};
+use stria_core::packing::slot::params::{
     DROPPED_BITS, FLOOD_BITS, GALOIS_KEY_BYTES, KEY_LIMBS, LIMBS, N, Poly, Q, Q_BITS,
 };
-use stria_core::slot::privacy::{respond, uniform_mask};
-use stria_core::slot::rlwe::{decrypt_coefficient, drop_bits, multiply_key};
-use stria_core::slot::rotate::{Hoisted, rotate};
-use stria_core::work::{Rotation, Work};
+use stria_core::packing::slot::privacy::{respond, uniform_mask};
+use stria_core::packing::slot::rlwe::{decrypt_coefficient, drop_bits, multiply_key};
+use stria_core::packing::slot::rotate::{Hoisted, rotate};
+use stria_core::params::{T, T_MOD};
+use stria_core::rlwe::operations::{Rotation, Work};
 use stria_tests::slot::{Parties, q, random_slots, scaled, seed_of};
 use stria_tests::stats::deviation;
 
@@ -69,7 +69,7 @@ fn a_galois_key_has_the_announced_size() {
     let residues: Vec<u32> = b.iter().flat_map(|limbs| limbs.concat()).collect();
     assert!(residues.iter().all(|x| x >> Q_BITS == 0));
     let mut bytes = vec![0; residues.len() * 4];
-    let packed = stria_core::bits::pack(&mut bytes, Q_BITS, residues.iter().copied());
+    let packed = stria_core::arith::bits::pack(&mut bytes, Q_BITS, residues.iter().copied());
     assert_eq!(packed + seed.0.len(), GALOIS_KEY_BYTES);
     assert_eq!(residues.len(), LIMBS * KEY_LIMBS * N);
 }
@@ -196,7 +196,7 @@ fn the_key_is_multiplied_modulo_a_power_of_two() {
         .collect();
     let mut signs = Box::new([0; N]);
     parties.secret.load_ntt(0, &mut signs);
-    stria_core::slot::params::Q_NTT[0].inverse(&mut signs, 13);
+    stria_core::packing::slot::params::Q_NTT[0].inverse(&mut signs, 13);
     let mut expected = vec![0u32; N];
     for (j, &s) in signs.iter().enumerate().filter(|(_, s)| **s != 0) {
         for (i, &x) in c1.iter().enumerate() {
@@ -275,6 +275,6 @@ fn answers_to_nothing_are_random() {
     let uniform = 2.0 * half / 12f64.sqrt();
     assert!((deviation(&c1) / uniform - 1.0).abs() < 0.03);
     let mut expected = Box::new([0; N]);
-    stria_core::slot::encoding::decode(&mut mask.clone(), &mut expected);
+    stria_core::packing::slot::encoding::decode(&mut mask.clone(), &mut expected);
     assert!(parties.decrypt(&first) == expected);
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use stria_core::layer::{Kernel, Layer};
+use stria_core::network::layer::{Kernel, Layer};
+use stria_core::packing::slot::conv::SlotWeights;
+use stria_core::packing::slot::layout::{Schedule, SlotLayout};
+use stria_core::packing::slot::params::N;
 use stria_core::params::T;
-use stria_core::slot::conv::SlotWeights;
-use stria_core::slot::layout::{Schedule, SlotLayout};
-use stria_core::slot::params::N;
-use stria_core::work::Work;
+use stria_core::rlwe::operations::Work;
 use stria_tests::linear::{direct, layer};
 use stria_tests::slot::{Parties, random_slots, run};
 use stria_tests::stats::deviation;
@@ -205,7 +205,7 @@ fn named_layers() {
     }
 }
 
-/// The noise of whole layers against the analysis in `stria_core::slot::params`.
+/// The noise of whole layers against the analysis in `stria_core::packing::slot::params`.
 #[test]
 fn layers_have_the_noise_of_the_analysis() {
     let parties = Parties::new(9);

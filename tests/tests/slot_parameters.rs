@@ -1,9 +1,9 @@
 //! The parameters of slot packing, recomputed: primes, roots, the security bound, and the noise
-//! margins that `stria_core::slot::params` states.
+//! margins that `stria_core::packing::slot::params` states.
 
 use num_bigint::BigUint;
+use stria_core::packing::slot::params::*;
 use stria_core::params::{ACC_BITS, T};
-use stria_core::slot::params::*;
 use stria_tests::model::power;
 
 /// By trial division.

@@ -8,7 +8,7 @@
 
 use super::{CALL, COLUMNS, Hash, Key, ReceiverTrees, SenderTrees, mask, mask_eq};
 use crate::Error;
-use crate::prg::BLOCK_WORDS;
+use crate::random::BLOCK_WORDS;
 use zeroize::Zeroizing;
 
 /// What the receiver sends for each tree in each call: bit i belongs to transfer i.
@@ -221,7 +221,7 @@ mod tests {
     use super::super::ggm::tests::pair;
     use super::super::{Direction, xor};
     use super::*;
-    use crate::prg::SessionId;
+    use crate::random::SessionId;
     use proptest::prelude::*;
     use std::vec::Vec;
 

@@ -6,7 +6,7 @@
 
 use super::{COLUMNS, Direction, Domain, Hash, Key, mask, mask_eq, xor};
 use crate::Error;
-use crate::prg::{Seed, SessionId, Stream};
+use crate::random::{Seed, SessionId, Stream};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// log2 of k_s: every tree has 2^k_s leaves, and there are 128 / k_s trees.

@@ -29,7 +29,7 @@ pub use ggm::{ReceiverTrees, SenderTrees};
 pub use transfer::{correlated_pads_receiver, correlated_pads_sender};
 
 use crate::params::T_MOD;
-use crate::prg::{self, BLOCK_WORDS, SessionId};
+use crate::random::{self, BLOCK_WORDS, SessionId};
 use core::hint::black_box;
 
 /// Base transfers, columns of an extension, and bits of delta: the security parameter.
@@ -105,20 +105,20 @@ impl Hash {
     /// Left and right child of a node, whose `position` is 2^level + index.
     fn children(&self, node: &Key, tree: usize, position: usize) -> [Key; 2] {
         let nonce = [self.tag(Domain::Node), tree as u32, position as u32];
-        let b = prg::block([node, &self.session_half], nonce, 0);
+        let b = random::block([node, &self.session_half], nonce, 0);
         [[b[0], b[1], b[2], b[3]], [b[4], b[5], b[6], b[7]]]
     }
 
     /// 512 pseudo-random bits of a leaf, whose `position` counts over all trees.
     fn leaf(&self, leaf: &Key, call: u64, position: usize) -> [u32; BLOCK_WORDS] {
         let nonce = self.nonce(Domain::Leaf, call);
-        prg::block([leaf, &self.session_half], nonce, position as u32)
+        random::block([leaf, &self.session_half], nonce, position as u32)
     }
 
     /// Bits 512 n to 512 n + 511 of a lookup's key; n may be secret.
     fn lookup(&self, row: &Key, ot: u64, n: u32) -> [u32; BLOCK_WORDS] {
         let nonce = self.nonce(Domain::Lookup, ot);
-        prg::block([row, &self.session_half], nonce, n)
+        random::block([row, &self.session_half], nonce, n)
     }
 
     /// The pad, a residue mod t, of one entry of a 1-out-of-4 transfer; the entry may be secret.
@@ -126,14 +126,14 @@ impl Hash {
     fn quad(&self, rows: [&Key; 2], ot: u64, entry: u32) -> u32 {
         let mut nonce = self.nonce(Domain::Quad, ot);
         nonce[0] |= entry << 16;
-        let b = prg::block(rows, nonce, 0);
+        let b = random::block(rows, nonce, 0);
         T_MOD.reduce_96([b[0], b[1], b[2]])
     }
 
     /// The pad, a residue mod t, of a correlated transfer.
     fn correlated(&self, row: &Key, ot: u64) -> u32 {
         let nonce = self.nonce(Domain::Correlated, ot);
-        let b = prg::block([row, &self.session_half], nonce, 0);
+        let b = random::block([row, &self.session_half], nonce, 0);
         T_MOD.reduce_96([b[0], b[1], b[2]])
     }
 }
@@ -143,7 +143,7 @@ impl Hash {
 pub fn confirmation(key: &Key, direction: Direction, session: &SessionId, index: usize) -> [u8; 8] {
     let hash = Hash::new(direction, session);
     let nonce = hash.nonce(Domain::Confirm, index as u64);
-    let b = prg::block([key, &hash.session_half], nonce, 0);
+    let b = random::block([key, &hash.session_half], nonce, 0);
     (u64::from(b[0]) | u64::from(b[1]) << 32).to_le_bytes()
 }
 

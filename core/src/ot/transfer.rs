@@ -7,7 +7,7 @@
 use super::{CALL, Correction, Key, ReceiverRows, ReceiverTrees, SenderRows, SenderTrees};
 use super::{mask_eq, xor};
 use crate::Error;
-use crate::prg::BLOCK_WORDS;
+use crate::random::BLOCK_WORDS;
 
 /// For the word `w` of a table: the bits whose index has bit `l`.
 fn index_bits(l: usize, w: usize) -> u32 {
@@ -133,7 +133,7 @@ mod tests {
     use super::super::{Direction, Hash, scratch_words};
     use super::*;
     use crate::params::T;
-    use crate::prg::SessionId;
+    use crate::random::SessionId;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
     use std::vec::Vec;

@@ -13,12 +13,12 @@ use subtle::ConstantTimeEq;
 
 use super::frame::{Frame, FrameBuf, Kind, MAX_PAYLOAD, write};
 use crate::Error;
-use crate::bits::{pack, unpack};
-use crate::ntt::Poly;
+use crate::arith::bits::{pack, unpack};
+use crate::arith::transform::Poly;
 use crate::ot::{COLUMNS, Key, ReceiverTrees, SenderTrees, confirmation};
+use crate::packing::segment;
 use crate::params::{LOG_N, T, T_BITS, T_MOD};
-use crate::prg::SessionId;
-use crate::segment;
+use crate::random::SessionId;
 
 use super::upload::PIECE;
 
@@ -201,9 +201,9 @@ pub use server::{forward_response, reverse_response};
 #[cfg(feature = "server")]
 mod server {
     use super::*;
-    use crate::conv::{Ciphertext, Plaintext, zero_poly};
-    use crate::prg::Seed;
-    use crate::privacy::{PublicKey, Response, respond, uniform_mask};
+    use crate::random::Seed;
+    use crate::rlwe::ciphertext::{Ciphertext, Plaintext, zero_poly};
+    use crate::rlwe::respond::{PublicKey, Response, respond, uniform_mask};
     use alloc::boxed::Box;
     use zeroize::Zeroize;
 

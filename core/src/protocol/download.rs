@@ -7,9 +7,9 @@ use super::frame::{FrameBuf, write};
 use super::upload::PIECE;
 use crate::Error;
 #[cfg(feature = "server")]
-use crate::bits::pack;
-use crate::bits::unpack;
-use crate::ntt::Poly;
+use crate::arith::bits::pack;
+use crate::arith::bits::unpack;
+use crate::arith::transform::Poly;
 use crate::params::{C0_BITS, N, Q, Q_BITS};
 use crate::rlwe::{C0_BOUND, SecretKey, decrypt_coefficient, multiply_key};
 
@@ -35,12 +35,12 @@ impl Useful for Dense {
     }
 }
 
-impl Useful for crate::layer::Layout {
+impl Useful for crate::network::layer::Layout {
     fn count(&self) -> usize {
         self.useful()
     }
     fn coefficient(&self, i: usize) -> usize {
-        crate::segment::useful_coefficient(self, i)
+        crate::packing::segment::useful_coefficient(self, i)
     }
 }
 
@@ -60,7 +60,7 @@ impl SendDownload {
     /// Writes the next frame; none after the last.
     pub fn poll(
         &mut self,
-        response: &crate::privacy::Response,
+        response: &crate::rlwe::respond::Response,
         useful: &impl Useful,
         out: &mut FrameBuf,
     ) -> Option<usize> {

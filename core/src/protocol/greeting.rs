@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::frame::{FrameBuf, Kind, write};
 use crate::Error;
-use crate::layer::Layer;
+use crate::network::layer::Layer;
 use crate::params::ACC_BITS;
 use crate::relu::ReluParams;
 
@@ -15,7 +15,7 @@ use crate::relu::ReluParams;
 pub const VERSION: u16 = 2;
 /// Names the fixed parameters of [`crate::params`]: layers in segments, of any depth.
 pub const PARAMETER_SET: u16 = 1;
-/// The same with layers in slots, by the parameters of [`crate::slot::params`].
+/// The same with layers in slots, by the parameters of [`crate::packing::slot::params`].
 pub const SLOT_PARAMETER_SET: u16 = 2;
 /// The most chunks of a window that a server accepts.
 pub const MAX_WINDOW: u16 = 1024;
@@ -153,7 +153,7 @@ impl Welcome {
         if !(1..=MAX_IMAGE_CHANNELS).contains(&channels) {
             return refuse("input channels", input.channels.into());
         }
-        if !(1..=crate::layer::MAX_SIDE).contains(&input.resize) {
+        if !(1..=crate::network::layer::MAX_SIDE).contains(&input.resize) {
             return refuse("input size before the crop", input.resize);
         }
         if !(1..=input.resize).contains(&input.side) {

@@ -17,4 +17,5 @@ pub mod linear;
 pub mod network;
 #[cfg(feature = "server")]
 pub mod server;
+pub mod share;
 pub mod upload;

@@ -13,12 +13,12 @@ use super::linear::segment::SegmentLayer;
 use super::linear::slot::SlotLayer;
 use super::linear::slot::keys::Rotations;
 use crate::Error;
-use crate::conv::SegmentWeights;
-use crate::layer::{Activation, Layer};
+use crate::network::layer::{Activation, Layer};
 use crate::packing::Packing;
+use crate::packing::slot::conv::SlotWeights;
+use crate::packing::slot::layout::SlotLayout;
 use crate::params::T;
-use crate::slot::conv::SlotWeights;
-use crate::slot::layout::SlotLayout;
+use crate::rlwe::ciphertext::SegmentWeights;
 
 /// A layer with its weights, ready to be run.
 pub struct NetworkLayer {

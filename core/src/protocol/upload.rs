@@ -4,10 +4,10 @@
 #[cfg(feature = "server")]
 use super::frame::Frame;
 use super::frame::{FrameBuf, Kind, write};
-use crate::bits::pack;
-use crate::ntt::Poly;
+use crate::arith::bits::pack;
+use crate::arith::transform::Poly;
 use crate::params::{LIMBS, N, Q_BITS};
-use crate::prg::Seed;
+use crate::random::Seed;
 use crate::rlwe::{Expansion, SecretKey, encrypt_limb};
 
 /// Coefficients of a frame.
@@ -69,7 +69,7 @@ impl SendUpload {
 #[cfg(feature = "server")]
 pub struct ReceiveUpload {
     seed: Option<Seed>,
-    limbs: alloc::boxed::Box<crate::conv::Limbs>,
+    limbs: alloc::boxed::Box<crate::rlwe::ciphertext::Limbs>,
     next: usize,
 }
 
@@ -80,14 +80,14 @@ impl ReceiveUpload {
     pub fn new() -> Self {
         Self {
             seed: None,
-            limbs: crate::conv::zero_polys(),
+            limbs: crate::rlwe::ciphertext::zero_polys(),
             next: 0,
         }
     }
 
     /// Takes the next frame. Refuses residues at or above their modulus.
     pub fn handle(&mut self, frame: Frame<'_>) -> Result<(), crate::Error> {
-        use crate::{Error, bits::unpack, params::Q};
+        use crate::{Error, arith::bits::unpack, params::Q};
         if self.seed.is_none() {
             self.seed = Some(Seed(*frame.expect_array::<32>(Kind::Seed)?));
             return Ok(());
@@ -115,13 +115,13 @@ impl ReceiveUpload {
     }
 
     /// Seed and limbs, once all are there.
-    pub fn take(&mut self) -> Option<(Seed, alloc::boxed::Box<crate::conv::Limbs>)> {
+    pub fn take(&mut self) -> Option<(Seed, alloc::boxed::Box<crate::rlwe::ciphertext::Limbs>)> {
         if self.next < LIMBS * PIECES {
             return None;
         }
         let seed = self.seed.take()?;
         self.next = 0;
-        let limbs = core::mem::replace(&mut self.limbs, crate::conv::zero_polys());
+        let limbs = core::mem::replace(&mut self.limbs, crate::rlwe::ciphertext::zero_polys());
         Some((seed, limbs))
     }
 }

@@ -4,7 +4,7 @@
 //! rows, cols]. On a product it is the camera's buffer.
 
 use heapless::Vec;
-use stria_core::input::{normalise, softmax_in_place};
+use stria_core::network::input::{normalise, softmax_in_place};
 use stria_core::protocol::client::App;
 use stria_core::protocol::greeting::{InputSpec, MAX_IMAGE_CHANNELS, Welcome};
 

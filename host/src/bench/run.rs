@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, anyhow, ensure};
 use serde::de::DeserializeOwned;
-use stria_core::layer::Layer;
+use stria_core::network::layer::Layer;
 use stria_core::packing::Packing;
 
 use super::{Measured, MeasuredLayer, NetworkFacts, Outcome, Predicted};

@@ -1,6 +1,6 @@
 //! `stria plan`: what an inference of a network costs, without running it.
 
-use stria_core::layer::Layer;
+use stria_core::network::layer::Layer;
 use stria_core::packing::Packing;
 use stria_host::report::PlanReport;
 use stria_host::{model, present};

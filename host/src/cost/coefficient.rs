@@ -1,7 +1,7 @@
 //! Coefficient packing, as Cheetah packs: one segment (depth 0), as many channels as it holds, and
 //! one sparse result an output channel. DESIGN sections 4 and 9.
 
-use stria_core::layer::Layer;
+use stria_core::network::layer::Layer;
 
 use super::linear::Linear;
 use super::segment;

@@ -1,6 +1,6 @@
 //! The linear part of a layer in any packing: ciphertexts, operations and frames.
 
-use stria_core::bits::packed_len;
+use stria_core::arith::bits::packed_len;
 use stria_core::protocol::frame::HEADER;
 use stria_core::protocol::upload::PIECE;
 

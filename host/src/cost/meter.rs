@@ -1,8 +1,8 @@
 //! Bytes and rounds of an inference, frame by frame as both parties send them.
 //! `docs/protocol.md`, "Inference".
 
-use stria_core::bits::packed_len;
-use stria_core::layer::{Activation, Layer};
+use stria_core::arith::bits::packed_len;
+use stria_core::network::layer::{Activation, Layer};
 use stria_core::params::T_BITS;
 use stria_core::protocol::activation::{Sender, WindowTraffic};
 use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME};

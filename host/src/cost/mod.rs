@@ -19,10 +19,10 @@ mod tests;
 use std::ops::AddAssign;
 
 use serde::Serialize;
-use stria_core::conv::SegmentWeights;
-use stria_core::layer::{Activation, Layer};
+use stria_core::network::layer::{Activation, Layer};
 use stria_core::packing::Packing;
-use stria_core::slot::conv::SlotWeights;
+use stria_core::packing::slot::conv::SlotWeights;
+use stria_core::rlwe::ciphertext::SegmentWeights;
 
 use crate::counts::{Counts, Operations};
 use crate::net::server::WEIGHT_MEMORY;

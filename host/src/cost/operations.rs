@@ -3,23 +3,23 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use stria_core::conv::{Ciphertext, Limbs, SegmentWeights};
-use stria_core::layer::{Activation, Kernel, Layer, Pool};
-use stria_core::ntt::Poly;
+use stria_core::arith::transform::Poly;
+use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
+use stria_core::packing::segment;
+use stria_core::packing::slot;
+use stria_core::packing::slot::cipher as slot_cipher;
+use stria_core::packing::slot::conv::SlotWeights;
+use stria_core::packing::slot::encoding::encode;
+use stria_core::packing::slot::galois::Element;
+use stria_core::packing::slot::layout::SlotLayout;
+use stria_core::packing::slot::privacy as slot_privacy;
+use stria_core::packing::slot::rotate::{GaloisKey, GaloisKeys, Hoisted};
 use stria_core::parallel;
 use stria_core::params::{N, Q};
-use stria_core::prg::Seed;
-use stria_core::privacy::{PublicKey, respond, uniform_mask};
-use stria_core::segment;
-use stria_core::slot;
-use stria_core::slot::cipher as slot_cipher;
-use stria_core::slot::conv::SlotWeights;
-use stria_core::slot::encoding::encode;
-use stria_core::slot::galois::Element;
-use stria_core::slot::layout::SlotLayout;
-use stria_core::slot::privacy as slot_privacy;
-use stria_core::slot::rotate::{GaloisKey, GaloisKeys, Hoisted};
-use stria_core::work::{Rotation, Work};
+use stria_core::random::Seed;
+use stria_core::rlwe::ciphertext::{Ciphertext, Limbs, SegmentWeights};
+use stria_core::rlwe::operations::{Rotation, Work};
+use stria_core::rlwe::respond::{PublicKey, respond, uniform_mask};
 
 /// How long a single operation is repeated.
 const PATIENCE: Duration = Duration::from_millis(400);

@@ -5,7 +5,7 @@
 //! nearly. All transformed weights count as kept. Shapes and the link decide, never weights: the choice
 //! is public, and goes into the model file's `repeat` and `tile`.
 
-use stria_core::layer::Layer;
+use stria_core::network::layer::Layer;
 
 use stria_core::packing::Packing;
 

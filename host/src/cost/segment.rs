@@ -1,6 +1,6 @@
 //! Segment packing, as the engine runs it. DESIGN section 4.
 
-use stria_core::layer::{Layer, Layout};
+use stria_core::network::layer::{Layer, Layout};
 use stria_core::params::{C0_BITS, LIMBS, N, Q_BITS};
 
 use super::linear::{Jobs, Linear, SEED, framed};

@@ -1,9 +1,9 @@
 //! Slot packing: a value a slot, N = 8192, with rotations, as GAZELLE and CrypTFlow2 compute.
 //! DESIGN section 9 has the formulas; [`SlotLayout::work`] counts what the engine does.
 
-use stria_core::layer::Layer;
-use stria_core::slot::layout::{Schedule, SlotLayout};
-use stria_core::slot::params::{ANSWER_BITS, C0_BITS, LIMBS, N, Q_BITS};
+use stria_core::network::layer::Layer;
+use stria_core::packing::slot::layout::{Schedule, SlotLayout};
+use stria_core::packing::slot::params::{ANSWER_BITS, C0_BITS, LIMBS, N, Q_BITS};
 
 use super::linear::{Jobs, Linear, SEED, framed};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use stria_core::layer::{Activation, Kernel, Pool};
+use stria_core::network::layer::{Activation, Kernel, Pool};
 use stria_core::protocol::client::{App, Client as Machine};
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;

@@ -2,7 +2,7 @@
 //! then in integers, and what the last layer reads.
 
 use rayon::prelude::*;
-use stria_core::layer::{Activation, TensorId};
+use stria_core::network::layer::{Activation, TensorId};
 
 use super::{Images, ImportError, Trained};
 use crate::model::Model;

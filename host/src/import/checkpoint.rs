@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use safetensors::{Dtype, SafeTensors};
-use stria_core::layer::Kernel;
+use stria_core::network::layer::Kernel;
 
 use super::ImportError;
 use super::fold::{Convolution, FloatLayer, Norm, fold};

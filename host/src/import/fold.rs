@@ -1,6 +1,6 @@
 //! Batch normalisation becomes a part of weights and biases (docs/import.md, "What is computed").
 
-use stria_core::layer::{Activation, Kernel, Layer};
+use stria_core::network::layer::{Activation, Kernel, Layer};
 
 use crate::model::Shape;
 

@@ -1,6 +1,6 @@
 //! Weights and biases in the units of the integers, rounded.
 
-use stria_core::layer::{Activation, Kernel};
+use stria_core::network::layer::{Activation, Kernel};
 
 use super::scale::{Scales, allowed};
 use super::{FloatLayer, Trained, rounding};

@@ -1,6 +1,6 @@
 //! How fine a layer's integers may be: scales that use the whole range of the sums.
 
-use stria_core::layer::{Activation, TensorId};
+use stria_core::network::layer::{Activation, TensorId};
 use stria_core::params::ACC_BITS;
 
 use super::{FloatLayer, HEADROOM, ImportError, Trained};

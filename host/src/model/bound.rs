@@ -2,7 +2,7 @@
 //! DESIGN sections 6 (ranges) and 7 (worst case and calibration).
 
 use serde::{Deserialize, Serialize};
-use stria_core::layer::{Activation, Layer, Layout};
+use stria_core::network::layer::{Activation, Layer, Layout};
 use stria_core::params::ACC_BITS;
 
 use super::ModelError;

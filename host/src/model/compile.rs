@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use stria_core::layer::{Activation, Kernel, Layer, MAX_SIDE, Pool, Skip, TensorId};
+use stria_core::network::layer::{Activation, Kernel, Layer, MAX_SIDE, Pool, Skip, TensorId};
 use stria_core::params::ACC_BITS;
 
 use super::bound::{self, Range};

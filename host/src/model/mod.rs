@@ -11,7 +11,7 @@ mod tests;
 
 use std::path::Path;
 
-use stria_core::layer::{Activation, Layer, Layout, TensorId};
+use stria_core::network::layer::{Activation, Layer, Layout, TensorId};
 
 pub use bound::{Bound, COMPARE_BITS, Evidence, Range, allowed};
 pub use error::ModelError;

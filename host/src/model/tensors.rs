@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use stria_core::layer::Kernel;
+use stria_core::network::layer::Kernel;
 use stria_core::params::ACC_BITS;
 
 use super::schema::{METADATA_KEY, Network, SCHEMA, Version};

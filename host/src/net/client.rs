@@ -5,13 +5,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use stria_core::layer::MAX_SIDE;
+use stria_core::network::layer::MAX_SIDE;
 use stria_core::packing::Packing;
 use stria_core::protocol::client::{App, Client, SlotClient, SmallClient};
 use stria_core::protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME, write_failure};
 use stria_core::protocol::greeting::{Settings, Welcome};
 use stria_core::protocol::linear::ClientLinear;
-use stria_core::share::SharePrf;
+use stria_core::protocol::share::SharePrf;
 
 use super::serial::DEFAULT_BAUD;
 use super::shape::{Pace, shape};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stria_core::layer::Activation;
+use stria_core::network::layer::Activation;
 
 use super::*;
 use crate::model::schema::Layer;
@@ -63,7 +63,7 @@ fn strianets_keep_to_maps_that_fill_powers_of_two() {
 
 /// c_n of slot packing for maps of this side.
 fn slot_channels(side: usize) -> u64 {
-    (stria_core::slot::params::N / (side * side).next_power_of_two()) as u64
+    (stria_core::packing::slot::params::N / (side * side).next_power_of_two()) as u64
 }
 
 #[test]

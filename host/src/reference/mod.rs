@@ -1,7 +1,7 @@
 //! The plaintext executor: the network on the same integers that the protocol computes with.
 //! DESIGN section 7: y = sum w*x + bias + factor*skip, next activation max(0, floor(y / 2^shift)).
 
-use stria_core::layer::{Activation, Layer};
+use stria_core::network::layer::{Activation, Layer};
 
 use crate::model::{Model, ModelLayer};
 

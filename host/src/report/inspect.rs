@@ -1,7 +1,7 @@
 //! `stria inspect`: what a model's layers are and what they cost.
 
 use serde::Serialize;
-use stria_core::layer::{Kernel, Layout};
+use stria_core::network::layer::{Kernel, Layout};
 
 use crate::model::{Bound, Model, ModelLayer};
 use crate::plan;

@@ -16,7 +16,8 @@ pub use serve::{Listening, SessionReport};
 
 use serde::{Deserialize, Serialize};
 use stria_core::packing::Packing;
-use stria_core::{params, slot};
+use stria_core::packing::slot;
+use stria_core::params;
 
 use crate::counts::Operations;
 use crate::input::{softmax_in_place, top_k};

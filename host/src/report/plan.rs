@@ -1,7 +1,7 @@
 //! `stria plan` and `stria design`: estimated costs.
 
 use serde::Serialize;
-use stria_core::layer::{Kernel, Layer};
+use stria_core::network::layer::{Kernel, Layer};
 
 use crate::cost::constants::Source;
 use stria_core::packing::Packing;

@@ -217,7 +217,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
         let shape = self.shape;
         match self.step {
             Step::Reverse { call, frame: index } => {
-                let size = 4 * crate::prg::BLOCK_WORDS;
+                let size = 4 * crate::random::BLOCK_WORDS;
                 let trees = shape.trees_in(index);
                 let payload = expect_len(frame, Kind::ReverseCorrection, trees.len() * size)?;
                 let number = self.supply.calls;

@@ -29,12 +29,12 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::frame::HEADER;
 use super::frame::{Frame, FrameBuf, Kind, MAX_PAYLOAD, write};
 use crate::Error;
-use crate::bits::{pack, packed_len, unpack};
+use crate::arith::bits::{pack, packed_len, unpack};
 use crate::ot::{
     CALL, COLUMNS, Correction, ReceiverTrees, SenderTrees, correlated_pads_sender, scratch_words,
 };
 use crate::params::{T, T_BITS, T_MOD};
-use crate::prg::{Seed, Stream};
+use crate::random::{Seed, Stream};
 use crate::relu::{ClientChunk, MAX_CHUNK, ReluParams};
 
 /// Corrections of this many trees share a frame.
@@ -212,7 +212,7 @@ fn advance(step: Step, shape: &Shape, reverse: usize) -> Step {
 }
 
 fn words(bytes: &[u8]) -> Correction {
-    let mut words = [0; crate::prg::BLOCK_WORDS];
+    let mut words = [0; crate::random::BLOCK_WORDS];
     let (whole, part) = bytes.as_chunks();
     let mut last = [0; 4];
     last[..part.len()].copy_from_slice(part);

@@ -1,7 +1,7 @@
 //! What windows put on the line, frame by frame, without running them: for planners.
 
 use super::*;
-use crate::prg::BLOCK_WORDS;
+use crate::random::BLOCK_WORDS;
 
 /// Who sends a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,16 +3,16 @@
 
 use super::{App, Client, Maybe, Step};
 use crate::Error;
-use crate::bits::{pack, unpack};
-use crate::layer::{Activation, Layer, TensorId};
+use crate::arith::bits::{pack, unpack};
+use crate::network::layer::{Activation, Layer, TensorId};
 use crate::packing::{Output, OutputCursor, Places};
 use crate::params::{T, T_BITS, T_MOD};
-use crate::prg::Purpose;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::{PlanHash, Welcome, read_control};
 use crate::protocol::linear::{ClientLinear, UploadSeeds};
+use crate::protocol::share::{SharePrf, to_ring};
 use crate::protocol::upload::PIECE;
-use crate::share::{SharePrf, to_ring};
+use crate::random::Purpose;
 
 /// The layer that is being run.
 pub(super) struct Current<P> {

@@ -19,8 +19,8 @@ use super::linear::{ClientLinear, Workspace, limb};
 use super::upload::SendUpload;
 use crate::Error;
 use crate::ot::{Direction, ReceiverTrees, SenderTrees};
-use crate::prg::{Kdf, Seed, SessionId};
-use crate::share::SharePrf;
+use crate::protocol::share::SharePrf;
+use crate::random::{Kdf, Seed, SessionId};
 
 /// What the client needs of the program around it.
 pub trait App {
@@ -248,7 +248,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
     #[cfg(feature = "audit")]
     pub fn audit_shares(&self) -> Option<SharePrf> {
         let last = self.inferences.checked_sub(1)?;
-        let seed = self.kdf.seed(crate::prg::Purpose::Shares, last);
+        let seed = self.kdf.seed(crate::random::Purpose::Shares, last);
         Some(SharePrf::new(&seed))
     }
 

@@ -6,16 +6,16 @@ use zeroize::{Zeroize, Zeroizing};
 use super::{App, Client, Maybe, Step, What};
 use crate::Error;
 use crate::ot::Direction;
+use crate::packing::segment;
 use crate::params::LOG_N;
-use crate::prg::{Kdf, Purpose, SessionId, Stream};
 use crate::protocol::base::{self, Message};
 use crate::protocol::download::ReceiveDownload;
 use crate::protocol::frame::{Frame, Kind};
 use crate::protocol::greeting::{MAX_HELLO, MAX_NAME, Welcome, read_greeting};
 use crate::protocol::linear::{ClientLinear, UploadSeeds, Workspace};
 use crate::protocol::upload::SendUpload;
+use crate::random::{Kdf, Purpose, SessionId, Stream};
 use crate::rlwe::{Expansion, SecretKey, add_errors};
-use crate::segment;
 
 impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, SUPPLY, L> {
     /// Opens the session on the server's greeting.

@@ -10,11 +10,11 @@ use zeroize::Zeroize;
 use super::activation::SCRATCH_WORDS;
 use super::frame::{Frame, FrameBuf};
 use crate::Error;
-use crate::layer::Layer;
-use crate::ntt::Poly;
+use crate::arith::transform::Poly;
+use crate::network::layer::Layer;
 use crate::packing::Places;
 use crate::params::N;
-use crate::prg::{Kdf, Purpose, Seed};
+use crate::random::{Kdf, Purpose, Seed};
 use crate::rlwe::SecretKey;
 
 #[cfg(feature = "server")]
@@ -139,9 +139,9 @@ pub trait ClientLinear: Zeroize {
 #[cfg(feature = "server")]
 mod server {
     use super::*;
-    use crate::privacy::PublicKey;
-    use crate::slot::galois::Element;
-    use crate::work::Work;
+    use crate::packing::slot::galois::Element;
+    use crate::rlwe::operations::Work;
+    use crate::rlwe::respond::PublicKey;
     use alloc::boxed::Box;
     use alloc::sync::Arc;
     use alloc::vec::Vec;

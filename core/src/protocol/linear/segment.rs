@@ -1,18 +1,18 @@
 //! Layers in segments, and in one segment, which is coefficient packing: N = 4096, no keys but the
-//! session's. DESIGN sections 3 to 5; [`crate::segment`], [`crate::conv`], [`crate::privacy`].
+//! session's. DESIGN sections 3 to 5; [`crate::packing::segment`], [`crate::rlwe::ciphertext`], [`crate::rlwe::respond`].
 
 use zeroize::Zeroize;
 
 use super::{ClientLinear, UploadSeeds, Workspace, limb};
 use crate::Error;
-use crate::layer::{Layer, Layout};
-use crate::prg::Kdf;
+use crate::network::layer::{Layer, Layout};
+use crate::packing::segment::{self, pack_input};
 use crate::protocol::download::ReceiveDownload;
 use crate::protocol::frame::{Frame, FrameBuf};
 use crate::protocol::greeting::PARAMETER_SET;
 use crate::protocol::upload::SendUpload;
+use crate::random::Kdf;
 use crate::rlwe::{Expansion, add_errors};
-use crate::segment::{self, pack_input};
 
 #[cfg(feature = "server")]
 pub use server::SegmentLayer;
@@ -93,17 +93,17 @@ impl ClientLinear for Segments {
 #[cfg(feature = "server")]
 mod server {
     use super::*;
-    use crate::conv::{Ciphertext, SegmentWeights, zero_poly};
     use crate::packing::Places;
-    use crate::prg::Seed;
-    use crate::privacy::{Response, respond, uniform_mask};
+    use crate::packing::slot::galois::Element;
     use crate::protocol::download::SendDownload;
     use crate::protocol::linear::{
         InputShare, Keys, LinearLayer, LinearRun, OutputShares, collect,
     };
     use crate::protocol::upload::ReceiveUpload;
-    use crate::slot::galois::Element;
-    use crate::work::Work;
+    use crate::random::Seed;
+    use crate::rlwe::ciphertext::{Ciphertext, SegmentWeights, zero_poly};
+    use crate::rlwe::operations::Work;
+    use crate::rlwe::respond::{Response, respond, uniform_mask};
     use alloc::boxed::Box;
     use alloc::sync::Arc;
     use alloc::vec::Vec;

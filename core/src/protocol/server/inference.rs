@@ -10,17 +10,17 @@ use zeroize::Zeroize;
 
 use super::{NOT_READY, Server, Step};
 use crate::Error;
-use crate::bits::{pack, unpack};
-use crate::layer::{Activation, TensorId};
+use crate::arith::bits::{pack, unpack};
+use crate::network::layer::{Activation, TensorId};
 use crate::packing::{Output, OutputCursor};
 use crate::params::{T, T_BITS, T_MOD};
-use crate::prg::Seed;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::write_control;
 use crate::protocol::linear::LinearRun;
 use crate::protocol::network::NetworkLayer;
+use crate::protocol::share::to_ring;
 use crate::protocol::upload::PIECE;
-use crate::share::to_ring;
+use crate::random::Seed;
 
 /// The layer that is being run.
 pub(super) struct Current {

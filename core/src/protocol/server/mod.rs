@@ -27,10 +27,10 @@ use super::network::Network;
 use super::upload::ReceiveUpload;
 use crate::Error;
 use crate::ot::{Direction, ReceiverTrees, SenderTrees, scratch_words};
-use crate::prg::{Kdf, Purpose, Seed, SessionId};
-use crate::privacy::Response;
+use crate::random::{Kdf, Purpose, Seed, SessionId};
 use crate::relu::ReluParams;
-use crate::work::Work;
+use crate::rlwe::operations::Work;
+use crate::rlwe::respond::Response;
 
 /// Inferences that may still be started; its clones share one count.
 #[derive(Clone, Debug)]

@@ -8,13 +8,10 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{NOT_READY, Server, Session, Step, What};
 use crate::Error;
-use crate::conv::{Ciphertext, Limbs};
-use crate::layer::Layout;
-use crate::ntt::Poly;
+use crate::arith::transform::Poly;
+use crate::network::layer::Layout;
 use crate::ot::{Direction, ReceiverTrees, SenderTrees, scratch_words};
 use crate::params::T_MOD;
-use crate::prg::{Kdf, Purpose, Seed, SessionId, Stream};
-use crate::privacy::PublicKey;
 use crate::protocol::activation::ServerWindow;
 use crate::protocol::base::{self, Message, OPENING_FRAMES, SLOTS};
 use crate::protocol::download::SendDownload;
@@ -23,6 +20,9 @@ use crate::protocol::greeting::{
     Hello, MAX_HELLO, VERSION, Welcome, read_greeting, relu_params, write_control,
 };
 use crate::protocol::linear::Keys;
+use crate::random::{Kdf, Purpose, Seed, SessionId, Stream};
+use crate::rlwe::ciphertext::{Ciphertext, Limbs};
+use crate::rlwe::respond::PublicKey;
 
 /// What the forward base transfers need until they are done.
 pub(super) struct BaseTransfers {
@@ -134,7 +134,7 @@ impl Server {
             What::BaseMessage(Message::Zero) => {
                 session.base = Some(BaseTransfers {
                     zero: Some(Ciphertext::from_wire(limbs, seed)),
-                    mask: crate::conv::zero_poly(),
+                    mask: crate::rlwe::ciphertext::zero_poly(),
                     opening: [0; SLOTS],
                 });
                 self.step = What::BaseMessage(Message::Difference).receive();

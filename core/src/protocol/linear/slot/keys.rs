@@ -1,11 +1,11 @@
 //! The set-up of slot packing: the server names the automorphisms that its network needs, the
 //! client answers with a public key and a Galois key for each.
-//! DESIGN section 9; [`crate::slot::rotate`] for what the keys do.
+//! DESIGN section 9; [`crate::packing::slot::rotate`] for what the keys do.
 
 use super::transfer::{Object, SendUpload};
 use crate::Error;
+use crate::packing::slot::galois::Element;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, MAX_PAYLOAD, write};
-use crate::slot::galois::Element;
 
 #[cfg(feature = "server")]
 pub use server::{ReceiveKeys, SlotKeys};
@@ -90,9 +90,9 @@ impl SendKeys {
 mod server {
     use super::super::transfer::{ReceiveUpload, limbs};
     use super::*;
-    use crate::slot::params::{GALOIS_KEY_BYTES, KEY_LIMBS, PUBLIC_KEY_BYTES};
-    use crate::slot::privacy::PublicKey;
-    use crate::slot::rotate::{GaloisKey, GaloisKeys};
+    use crate::packing::slot::params::{GALOIS_KEY_BYTES, KEY_LIMBS, PUBLIC_KEY_BYTES};
+    use crate::packing::slot::privacy::PublicKey;
+    use crate::packing::slot::rotate::{GaloisKey, GaloisKeys};
 
     /// A client's keys.
     pub struct SlotKeys {

@@ -1,5 +1,5 @@
 //! Layers in slots, with rotations: N = 8192, and keys of their own.
-//! DESIGN sections 5 and 9; [`crate::slot`]. Base transfers and windows are those of every packing.
+//! DESIGN sections 5 and 9; [`crate::packing::slot`]. Base transfers and windows are those of every packing.
 
 pub mod keys;
 pub mod transfer;
@@ -10,14 +10,14 @@ use self::keys::{SendKeys, read_rotations};
 use self::transfer::{Object, ReceiveDownload, SendUpload};
 use super::{ClientLinear, UploadSeeds, Workspace};
 use crate::Error;
-use crate::layer::Layer;
-use crate::prg::{Kdf, Purpose};
+use crate::network::layer::Layer;
+use crate::packing::slot::encoding::encode;
+use crate::packing::slot::layout::SlotLayout;
+use crate::packing::slot::params::{N, Poly};
+use crate::packing::slot::rlwe::{SecretKey, add_errors};
 use crate::protocol::frame::{Frame, FrameBuf};
 use crate::protocol::greeting::SLOT_PARAMETER_SET;
-use crate::slot::encoding::encode;
-use crate::slot::layout::SlotLayout;
-use crate::slot::params::{N, Poly};
-use crate::slot::rlwe::{SecretKey, add_errors};
+use crate::random::{Kdf, Purpose};
 
 #[cfg(feature = "server")]
 pub use keys::SlotKeys;
@@ -135,18 +135,18 @@ impl ClientLinear for Slots {
 mod server {
     use super::transfer::{ReceiveUpload, SendDownload, limbs};
     use super::*;
-    use crate::conv::zero_poly;
     use crate::packing::Places;
-    use crate::prg::Seed;
+    use crate::packing::slot::cipher::Ciphertext;
+    use crate::packing::slot::conv::SlotWeights;
+    use crate::packing::slot::galois::Element;
+    use crate::packing::slot::params::CIPHERTEXT_BYTES;
+    use crate::packing::slot::privacy::{Response, respond, uniform_mask};
     use crate::protocol::linear::{
         InputShare, Keys, LinearLayer, LinearRun, OutputShares, collect,
     };
-    use crate::slot::cipher::Ciphertext;
-    use crate::slot::conv::SlotWeights;
-    use crate::slot::galois::Element;
-    use crate::slot::params::CIPHERTEXT_BYTES;
-    use crate::slot::privacy::{Response, respond, uniform_mask};
-    use crate::work::Work;
+    use crate::random::Seed;
+    use crate::rlwe::ciphertext::zero_poly;
+    use crate::rlwe::operations::Work;
     use alloc::boxed::Box;
     use alloc::sync::Arc;
     use alloc::vec::Vec;

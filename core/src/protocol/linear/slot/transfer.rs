@@ -1,17 +1,17 @@
 //! Ciphertexts and keys of slot packing on their way: N = 8192, 256 coefficients a frame.
-//! DESIGN section 3 for the order; [`crate::slot::params`] for the sizes.
+//! DESIGN section 3 for the order; [`crate::packing::slot::params`] for the sizes.
 
 use super::super::UploadSeeds;
 use crate::Error;
-use crate::bits::{pack, unpack};
-use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
-use crate::protocol::upload::PIECE;
-use crate::slot::encoding::decode;
-use crate::slot::galois::Element;
-use crate::slot::params::{C0_BITS, KEY_LIMBS, LIMBS, N, Poly, Q_BITS};
-use crate::slot::rlwe::{
+use crate::arith::bits::{pack, unpack};
+use crate::packing::slot::encoding::decode;
+use crate::packing::slot::galois::Element;
+use crate::packing::slot::params::{C0_BITS, KEY_LIMBS, LIMBS, N, Poly, Q_BITS};
+use crate::packing::slot::rlwe::{
     Expansion, SecretKey, decrypt_coefficient, encrypt_limb, galois_key_limb, multiply_key,
 };
+use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
+use crate::protocol::upload::PIECE;
 
 #[cfg(feature = "server")]
 pub use server::{ReceiveUpload, SendDownload, limbs};
@@ -152,10 +152,10 @@ impl ReceiveDownload {
 #[cfg(feature = "server")]
 mod server {
     use super::*;
-    use crate::conv::zero_polys;
-    use crate::prg::Seed;
-    use crate::slot::params::{ANSWER_BITS, Q};
-    use crate::slot::privacy::Response;
+    use crate::packing::slot::params::{ANSWER_BITS, Q};
+    use crate::packing::slot::privacy::Response;
+    use crate::random::Seed;
+    use crate::rlwe::ciphertext::zero_polys;
     use alloc::boxed::Box;
     use alloc::vec;
 

@@ -1,9 +1,9 @@
 //! Additive shares modulo t: the client's as a pseudo-random function, and the step from the
 //! field to a ring. DESIGN sections 2 and 6 ("Field to ring, free").
 
-use crate::layer::TensorId;
+use crate::network::layer::TensorId;
 use crate::params::{ACC_BITS, T_MOD};
-use crate::prg::{self, Seed, Stream};
+use crate::random::{self, Seed, Stream};
 use zeroize::Zeroize;
 
 /// Values in one ChaCha block, 96 bits each.
@@ -13,7 +13,7 @@ const PER_BLOCK: u32 = 5;
 pub struct SharePrf {
     key: [[u32; 4]; 2],
     at: Option<(TensorId, u16, u32)>,
-    block: [u32; prg::BLOCK_WORDS],
+    block: [u32; random::BLOCK_WORDS],
 }
 
 impl SharePrf {
@@ -23,7 +23,7 @@ impl SharePrf {
         Self {
             key: [(); 2].map(|()| core::array::from_fn(|_| stream.next_u32())),
             at: None,
-            block: [0; prg::BLOCK_WORDS],
+            block: [0; random::BLOCK_WORDS],
         }
     }
 
@@ -32,7 +32,7 @@ impl SharePrf {
         Self {
             key: [[0; 4]; 2],
             at: None,
-            block: [0; prg::BLOCK_WORDS],
+            block: [0; random::BLOCK_WORDS],
         }
     }
 
@@ -43,7 +43,7 @@ impl SharePrf {
         let at = Some((tensor, channel, counter));
         if self.at != at {
             let nonce = [u32::from(tensor), u32::from(channel), 0];
-            self.block = prg::block(self.key.each_ref(), nonce, counter);
+            self.block = random::block(self.key.each_ref(), nonce, counter);
             self.at = at;
         }
         let i = (position % PER_BLOCK * 3) as usize;

@@ -5,7 +5,7 @@
 //! psi^(3^j), slot j of row 1 that at psi^(-3^j), so X -> X^(3^r) moves every row r slots to the
 //! left, and X -> X^-1 swaps the rows.
 
-use crate::slot::params::{LOG_N, N};
+use crate::packing::slot::params::{LOG_N, N};
 
 /// Slots of a row.
 pub const ROW: usize = N / 2;

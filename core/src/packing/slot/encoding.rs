@@ -2,10 +2,10 @@
 //! Smart and Vercauteren, "Fully homomorphic SIMD operations" (2011); DESIGN section 4, depth 13.
 //!
 //! Slots 0..N/2 are row 0, the others row 1. Products and sums of polynomials are slot by slot, and
-//! automorphisms move slots ([`crate::slot::galois`]).
+//! automorphisms move slots ([`crate::packing::slot::galois`]).
 
-use crate::slot::galois::POSITIONS;
-use crate::slot::params::{LOG_N, Poly, T_NTT};
+use crate::packing::slot::galois::POSITIONS;
+use crate::packing::slot::params::{LOG_N, Poly, T_NTT};
 
 /// Slots to the plaintext polynomial, coefficient domain.
 pub fn encode(slots: &Poly, out: &mut Poly) {
@@ -26,11 +26,11 @@ pub fn decode(polynomial: &mut Poly, slots: &mut Poly) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packing::slot::galois::{Element, ROW};
+    use crate::packing::slot::params::N;
     use crate::params::T_MOD;
-    use crate::prg::{Seed, Stream};
-    use crate::sample::residue_t;
-    use crate::slot::galois::{Element, ROW};
-    use crate::slot::params::N;
+    use crate::random::sample::residue_t;
+    use crate::random::{Seed, Stream};
     use alloc::boxed::Box;
     use proptest::prelude::*;
 
@@ -58,9 +58,9 @@ mod tests {
         let psi = crate::params::primitive_root(t, N);
         for j in [0, 1, 2, 77, ROW - 1] {
             let g = Element::rotation(j as i32).value();
-            let x = crate::modular::Modulus::pow_const(psi, g, t);
+            let x = crate::arith::modulus::Modulus::pow_const(psi, g, t);
             assert_eq!(evaluate(&polynomial, x), slots[j]);
-            let inverse = crate::modular::Modulus::inverse_const(x, t);
+            let inverse = crate::arith::modulus::Modulus::inverse_const(x, t);
             assert_eq!(evaluate(&polynomial, inverse), slots[ROW + j]);
         }
     }

@@ -1,6 +1,6 @@
 //! The server's convolution in slot packing: products with weights, and the rotations that bring
 //! taps and channels together.
-//! DESIGN section 9; the positions come from [`crate::slot::layout`].
+//! DESIGN section 9; the positions come from [`crate::packing::slot::layout`].
 //!
 //! With output rotations, diagonals are summed by Horner's rule, the last first: one rotation by the
 //! same step between each two, so that the number of rotations is that of the diagonals but one
@@ -11,13 +11,13 @@ use alloc::vec::Vec;
 use zeroize::Zeroize;
 
 use crate::Error;
-use crate::conv::zero_poly;
+use crate::packing::slot::cipher::{Ciphertext, Limbs, Plaintext};
+use crate::packing::slot::galois::Element;
+use crate::packing::slot::layout::{Factor, Schedule, SlotLayout};
+use crate::packing::slot::rotate::{GaloisKey, GaloisKeys, Hoisted, rotate};
 use crate::params::T_MOD;
-use crate::slot::cipher::{Ciphertext, Limbs, Plaintext};
-use crate::slot::galois::Element;
-use crate::slot::layout::{Factor, Schedule, SlotLayout};
-use crate::slot::rotate::{GaloisKey, GaloisKeys, Hoisted, rotate};
-use crate::work::{Rotation, Work};
+use crate::rlwe::ciphertext::zero_poly;
+use crate::rlwe::operations::{Rotation, Work};
 
 /// A layer's weights, `[out_channels, in_channels / groups, taps]`, as factors of slots.
 pub struct SlotWeights {

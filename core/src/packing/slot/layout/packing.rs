@@ -1,10 +1,10 @@
 //! Where the channels, pixels and weights of a layer stand in the slots of its ciphertexts.
-//! DESIGN section 9, in the terms of [`crate::slot::layout`].
+//! DESIGN section 9, in the terms of [`crate::packing::slot::layout`].
 
 use super::{Schedule, SlotLayout};
+use crate::packing::slot::galois::ROW;
+use crate::packing::slot::params::Poly;
 use crate::packing::{Output, Places};
-use crate::slot::galois::ROW;
-use crate::slot::params::Poly;
 
 /// Names one plaintext factor of a layer; all tiles have the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

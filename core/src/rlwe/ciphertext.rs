@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroize;
 
-use crate::layer::{Layer, Layout};
-use crate::ntt::{Poly, Q_NTT, T_NTT};
+use crate::arith::transform::{Poly, Q_NTT, T_NTT};
+use crate::network::layer::{Layer, Layout};
+use crate::packing::segment;
 use crate::params::{LIMBS, LOG_N, Q_MOD, T_MOD};
-use crate::prg::Seed;
+use crate::random::Seed;
+use crate::rlwe::operations::Work;
 use crate::rlwe::{Expansion, add_scaled, expand_public};
-use crate::segment;
-use crate::work::Work;
 
 /// One residue polynomial a limb, of 4096 coefficients unless said.
 pub type Limbs<const N: usize = { crate::params::N }> = [[u32; N]; LIMBS];
@@ -113,7 +113,7 @@ impl Drop for Plaintext {
 /// The plaintext polynomial (coefficient domain, residues mod t) that takes input ciphertext
 /// `input` of a part to output ciphertext `output` of a tile, which is of that part. `weights` is
 /// `[out_channels, in_channels / groups, taps]`, taps in the order of
-/// [`crate::layer::Kernel::tap`].
+/// [`crate::network::layer::Kernel::tap`].
 ///
 /// In a segment, channel u of the input stands at X^(uB) and its tap at offset o is
 /// X^((g-1-u)B - o), so that the sum over u appears at block g - 1; negative powers are

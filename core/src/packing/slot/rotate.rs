@@ -6,15 +6,15 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::conv::{zero_poly, zero_polys};
-use crate::modular::Modulus;
-use crate::prg::Seed;
-use crate::sample::small_residue;
-use crate::slot::cipher::{Ciphertext, Limbs};
-use crate::slot::galois::Element;
-use crate::slot::params::{KEY_LIMBS, LIMBS, LOG_N, N, Poly, Q, Q_MOD, Q_NTT, SPECIAL};
-use crate::slot::rlwe::{Expansion, expand_public};
-use crate::work::{Rotation, Work};
+use crate::arith::modulus::Modulus;
+use crate::packing::slot::cipher::{Ciphertext, Limbs};
+use crate::packing::slot::galois::Element;
+use crate::packing::slot::params::{KEY_LIMBS, LIMBS, LOG_N, N, Poly, Q, Q_MOD, Q_NTT, SPECIAL};
+use crate::packing::slot::rlwe::{Expansion, expand_public};
+use crate::random::Seed;
+use crate::random::sample::small_residue;
+use crate::rlwe::ciphertext::{zero_poly, zero_polys};
+use crate::rlwe::operations::{Rotation, Work};
 
 /// One residue polynomial a limb of a Galois key: q0..q3, then p.
 pub type KeyLimbs = [Poly; KEY_LIMBS];
@@ -29,7 +29,7 @@ pub struct GaloisKey {
 
 impl GaloisKey {
     /// The key whose `b` came in the coefficient domain, digit by digit as
-    /// [`crate::slot::rlwe::galois_key_limb`] makes them; every `a` is expanded here.
+    /// [`crate::packing::slot::rlwe::galois_key_limb`] makes them; every `a` is expanded here.
     pub fn from_wire(element: Element, b: [Box<KeyLimbs>; LIMBS], seed: &Seed) -> Self {
         let digit = |(digit, mut b): (usize, Box<KeyLimbs>)| {
             let mut a: Box<KeyLimbs> = zero_polys();

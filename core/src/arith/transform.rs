@@ -5,7 +5,7 @@
 //! At depth d, coefficients `b*M .. (b+1)*M` with M = N/2^d hold the polynomial modulo
 //! X^M - zeta_b, lowest power first, and the segments b stand in bit-reversed order.
 
-use crate::modular::{Modulus, sign_mask};
+use crate::arith::modulus::{Modulus, sign_mask};
 use crate::params::{LIMBS, N, Q_MOD, Q_ROOTS, T_MOD, T_ROOT};
 
 /// A polynomial: N residues, of one limb or modulo t.

@@ -17,7 +17,7 @@
 use crate::Error;
 use crate::ot::{CALL, Correction, ReceiverTrees, SenderRows, mask, mask_eq, select};
 use crate::params::T_MOD;
-use crate::prg::Stream;
+use crate::random::Stream;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The most activations of a chunk: 512 / 9, at h = 8.
@@ -317,7 +317,7 @@ mod tests {
     use crate::ot::{Direction, Key, SenderTrees, scratch_words};
     use crate::ot::{correlated_pads_receiver, correlated_pads_sender};
     use crate::params::T;
-    use crate::prg::{Seed, SessionId};
+    use crate::random::{Seed, SessionId};
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};
     use std::vec;

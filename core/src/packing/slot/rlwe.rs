@@ -6,15 +6,15 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::modular::Modulus;
-use crate::params::{T, T_MOD};
-use crate::prg::{Seed, Stream};
-use crate::rlwe::Scale;
-use crate::sample::{Ternary, error, sign_residue, small_residue, uniform};
-use crate::slot::galois::Element;
-use crate::slot::params::{
+use crate::arith::modulus::Modulus;
+use crate::packing::slot::galois::Element;
+use crate::packing::slot::params::{
     C0_BITS, CIPHER_MOD, DROPPED_BITS, LIMBS, LOG_N, N, Poly, Q, Q_BITS, Q_MOD, Q_NTT, SPECIAL,
 };
+use crate::params::{T, T_MOD};
+use crate::random::sample::{Ternary, error, sign_residue, small_residue, uniform};
+use crate::random::{Seed, Stream};
+use crate::rlwe::Scale;
 
 pub use crate::rlwe::add_errors;
 

@@ -1,13 +1,19 @@
 //! RLWE encryption with fixed parameters: seeded and symmetric, one limb at a time, and
 //! decryption at the one-limb modulus. DESIGN section 3 (BFV: Fan and Vercauteren, 2012).
 
+#[cfg(feature = "server")]
+pub mod ciphertext;
+pub mod operations;
+#[cfg(feature = "server")]
+pub mod respond;
+
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::modular::Modulus;
-use crate::ntt::{Poly, Q_NTT};
+use crate::arith::modulus::Modulus;
+use crate::arith::transform::{Poly, Q_NTT};
 use crate::params::{DROPPED_BITS, LOG_N, N, Q, Q_BITS, Q_MOD, T, T_MOD};
-use crate::prg::{Seed, Stream};
-use crate::sample::{Ternary, error, sign_residue, small_residue, uniform};
+use crate::random::sample::{Ternary, error, sign_residue, small_residue, uniform};
+use crate::random::{Seed, Stream};
 
 /// What a public polynomial is expanded for; separates the streams of equal seeds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

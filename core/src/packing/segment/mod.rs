@@ -1,8 +1,8 @@
 //! Segment packing: between the values of segments and the plaintext polynomial that carries them.
-//! DESIGN section 4; the positions come from [`crate::layer::Layout`].
+//! DESIGN section 4; the positions come from [`crate::network::layer::Layout`].
 
-use crate::layer::Layout;
-use crate::ntt::{Poly, T_NTT};
+use crate::arith::transform::{Poly, T_NTT};
+use crate::network::layer::Layout;
 use crate::packing::{Output, Places};
 
 /// Segments of depth d (residues mod t) to the plaintext polynomial, in place.

@@ -29,8 +29,8 @@
 //! margin is 292.6: rounding 21.3, flood 2^91 2^32/q = 9.2, six dropped bits of c0 18.5; together
 //! 29.7, 9.85 sigma. A returned coefficient is 32 + 26 bits, as many as in segment packing.
 
-use crate::modular::Modulus;
-use crate::ntt::Ntt;
+use crate::arith::modulus::Modulus;
+use crate::arith::transform::Ntt;
 use crate::params::{T, T_MOD, primitive_root};
 
 /// Ring dimension N of Z\[X\]/(X^N + 1).

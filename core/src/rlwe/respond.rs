@@ -1,19 +1,21 @@
 //! What the server does to a result before it goes back: re-randomise, mask, flood, switch.
 //! DESIGN section 5. Each step is needed; the order is fixed (all before the switch).
 //!
-//! `hide` has the first three for both rings; [`crate::slot::privacy`] has slot packing's switch.
+//! `hide` has the first three for both rings; [`crate::packing::slot::privacy`] has slot packing's switch.
 
 use alloc::boxed::Box;
 
 use zeroize::Zeroize;
 
-use crate::conv::{Ciphertext, Limbs, zero_poly, zero_polys};
-use crate::modular::Modulus;
-use crate::ntt::{Ntt, Poly, Q_NTT};
+use crate::arith::modulus::Modulus;
+use crate::arith::transform::{Ntt, Poly, Q_NTT};
 use crate::params::{FLOOD_BITS, LIMBS, LOG_N, N, Q_MOD};
-use crate::prg::{Seed, Stream};
+use crate::random::sample::{
+    Ternary, error, flood, flood_residue, residue_t, sign_residue, small_residue,
+};
+use crate::random::{Seed, Stream};
+use crate::rlwe::ciphertext::{Ciphertext, Limbs, zero_poly, zero_polys};
 use crate::rlwe::{Expansion, drop_bits, expand_public};
-use crate::sample::{Ternary, error, flood, flood_residue, residue_t, sign_residue, small_residue};
 
 /// Separates the streams that one response's seed gives.
 #[repr(u32)]

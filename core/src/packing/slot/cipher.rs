@@ -1,19 +1,19 @@
 //! The server's ciphertexts and plaintext factors of slot packing.
-//! DESIGN section 9; what the segment engine has in [`crate::conv`], at N = 8192.
+//! DESIGN section 9; what the segment engine has in [`crate::rlwe::ciphertext`], at N = 8192.
 
 use alloc::boxed::Box;
 
 use zeroize::Zeroize;
 
-use crate::conv::{self, zero_poly, zero_polys};
+use crate::packing::slot::encoding::encode;
+use crate::packing::slot::params::{LIMBS, LOG_N, N, Poly, Q_MOD, Q_NTT};
+use crate::packing::slot::rlwe::{Expansion, add_scaled, expand_public};
 use crate::params::T_MOD;
-use crate::prg::Seed;
-use crate::slot::encoding::encode;
-use crate::slot::params::{LIMBS, LOG_N, N, Poly, Q_MOD, Q_NTT};
-use crate::slot::rlwe::{Expansion, add_scaled, expand_public};
+use crate::random::Seed;
+use crate::rlwe::ciphertext::{self, zero_poly, zero_polys};
 
 /// One residue polynomial a ciphertext limb.
-pub type Limbs = conv::Limbs<N>;
+pub type Limbs = ciphertext::Limbs<N>;
 
 /// A ciphertext modulo q0 q1 q2 q3, NTT domain: `c0 + c1 s = round(q m / t) + noise`.
 #[derive(Clone)]

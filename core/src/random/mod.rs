@@ -2,6 +2,10 @@
 //! that makes every seed belong to one purpose of one session.
 //! DESIGN sections 5 ("Nothing is used twice") and 6 ("Oblivious transfer").
 
+#[cfg(any(target_pointer_width = "32", test))]
+mod chacha;
+pub mod sample;
+
 #[cfg(not(target_pointer_width = "32"))]
 use chacha20::{
     ChaChaCore,
@@ -132,7 +136,7 @@ fn words(bytes: &[u8; 32]) -> [[u32; 4]; 2] {
 
 /// One ChaCha8 block: a key's halves, nonce of three words, block counter.
 #[cfg(target_pointer_width = "32")]
-pub use crate::chacha::block;
+pub use chacha::block;
 
 /// One ChaCha8 block: a key's halves, nonce of three words, block counter.
 #[cfg(not(target_pointer_width = "32"))]
@@ -217,7 +221,7 @@ mod tests {
             key: [[u32; 4]; 2], nonce: [u32; 3], counter: u32,
         ) {
             let key = key.each_ref();
-            prop_assert_eq!(crate::chacha::block(key, nonce, counter), block(key, nonce, counter));
+            prop_assert_eq!(chacha::block(key, nonce, counter), block(key, nonce, counter));
         }
     }
 }

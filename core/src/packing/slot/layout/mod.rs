@@ -15,12 +15,12 @@
 
 mod packing;
 
-use crate::layer::{
+use crate::network::layer::{
     Kernel, Layer, MAX_CHANNELS, MAX_CIPHERTEXTS, MAX_KERNEL, MAX_SIDE, MAX_STRIDE, MAX_VALUES,
 };
-use crate::slot::galois::{Element, ROW};
-use crate::slot::params::{CIPHERTEXT_BYTES, N, RESPONSE_BYTES};
-use crate::work::Work;
+use crate::packing::slot::galois::{Element, ROW};
+use crate::packing::slot::params::{CIPHERTEXT_BYTES, N, RESPONSE_BYTES};
+use crate::rlwe::operations::Work;
 
 pub use packing::Factor;
 

@@ -1,5 +1,5 @@
 //! What linear layers cost, in operations on ciphertexts.
-//! DESIGN section 9 has the formulas; [`crate::slot::layout::SlotLayout::work`] predicts them.
+//! DESIGN section 9 has the formulas; [`crate::packing::slot::layout::SlotLayout::work`] predicts them.
 
 /// What a rotation is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

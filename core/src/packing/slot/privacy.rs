@@ -1,15 +1,15 @@
-//! Slot packing's switch to the modulus 2^32, after the steps of [`crate::privacy`] in its ring.
-//! DESIGN section 5, with the figures of [`crate::slot::params`].
+//! Slot packing's switch to the modulus 2^32, after the steps of [`crate::rlwe::respond`] in its ring.
+//! DESIGN section 5, with the figures of [`crate::packing::slot::params`].
 
 use alloc::boxed::Box;
 
-use crate::conv::{Limbs, zero_poly};
+use crate::packing::slot::cipher::Ciphertext;
+use crate::packing::slot::params::{FLOOD_BITS, N, Poly, Q, Q_MOD, Q_NTT};
+use crate::packing::slot::rlwe::{Expansion, drop_bits, expand_public};
 use crate::params::LIMBS;
-use crate::prg::Seed;
-use crate::privacy::{Randomness, RingPublicKey, divide, hide, inverse, inverses};
-use crate::slot::cipher::Ciphertext;
-use crate::slot::params::{FLOOD_BITS, N, Poly, Q, Q_MOD, Q_NTT};
-use crate::slot::rlwe::{Expansion, drop_bits, expand_public};
+use crate::random::Seed;
+use crate::rlwe::ciphertext::{Limbs, zero_poly};
+use crate::rlwe::respond::{Randomness, RingPublicKey, divide, hide, inverse, inverses};
 
 /// A client's public key, for slots.
 pub type PublicKey = RingPublicKey<N>;

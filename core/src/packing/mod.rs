@@ -2,16 +2,19 @@
 //! depend on them needs to know of a layer's layout.
 //! DESIGN sections 4 and 9.
 
+pub mod segment;
+pub mod slot;
+
 /// How a network's activations are packed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Packing {
-    /// Segments, by [`crate::layer::Layout`]: no rotation, a segment or more for each group.
+    /// Segments, by [`crate::network::layer::Layout`]: no rotation, a segment or more for each group.
     #[default]
     Segment,
     /// One segment, as in Cheetah: every layer is dense to the client, and returns one sparse
     /// ciphertext for each output channel of each tile. Same parameters and client as `Segment`.
     Coefficient,
-    /// SIMD slots with rotations, as in GAZELLE and CrypTFlow2: [`crate::slot`].
+    /// SIMD slots with rotations, as in GAZELLE and CrypTFlow2: [`crate::packing::slot`].
     Slot,
 }
 

@@ -2,9 +2,9 @@
 //! DESIGN sections 3 and 5. Where a sampler rejects, what it rejects is independent of what it
 //! returns, so its timing tells nothing about the result.
 
-use crate::modular::{Modulus, sign_mask};
+use crate::arith::modulus::{Modulus, sign_mask};
 use crate::params::T_MOD;
-use crate::prg::Stream;
+use crate::random::Stream;
 
 /// A uniform residue of `bits` bits below the modulus, by rejection. For public polynomials.
 #[inline]
@@ -103,7 +103,7 @@ pub fn flood_residue<const BITS: u32>(v: [u32; 3], modulus: &Modulus) -> u32 {
 mod tests {
     use super::*;
     use crate::params::{FLOOD_BITS, Q_BITS, Q_MOD, T};
-    use crate::prg::Seed;
+    use crate::random::Seed;
 
     fn stream() -> Stream {
         Stream::new(&Seed([7; 32]), [0; 3])
