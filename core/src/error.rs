@@ -1,5 +1,7 @@
 //! The crate's one error type.
 
+use crate::network::LayerError;
+
 /// Everything that can go wrong in a session. No variant is reached by a bug-free pair of peers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -55,7 +57,7 @@ pub enum Error {
         /// Index of the layer in execution order.
         index: u16,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: LayerError,
     },
     /// A control message that does not decode.
     Malformed(&'static str),

@@ -18,7 +18,6 @@ pub mod ot;
 pub mod packing;
 #[cfg(feature = "server")]
 pub mod parallel;
-pub mod params;
 pub mod protocol;
 pub mod random;
 pub mod relu;

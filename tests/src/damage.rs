@@ -2,11 +2,12 @@
 
 use stria_core::Error;
 use stria_core::error::PeerError;
-use stria_core::packing::slot;
-use stria_core::params::{Q, T};
+use stria_core::arith::field::T;
+use stria_core::rlwe::ring::ring4096::Q;
+use stria_core::rlwe::ring::ring8192;
+use stria_core::rlwe::{Ring, Ring4096};
 use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::linear::ClientLinear;
-use stria_core::rlwe::C0_BOUND;
 
 use crate::replay::{Recording, Side, failure, frame, raw_frame};
 
@@ -84,7 +85,7 @@ fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
     let residues = |modulus| Carries::Residues { modulus, skip: 0 };
     match (kind, length) {
         // Of slot packing: 256 numbers of 30, 32 and 26 bits. The special prime is the largest.
-        (Kind::Limb, 960) => return residues(slot::params::Q[slot::params::SPECIAL]),
+        (Kind::Limb, 960) => return residues(ring8192::Q[ring8192::SPECIAL]),
         (Kind::ResponseC1, 1024) | (Kind::ResponseC0, 832) => return Carries::Bytes,
         _ => {}
     }
@@ -94,7 +95,7 @@ fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
         Kind::Label => Carries::Name,
         Kind::Limb => residues(Q[earlier / 16 % 4]),
         Kind::ResponseC1 => residues(Q[0]),
-        Kind::ResponseC0 => residues(C0_BOUND),
+        Kind::ResponseC0 => residues(Ring4096::C0_BOUND),
         Kind::Opening | Kind::Entries | Kind::Reshare | Kind::Logits => residues(T),
         // 2 + 23 bits an activation.
         Kind::Reply => Carries::Residues {

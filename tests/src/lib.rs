@@ -1,11 +1,11 @@
 //! Helpers shared by the two-party tests.
 
 pub mod damage;
-pub mod linear;
+pub mod layers;
 pub mod model;
 pub mod netsim;
 pub mod replay;
-pub mod slot;
+pub mod ring;
 pub mod stats;
 pub mod two_party;
 

@@ -1,74 +1,35 @@
 //! Ciphertexts over the integers modulo q = q0 q1 q2 q3, by schoolbook arithmetic on 128-bit
 //! numbers: what the limbs, their transforms and their switching are compared with.
 
-use num_bigint::BigUint;
-use stria_core::arith::transform::{Poly, Q_NTT};
-use stria_core::params::{DROPPED_BITS, FLOOD_BITS, LIMBS, LOG_N, N, Q, Q_MOD, T};
 use stria_core::random::sample::{Ternary, error, flood};
 use stria_core::random::{Seed, Stream};
-use stria_core::rlwe::ciphertext::{Ciphertext, Limbs};
-use stria_core::rlwe::{Expansion, SecretKey, expand_public};
+use stria_core::rlwe::ring::ring4096::{LOG_N, N, Poly, Q, Q_MOD, Q_NTT};
+use stria_core::rlwe::{Ciphertext, Ring, Ring4096, SecretKey};
 
-use crate::linear::zero_limbs;
+use crate::ring::{self, crt};
 
 /// The product of all limbs' moduli.
 pub fn q() -> u128 {
-    Q.iter().map(|&q| u128::from(q)).product()
+    ring::q::<Ring4096>()
 }
 
 /// The representative of x < q in (-q/2, q/2].
 pub fn centered(x: u128) -> i128 {
-    if x > q() / 2 {
-        x as i128 - q() as i128
-    } else {
-        x as i128
-    }
-}
-
-/// Signed x modulo q.
-pub fn reduce(x: i128) -> u128 {
-    x.rem_euclid(q() as i128) as u128
+    ring::centered::<Ring4096>(x)
 }
 
 /// round(q m / t).
-pub fn scaled(m: u32) -> u128 {
-    let product = BigUint::from(q()) * m + T / 2;
-    (product / T).try_into().unwrap()
+fn scaled(m: u32) -> u128 {
+    ring::scaled::<Ring4096>(m)
 }
 
-/// Residues of all limbs (coefficient domain) to numbers below q.
-pub fn crt(limbs: &Limbs) -> Vec<u128> {
-    let basis = [0, 1, 2, 3].map(|l| {
-        let cofactor = q() / u128::from(Q[l]);
-        let inverse = power(cofactor % u128::from(Q[l]), Q[l] - 2, Q[l]);
-        (cofactor, inverse)
-    });
-    let number = |i: usize| {
-        let terms = basis.iter().zip(limbs).zip(Q);
-        let sum: u128 = terms
-            .map(|(((cofactor, inverse), limb), q)| {
-                u128::from(limb[i]) * inverse % u128::from(q) * cofactor
-            })
-            .sum();
-        sum % q()
-    };
-    (0..N).map(number).collect()
-}
-
-/// base^exponent mod q, for q below 2^32.
-pub fn power(base: u128, exponent: u32, q: u32) -> u128 {
-    (0..32).rev().fold(1, |result, bit| {
-        let square = result * result % u128::from(q);
-        if exponent >> bit & 1 == 1 {
-            square * base % u128::from(q)
-        } else {
-            square
-        }
-    })
+/// Signed x modulo q.
+fn reduce(x: i128) -> u128 {
+    x.rem_euclid(q() as i128) as u128
 }
 
 /// The coefficients of a secret key.
-pub fn key(secret: &SecretKey) -> Vec<i128> {
+pub fn key(secret: &SecretKey<Ring4096>) -> Vec<i128> {
     let mut residues = [0; N];
     secret.load_ntt(0, &mut residues);
     Q_NTT[0].inverse(&mut residues, LOG_N);
@@ -94,18 +55,6 @@ pub fn multiply(a: &[u128], s: &[i128]) -> Vec<u128> {
     }
     let difference = |(p, m): (u128, u128)| (p % q() + q() - m % q()) % q();
     plus.into_iter().zip(minus).map(difference).collect()
-}
-
-/// The public polynomial of a seed, coefficient domain.
-pub fn public(seed: &Seed, expansion: Expansion) -> Vec<u128> {
-    let mut limbs = zero_limbs();
-    for (l, limb) in limbs.iter_mut().enumerate() {
-        for (x, a) in limb.iter_mut().zip(expand_public(seed, expansion, l)) {
-            *x = a;
-        }
-        Q_NTT[l].inverse(limb, LOG_N);
-    }
-    crt(&limbs)
 }
 
 /// A ciphertext with numbers below q as coefficients.
@@ -136,19 +85,15 @@ pub const ALL: Steps = Steps {
 
 impl Wide {
     /// A ciphertext in the NTT domain.
-    pub fn new(ciphertext: &Ciphertext) -> Self {
-        let wide = |limbs: &Limbs| {
-            let mut out = zero_limbs();
-            for l in 0..LIMBS {
-                out[l] = limbs[l];
-                Q_NTT[l].inverse(&mut out[l], LOG_N);
+    pub fn new(ciphertext: &Ciphertext<Ring4096>) -> Self {
+        let [c0, c1] = ciphertext.halves().map(|limbs: &[Poly]| {
+            let mut out = limbs.to_vec();
+            for (ntt, limb) in Q_NTT.iter().zip(&mut out) {
+                ntt.inverse(limb, LOG_N);
             }
-            crt(&out)
-        };
-        Self {
-            c0: wide(&ciphertext.c0),
-            c1: wide(&ciphertext.c1),
-        }
+            crt::<Ring4096>(&out)
+        });
+        Self { c0, c1 }
     }
 
     /// c0 + c1 s.
@@ -165,7 +110,7 @@ impl Wide {
         phase.zip(message).map(noise).collect()
     }
 
-    /// What [`stria_core::rlwe::respond::respond`] adds, `b` and `a` being the public key.
+    /// What [`stria_core::rlwe::respond`] adds, `b` and `a` being the public key.
     pub fn prepare(mut self, [b, a]: [&[u128]; 2], mask: &Poly, seed: &Seed, steps: Steps) -> Self {
         let stream = |part: u32| Stream::new(seed, [part, 0, 0]);
         if steps.zero {
@@ -187,7 +132,7 @@ impl Wide {
         if steps.flood {
             let mut stream = stream(4);
             for c in &mut self.c0 {
-                let [low, middle, high] = flood::<FLOOD_BITS>(&mut stream).map(u128::from);
+                let [low, middle, high] = flood(&mut stream, Ring4096::FLOOD_BITS).map(u128::from);
                 let v = low | middle << 32 | high << 64;
                 *c = (*c + reduce(v as i128 - (1 << 81))) % q();
             }
@@ -200,8 +145,8 @@ impl Wide {
         let poly = |c: &[u128]| core::array::from_fn(|i| switch(c[i]));
         let mut c1 = poly(&self.c1);
         Q_NTT[0].forward(&mut c1, LOG_N);
-        let half = 1 << (DROPPED_BITS - 1);
-        [poly(&self.c0).map(|x| (x + half) >> DROPPED_BITS), c1]
+        let half = 1 << (Ring4096::DROPPED_BITS - 1);
+        [poly(&self.c0).map(|x| (x + half) >> Ring4096::DROPPED_BITS), c1]
     }
 }
 

@@ -7,7 +7,7 @@ use rand_core::SeedableRng;
 use stria_core::Error;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_core::packing::Packing;
-use stria_core::params::{T, T_MOD};
+use stria_core::arith::field::{T, T_MOD};
 use stria_core::protocol::client::{App, Client, SmallClient};
 use stria_core::protocol::frame::{Frame, MAX_FRAME};
 use stria_core::protocol::greeting::{InputSpec, Settings};
@@ -17,7 +17,7 @@ use stria_core::protocol::linear::slot::Slots;
 use stria_core::protocol::network::{About, Network, NetworkLayer, WeightMemory};
 use stria_core::protocol::server::{Budget, Server};
 
-use crate::linear::{direct, layer};
+use crate::layers::{direct, layer};
 use crate::values;
 
 /// Bits that the test network's activations drop.
@@ -186,7 +186,7 @@ impl Plain {
             ..layer(2, middle.in_side, middle.in_channels, Kernel::Square(1))
         };
         let middle = Layer { input: 1, ..middle };
-        let out_side = crate::linear::out_side(&middle);
+        let out_side = crate::layers::out_side(&middle);
         let classifier = Layer {
             input: 2,
             pool: Pool::Map,

@@ -3,21 +3,23 @@
 use num_bigint::BigInt;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use stria_core::arith::transform::{Poly, Q_NTT};
 use stria_core::network::layer::{Kernel, Layer};
-use stria_core::params::{C0_BITS, DROPPED_BITS, LOG_N, N, Q, Q_BITS, T};
-use stria_core::protocol::download::{Dense, ReceiveDownload, SendDownload, Useful};
+use stria_core::packing::segment::SegmentLayout;
 use stria_core::protocol::frame::{Frame, HEADER, MAX_FRAME};
-use stria_core::protocol::upload::PIECE;
+use stria_core::protocol::transfer::{Dense, PIECE, ReceiveResponse, Returned, SendResponse};
 use stria_core::random::sample::residue_t;
 use stria_core::random::{Seed, Stream};
-use stria_core::rlwe::respond::{respond, uniform_mask};
-use stria_core::rlwe::{
-    C0_BOUND, Expansion, decrypt_coefficient, drop_bits, expand_public, multiply_key,
-};
-use stria_tests::linear::{Parties, layer};
+use stria_core::rlwe::ring::ring4096::{LOG_N, N, Poly, Q, Q_BITS, Q_NTT};
+use stria_core::rlwe::{Expansion, Randomness, Response, Ring, Ring4096, expand_public, respond};
+use stria_tests::layers::layer;
 use stria_tests::model::{self, ALL, Wide};
+use stria_tests::ring::{Parties as AnyParties, crt, public};
 use stria_tests::stats::deviation;
+
+type Parties = AnyParties<Ring4096>;
+
+const C0_BOUND: u32 = Ring4096::C0_BOUND;
+const DROPPED_BITS: u32 = Ring4096::DROPPED_BITS;
 
 fn message(seed: u8) -> Box<Poly> {
     let mut stream = Stream::new(&Seed([seed; 32]), [0; 3]);
@@ -37,8 +39,8 @@ fn ciphertexts_are_those_of_the_model() {
     let ciphertext = Wide::new(&parties.encrypt(&message, 3));
     let zero = Box::new([0; N]);
     let public_key = Wide {
-        c0: model::crt(&parties.b),
-        c1: model::public(&parties.a, Expansion::PublicKey),
+        c0: crt::<Ring4096>(&parties.b),
+        c1: public::<Ring4096>(&parties.a, Expansion::PublicKey),
     };
     for (wide, message) in [(ciphertext, message), (public_key, zero)] {
         let noise = wide.noise(&key, &message);
@@ -54,7 +56,7 @@ fn public_polynomials_follow_from_seed_and_purpose() {
     use Expansion::{Ciphertext, PublicKey};
     for (limb, q) in Q.into_iter().enumerate() {
         let expand = |seed: u8, expansion| -> Vec<u32> {
-            expand_public(&Seed([seed; 32]), expansion, limb).collect()
+            expand_public::<Ring4096>(&Seed([seed; 32]), expansion, limb).collect()
         };
         let base = expand(1, Ciphertext);
         assert_eq!(base.len(), N);
@@ -66,10 +68,11 @@ fn public_polynomials_follow_from_seed_and_purpose() {
         }
     }
     let parties = Parties::new(1);
-    let [one, same, other] = [5, 5, 6].map(|seed| parties.encrypt(&message(2), seed));
-    assert_eq!(*one.c1, *same.c1);
-    assert_ne!(*one.c1, *other.c1);
-    assert_ne!(*one.c0, *other.c0);
+    let ciphertexts = [5, 5, 6].map(|seed| parties.encrypt(&message(2), seed));
+    let [one, same, other] = ciphertexts.each_ref().map(|c| c.halves());
+    assert!(one[1] == same[1]);
+    assert!(one[1] != other[1]);
+    assert!(one[0] != other[0]);
 }
 
 /// round(t phase / q0) mod t, and its distance in 1/2^20 from where it would round otherwise.
@@ -95,7 +98,7 @@ proptest! {
         let (expected, edge) = rounded((phase % u64::from(Q[0])) as u32);
         // The multiplication that replaces the division may move the edge by 2^-9.
         prop_assume!(edge > 1 << 11);
-        prop_assert_eq!(decrypt_coefficient(c0, c1_s), expected);
+        prop_assert_eq!(Ring4096::decrypt_coefficient(c0, c1_s), expected);
     }
 
     #[test]
@@ -104,12 +107,12 @@ proptest! {
         let ideal: BigInt = (q0 * m * 2u32 + T) / (2 * T);
         let ideal: i64 = ideal.try_into().unwrap();
         let phase = (ideal + noise).rem_euclid(Q[0].into()) as u32;
-        prop_assert_eq!(decrypt_coefficient(0, phase), m);
+        prop_assert_eq!(Ring4096::decrypt_coefficient(0, phase), m);
     }
 
     #[test]
     fn dropped_bits_are_rounded(c0 in 0..Q[0]) {
-        let dropped = drop_bits(c0);
+        let dropped = Ring4096::drop_bits(c0);
         prop_assert!(dropped < C0_BOUND);
         prop_assert!((-7..=8).contains(&((i64::from(dropped) << DROPPED_BITS) - i64::from(c0))));
     }
@@ -117,20 +120,21 @@ proptest! {
 
 #[test]
 fn dropped_bits_at_the_ends() {
-    assert_eq!(drop_bits(0), 0);
-    assert_eq!(drop_bits(Q[0] - 1), C0_BOUND - 1);
-    assert_eq!(C0_BOUND >> (C0_BITS - 1), 1);
+    assert_eq!(Ring4096::drop_bits(0), 0);
+    assert_eq!(Ring4096::drop_bits(Q[0] - 1), C0_BOUND - 1);
+    assert_eq!(C0_BOUND >> (Ring4096::C0_BITS - 1), 1);
     // The largest stands for zero, or for a little less than q0.
     assert!((C0_BOUND - 1) << DROPPED_BITS < Q[0] + 8);
 }
 
 /// A response to an encryption of `message(4)`, and what it was made from.
-fn response(parties: &Parties) -> (stria_core::rlwe::respond::Response, Wide, Box<Poly>, Seed) {
+fn response(parties: &Parties) -> (Response<Ring4096>, Wide, Box<Poly>, Seed) {
     let ciphertext = parties.encrypt(&message(4), 7);
     let wide = Wide::new(&ciphertext);
     let seed = Seed([8; 32]);
-    let mask = uniform_mask(&seed);
-    let response = respond(ciphertext, &parties.public, &mask, &seed);
+    let random = Randomness::new(seed.clone());
+    let mask = random.mask();
+    let response = respond(ciphertext, &parties.public, &mask, &random);
     (response, wide, mask, seed)
 }
 
@@ -138,43 +142,41 @@ fn response(parties: &Parties) -> (stria_core::rlwe::respond::Response, Wide, Bo
 fn a_switched_response_is_the_models_and_decrypts() {
     let parties = Parties::new(3);
     let (response, wide, mask, seed) = response(&parties);
-    let b = model::crt(&parties.b);
-    let a = model::public(&parties.a, Expansion::PublicKey);
+    let b = crt::<Ring4096>(&parties.b);
+    let a = public::<Ring4096>(&parties.a, Expansion::PublicKey);
     let [c0, c1] = wide.prepare([&b, &a], &mask, &seed, ALL).switch();
-    assert!(*response.c0 == c0, "c0 differs");
-    assert!(*response.c1 == c1, "c1 differs");
+    assert!(*response.c0() == c0, "c0 differs");
+    assert!(*response.c1() == c1, "c1 differs");
 
     // The phase at q0 by the schoolbook, against the client's transforms.
-    let (mut phase, mut scratch) = (response.c1.clone(), [0; N]);
-    multiply_key(&parties.secret, &mut phase, &mut scratch);
-    assert_eq!(scratch, [0; N], "the key stays in memory");
-    let mut coefficients = response.c1.clone();
+    let phase = parties.multiply_key(response.c1());
+    let mut coefficients = *response.c1();
     Q_NTT[0].inverse(&mut coefficients, LOG_N);
     let numbers: Vec<u128> = coefficients.iter().map(|&x| x.into()).collect();
     let products = model::multiply(&numbers, &model::key(&parties.secret));
     for i in 0..N {
         let product = model::centered(products[i]).rem_euclid(Q[0].into());
         assert_eq!(i128::from(phase[i]), product);
-        let decrypted = decrypt_coefficient(response.c0[i], phase[i]);
-        let sum = (u64::from(response.c0[i]) << DROPPED_BITS) + u64::from(phase[i]);
+        let decrypted = Ring4096::decrypt_coefficient(response.c0()[i], phase[i]);
+        let sum = (u64::from(response.c0()[i]) << DROPPED_BITS) + u64::from(phase[i]);
         assert_eq!(decrypted, rounded((sum % u64::from(Q[0])) as u32).0);
         assert_eq!(decrypted, (message(4)[i] + mask[i]) % T);
     }
 }
 
 /// Sends a response and decrypts it: (message, frames, bytes of payload).
-fn transfer(parties: &Parties, useful: &impl Useful) -> (Box<Poly>, usize, usize) {
+fn transfer(parties: &Parties, returned: &impl Returned) -> (Box<Poly>, usize, usize) {
     let (response, ..) = response(parties);
-    let (mut send, mut receive) = (SendDownload::default(), ReceiveDownload::default());
+    let (mut send, mut receive) = (SendResponse::default(), ReceiveResponse::default());
     // What was there before must not come through.
-    let (mut poly, mut scratch) = (Box::new([7; N]), Box::new([9; N]));
+    let (mut poly, mut scratch) = (Box::new([7; N]), Box::new([[9; N]]));
     let (mut buffer, mut frames, mut bytes, mut last) = ([0; MAX_FRAME], 0, 0, false);
-    while let Some(len) = send.poll(&response, useful, &mut buffer) {
+    while let Some(len) = send.poll(&response, returned, &mut buffer) {
         assert!(!last, "the client stopped early");
         let frame = Frame::new_checked(&buffer[..len]).unwrap();
         (frames, bytes) = (frames + 1, bytes + len - HEADER);
         last = receive
-            .handle(frame, useful, &parties.secret, &mut poly, &mut scratch)
+            .handle(frame, returned, &parties.secret, &mut poly, &mut scratch)
             .unwrap();
     }
     assert!(last, "the client waits for more");
@@ -184,12 +186,12 @@ fn transfer(parties: &Parties, useful: &impl Useful) -> (Box<Poly>, usize, usize
 #[test]
 fn sparse_responses_carry_their_useful_coefficients_only() {
     let parties = Parties::new(3);
-    let mask = uniform_mask(&Seed([8; 32]));
+    let mask = Randomness::<Ring4096>::new(Seed([8; 32])).mask();
     let expected = |i: usize| (message(4)[i] + mask[i]) % T;
-    let (whole, frames, bytes) = transfer(&parties, &Dense);
+    let (whole, frames, bytes) = transfer(&parties, &Dense(N));
     assert!((0..N).all(|i| whole[i] == expected(i)));
     assert_eq!(frames, 2 * N / PIECE);
-    assert_eq!(bytes, N * (Q_BITS[0] + C0_BITS) as usize / 8);
+    assert_eq!(bytes, N * (Q_BITS[0] + Ring4096::C0_BITS) as usize / 8);
 
     let square = Kernel::Square;
     let layers = [
@@ -205,7 +207,7 @@ fn sparse_responses_carry_their_useful_coefficients_only() {
         layer(1, 9, 1, square(2)),
     ];
     for layer in layers {
-        let layout = layer.layout().unwrap();
+        let layout = SegmentLayout::new(&layer).unwrap();
         let (sparse, frames, bytes) = transfer(&parties, &layout);
         let useful: Vec<usize> = (0..layout.count()).map(|i| layout.coefficient(i)).collect();
         assert!(useful.len() < N && useful.is_sorted());
@@ -214,6 +216,6 @@ fn sparse_responses_carry_their_useful_coefficients_only() {
             assert_eq!(sparse[i], if sent { expected(i) } else { 0 });
         }
         assert_eq!(frames, N / PIECE + useful.len().div_ceil(PIECE));
-        assert_eq!(bytes, layout.download_bytes());
+        assert_eq!(bytes, Ring4096::response_bytes(layout.count()));
     }
 }

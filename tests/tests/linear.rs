@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 use stria_core::network::layer::{Kernel, Layer};
-use stria_tests::linear::{Parties, direct, layer, run};
+use stria_core::packing::Places;
+use stria_core::packing::segment::SegmentLayout;
+use stria_tests::layers::{direct, layer, run_segments};
+use stria_tests::ring::Parties;
 use stria_tests::values;
 
 fn check(layer: &Layer, seed: u64) {
@@ -12,7 +15,7 @@ fn check(layer: &Layer, seed: u64) {
     let bound = (((1 << 21) / per_output as i32).isqrt()).min(1000);
     let input = values(seed, inputs, bound);
     let weights = values(!seed, usize::from(layer.out_channels) * per_output, bound);
-    let got = run(&Parties::new(seed as u8), layer, &weights, &input, 9);
+    let got = run_segments(&Parties::new(seed), layer, &weights, &input, 9);
     assert!(got == direct(layer, &weights, &input), "{layer:?}");
 }
 
@@ -152,7 +155,7 @@ proptest! {
             ..layer(inputs * groups, side, outputs * groups,
                 if cross { Kernel::Cross } else { Kernel::Square(kernel) })
         };
-        let layout = layer.layout();
+        let layout = SegmentLayout::new(&layer);
         prop_assume!(layout.is_ok_and(|l| l.inputs() <= 24 && l.outputs() <= 24));
         check(&layer, seed);
     }

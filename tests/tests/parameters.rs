@@ -2,17 +2,14 @@
 //! DESIGN section 3 to 5.
 
 use num_bigint::BigUint;
-use stria_core::params::*;
+use stria_core::arith::field::{ACC_BITS, T, T_BITS};
 use stria_core::random::sample::error;
-use stria_tests::model::power;
+use stria_core::rlwe::ring::ring4096::*;
+use stria_core::rlwe::{Ring, Ring4096, Ring8192, zero_poly};
+use stria_tests::ring::{is_prime, power};
 
-/// By trial division.
-fn is_prime(n: u32) -> bool {
-    n > 1
-        && (2..)
-            .take_while(|d| d * d <= n)
-            .all(|d| !n.is_multiple_of(d))
-}
+const DROPPED_BITS: u32 = Ring4096::DROPPED_BITS;
+const FLOOD_BITS: u32 = Ring4096::FLOOD_BITS;
 
 fn log2(x: &BigUint) -> f64 {
     // The leading 64 bits are exact enough.
@@ -38,13 +35,25 @@ fn moduli_are_primes_that_split() {
     assert_eq!(T_BITS, u32::BITS - T.leading_zeros());
 }
 
+/// The transforms' roots have order 2N: X goes to powers of one, and its N-th power to -1.
+fn assert_roots<R: Ring>() {
+    for ntt in R::NTT.iter().chain([R::T_NTT]) {
+        let (mut x, q) = (zero_poly::<R>(), ntt.modulus().value());
+        (*x).as_mut()[1] = 1;
+        ntt.forward(&mut x, R::LOG_N);
+        let mut values = (*x).as_ref().to_vec();
+        // 2N is a power of two: its proper divisors all divide N.
+        let is_root = |&x: &u32| power(x.into(), R::N as u32, q) == u128::from(q) - 1;
+        assert!(values.iter().all(is_root));
+        values.sort_unstable();
+        assert!(values.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}
+
 #[test]
 fn roots_have_order_2n() {
-    for (root, q) in Q_ROOTS.into_iter().zip(Q).chain([(T_ROOT, T)]) {
-        // 2N is a power of two: its proper divisors all divide N.
-        assert_eq!(power(root.into(), N as u32, q), u128::from(q) - 1);
-        assert_eq!(power(root.into(), 2 * N as u32, q), 1);
-    }
+    assert_roots::<Ring4096>();
+    assert_roots::<Ring8192>();
 }
 
 /// "Security Guidelines for Implementing Homomorphic Encryption" (2024): the largest log2 q for

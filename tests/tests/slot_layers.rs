@@ -6,18 +6,20 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stria_core::network::layer::{Kernel, Layer};
-use stria_core::packing::slot::conv::SlotWeights;
-use stria_core::packing::slot::layout::{Schedule, SlotLayout};
-use stria_core::packing::slot::params::N;
-use stria_core::params::T;
-use stria_core::rlwe::operations::Work;
-use stria_tests::linear::{direct, layer};
-use stria_tests::slot::{Parties, random_slots, run};
+use stria_core::arith::field::T;
+use stria_core::packing::slot::{Schedule, SlotLayout, SlotWeights};
+use stria_core::packing::{Places, Weights};
+use stria_core::rlwe::ring::ring8192::N;
+use stria_core::rlwe::{Operations, Ring8192};
+use stria_tests::layers::{direct, layer, run};
+use stria_tests::ring::{Parties as AnyParties, encode, random_poly};
 use stria_tests::stats::deviation;
 use stria_tests::values;
 
+type Parties = AnyParties<Ring8192>;
+
 /// Runs a layer with each schedule (only the planner's where it is large); the counted work.
-fn check(layer: &Layer, seed: u64) -> (SlotLayout, Work) {
+fn check(layer: &Layer, seed: u64) -> (SlotLayout, Operations) {
     let chosen = SlotLayout::new(layer).unwrap();
     let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
     // Small enough that no sum leaves (-t/2, t/2).
@@ -28,19 +30,22 @@ fn check(layer: &Layer, seed: u64) -> (SlotLayout, Work) {
     let parties = Parties::new(seed);
     let keys = parties.galois_keys(chosen.rotations().collect::<BTreeSet<_>>());
     let expected = direct(layer, &weights, &input);
-    let mut counted = Work::default();
+    let mut counted = Operations::default();
     for schedule in [Schedule::OutputRotations, Schedule::InputRotations] {
         let layout = chosen.with_schedule(schedule);
-        if schedule != chosen.schedule && layout.work().key_switches > 150 {
+        if schedule != chosen.schedule && layout.operations().key_switches > 150 {
             continue;
         }
-        let (got, work) = run(&parties, &layout, &keys, layer, (&weights, &input));
+        // Factors that are kept, and that are not.
+        let keep = layer.in_side.is_multiple_of(2);
+        let weights = SlotWeights::new(&layout, &weights, |_| keep);
+        let (got, work) = run(&parties, &weights, &keys, layer, (&input, 8));
         assert!(got == expected, "{schedule:?} {layer:?}");
-        assert_eq!(work, layout.work(), "{schedule:?} {layer:?}");
+        assert_eq!(work, layout.operations(), "{schedule:?} {layer:?}");
         if schedule == chosen.schedule {
             counted = work;
         } else {
-            assert!(work.key_switches >= chosen.work().key_switches);
+            assert!(work.key_switches >= chosen.operations().key_switches);
         }
     }
     (chosen, counted)
@@ -111,7 +116,7 @@ fn the_cheaper_schedule_is_chosen() {
     assert_eq!(layout.schedule, Schedule::InputRotations);
     assert_eq!(work.key_switches, 31);
     let output = layout.with_schedule(Schedule::OutputRotations);
-    assert_eq!(output.work().key_switches, 93);
+    assert_eq!(output.operations().key_switches, 93);
 }
 
 /// Lanes with fewer outputs than blocks: a diagonal for each output, and a logarithm of folds.
@@ -205,7 +210,7 @@ fn named_layers() {
     }
 }
 
-/// The noise of whole layers against the analysis in `stria_core::packing::slot::params`.
+/// The noise of whole layers against the analysis in `stria_core::rlwe::ring::ring8192`.
 #[test]
 fn layers_have_the_noise_of_the_analysis() {
     let parties = Parties::new(9);
@@ -217,12 +222,12 @@ fn layers_have_the_noise_of_the_analysis() {
         let terms = 32 * layer.kernel.taps();
         let weights = values(3, usize::from(layer.out_channels) * terms, T as i32 / 2);
         let keys = parties.galois_keys(layout.rotations());
-        let weights = SlotWeights::on_the_fly(&layout, &weights);
-        let inputs = [parties.encrypt(&random_slots(1), 1)];
-        let mut work = Work::default();
-        let rotated = weights.rotate_inputs(&inputs, &keys, &mut work).unwrap();
-        let output = weights.output(&rotated, (0, 0), &keys, &mut work).unwrap();
-        let sigma = deviation(&parties.open(&output).1);
+        let weights = SlotWeights::new(&layout, &weights, |_| false);
+        let inputs = [parties.encrypt(&encode(&random_poly(1)), 1)];
+        let mut done = Operations::default();
+        let noise = |o, sum| (o == 0).then(|| parties.open(&sum).1);
+        let outputs = weights.apply(&inputs, &keys, &mut done, noise).unwrap();
+        let sigma = deviation(outputs[0].as_ref().unwrap());
         // A rotation's noise, as `slot.rs` tests it; only the unrotated input has less.
         let input = 170.6 * f64::max(hops, 1.0).sqrt();
         let expected = input * (N as f64 / 12.0 * terms as f64).sqrt() * f64::from(T);
@@ -241,13 +246,13 @@ fn a_missing_key_is_an_error() {
     let layout = SlotLayout::new(&layer).unwrap();
     let parties = Parties::new(9);
     let zeros = vec![0; 32 * 32 * 5];
-    let weights = SlotWeights::on_the_fly(&layout, &zeros);
-    let inputs = [parties.encrypt(&random_slots(1), 1)];
+    let weights = SlotWeights::new(&layout, &zeros, |_| false);
+    let inputs = [parties.encrypt(&encode(&random_poly(1)), 1)];
     let keys = parties.galois_keys(layout.rotations().skip(1));
     assert!(!keys.cover(&layout.rotations().collect::<Vec<_>>()));
-    let mut work = Work::default();
-    assert!(weights.rotate_inputs(&inputs, &keys, &mut work).is_err());
-    assert!(weights.rotate_inputs(&[], &keys, &mut work).is_err());
+    let mut done = Operations::default();
+    let refused = weights.apply(&inputs, &keys, &mut done, |_, _| ());
+    assert!(refused.is_err());
 }
 
 #[test]
@@ -298,7 +303,7 @@ proptest! {
                 if cross { Kernel::Cross } else { Kernel::Square(kernel) })
         };
         let layout = SlotLayout::new(&layer);
-        prop_assume!(layout.is_ok_and(|l| l.work().key_switches <= 100));
+        prop_assume!(layout.is_ok_and(|l| l.operations().key_switches <= 100));
         check(&layer, seed);
     }
 }

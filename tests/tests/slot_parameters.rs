@@ -1,18 +1,15 @@
 //! The parameters of slot packing, recomputed: primes, roots, the security bound, and the noise
-//! margins that `stria_core::packing::slot::params` states.
+//! margins that `stria_core::rlwe::ring::ring8192` states.
 
 use num_bigint::BigUint;
-use stria_core::packing::slot::params::*;
-use stria_core::params::{ACC_BITS, T};
-use stria_tests::model::power;
+use stria_core::arith::field::{ACC_BITS, T};
+use stria_core::rlwe::ring::ring8192::*;
+use stria_core::rlwe::{Ring, Ring8192};
+use stria_tests::ring::is_prime;
 
-/// By trial division.
-fn is_prime(n: u32) -> bool {
-    n > 1
-        && (2..)
-            .take_while(|d| d * d <= n)
-            .all(|d| !n.is_multiple_of(d))
-}
+const DROPPED_BITS: u32 = Ring8192::DROPPED_BITS;
+const FLOOD_BITS: u32 = Ring8192::FLOOD_BITS;
+const RESPONSE_BITS: u32 = Ring8192::C1_BITS;
 
 fn product(primes: &[u32]) -> BigUint {
     primes.iter().map(|&q| BigUint::from(q)).product()
@@ -36,23 +33,6 @@ fn moduli_are_the_largest_primes_below_2_30_that_split() {
     assert!(Q.iter().all(|q| Q[SPECIAL] / 2 < *q));
 }
 
-/// The transforms' roots have order 2N: X goes to powers of one, and its N-th power to -1.
-#[test]
-fn roots_have_order_2n() {
-    for (ntt, q) in Q_NTT.iter().chain([&T_NTT]).zip(Q.into_iter().chain([T])) {
-        let mut x = Box::new([0; N]);
-        x[1] = 1;
-        ntt.forward(&mut x, LOG_N);
-        assert_eq!(ntt.modulus().value(), q);
-        assert!(
-            x.iter()
-                .all(|&x| power(x.into(), N as u32, q) == u128::from(q) - 1)
-        );
-        x.sort_unstable();
-        assert!(x.windows(2).all(|pair| pair[0] != pair[1]));
-    }
-}
-
 #[test]
 fn modulus_is_within_the_security_guidelines() {
     // The 2024 guidelines' row for N = 8192, ternary, 128-bit classical: `parameters.rs` has the
@@ -66,10 +46,8 @@ fn modulus_is_within_the_security_guidelines() {
 
 #[test]
 fn sizes_on_the_wire() {
-    assert_eq!(LIMB_BYTES, 30_720);
-    assert_eq!(CIPHERTEXT_BYTES, 122_880 + 32);
-    assert_eq!(PUBLIC_KEY_BYTES, 122_880 + 32);
-    assert_eq!(RESPONSE_BYTES, 59_392);
+    assert_eq!(Ring8192::upload_bytes(), 122_880 + 32);
+    assert_eq!(Ring8192::response_bytes(N), 59_392);
     assert_eq!(GALOIS_KEY_BYTES, 614_400 + 32);
 }
 
@@ -99,7 +77,7 @@ fn flood_and_layer_noise_leave_the_message_intact() {
 }
 
 #[test]
-fn statistical_distance_of_answers() {
+fn statistical_distance_of_responses() {
     // docs/protocol.md: noise of rms 2^b under four uniforms of half-width 2^78 on 2^20 coefficients
     // is told with at most 2^(b - 69.2).
     let rms = |terms: f64| {
@@ -121,12 +99,12 @@ fn statistical_distance_of_answers() {
     assert!(distance(64.0 * 9.0) < -42.6);
 }
 
-/// Probability that a coefficient of an answer rounds to another message.
+/// Probability that a coefficient of a response rounds to another message.
 #[test]
-fn answers_fail_with_negligible_probability() {
+fn responses_fail_with_negligible_probability() {
     let rounding = ((N as f64 * 2.0 / 3.0 + 1.0) / 12.0).sqrt();
-    let flood = 2f64.powi(FLOOD_BITS as i32 + ANSWER_BITS as i32) / 2f64.powi(120);
-    let margin = 2f64.powi(ANSWER_BITS as i32 - 1) / f64::from(T);
+    let flood = 2f64.powi(FLOOD_BITS as i32 + RESPONSE_BITS as i32) / 2f64.powi(120);
+    let margin = 2f64.powi(RESPONSE_BITS as i32 - 1) / f64::from(T);
     assert!((margin - 292.57).abs() < 0.01);
     // Even with flood and dropped bits at their ends, the rounding (5461 uniforms) has 10.4 sigma.
     let left = margin - 4.0 * flood - 2f64.powi(DROPPED_BITS as i32 - 1);

@@ -2,5 +2,6 @@
 //! Residues below q go in and come out; everything is constant-time in them unless it says otherwise.
 
 pub mod bits;
+pub mod field;
 pub mod modulus;
 pub mod transform;

@@ -173,7 +173,8 @@ impl Modulus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::{Q, T};
+    use crate::arith::field::T;
+    use crate::rlwe::ring::ring4096::Q;
     use proptest::prelude::*;
 
     proptest! {

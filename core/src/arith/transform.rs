@@ -5,41 +5,47 @@
 //! At depth d, coefficients `b*M .. (b+1)*M` with M = N/2^d hold the polynomial modulo
 //! X^M - zeta_b, lowest power first, and the segments b stand in bit-reversed order.
 
-use crate::arith::modulus::{Modulus, sign_mask};
-use crate::params::{LIMBS, N, Q_MOD, Q_ROOTS, T_MOD, T_ROOT};
+use zeroize::Zeroize;
 
-/// A polynomial: N residues, of one limb or modulo t.
-pub type Poly = [u32; N];
+use crate::arith::modulus::{Modulus, sign_mask};
+
+/// A polynomial of N residues: an array of them.
+pub trait Residues:
+    AsRef<[u32]> + AsMut<[u32]> + Copy + Zeroize + Send + Sync + sealed::Sealed + 'static
+{
+    /// N.
+    const LEN: usize;
+    /// All of them zero.
+    const ZERO: Self;
+}
+
+impl<const N: usize> Residues for [u32; N] {
+    const LEN: usize = N;
+    const ZERO: Self = [0; N];
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<const N: usize> Sealed for [u32; N] {}
+}
 
 /// log2 of the largest N.
 const MAX_LOG_N: usize = 13;
 
-/// One modulus with its table of roots, for polynomials of `N` residues: 4096 unless said.
-pub struct Ntt<const N: usize = { crate::params::N }> {
+/// One modulus with its table of roots, for polynomials `P`.
+pub struct Ntt<P> {
     modulus: Modulus,
     /// psi^bitrev(i) in Montgomery form. The inverse roots are the same, negated and mirrored.
-    roots: [u32; N],
+    roots: P,
     /// 2^-d in Montgomery form, by depth d.
     scale: [u32; MAX_LOG_N + 1],
 }
 
-/// The transforms modulo q0..q3.
-pub static Q_NTT: [Ntt; LIMBS] = [
-    Ntt::new(Q_MOD[0], Q_ROOTS[0]),
-    Ntt::new(Q_MOD[1], Q_ROOTS[1]),
-    Ntt::new(Q_MOD[2], Q_ROOTS[2]),
-    Ntt::new(Q_MOD[3], Q_ROOTS[3]),
-];
-/// The transform modulo t.
-pub static T_NTT: Ntt = Ntt::new(T_MOD, T_ROOT);
-
-impl<const N: usize> Ntt<N> {
-    /// log2 of N: the depth at which segments are single residues.
-    pub const LOG_N: usize = N.trailing_zeros() as usize;
-
-    /// The tables of a modulus with a primitive 2N-th root of unity.
-    pub(crate) const fn new(modulus: Modulus, psi: u32) -> Self {
+impl<const N: usize> Ntt<[u32; N]> {
+    /// The tables of a modulus with a primitive 2N-th root of unity: one is found here.
+    pub(crate) const fn new(modulus: Modulus) -> Self {
         assert!(N.is_power_of_two() && Self::LOG_N <= MAX_LOG_N);
+        let psi = primitive_root(modulus.value(), N);
         let mut roots = [0; N];
         let psi = modulus.to_montgomery(psi);
         let mut power = modulus.to_montgomery(1);
@@ -64,6 +70,11 @@ impl<const N: usize> Ntt<N> {
             scale,
         }
     }
+}
+
+impl<P: Residues> Ntt<P> {
+    /// log2 of N: the depth at which segments are single residues.
+    pub const LOG_N: usize = P::LEN.trailing_zeros() as usize;
 
     /// The modulus.
     pub fn modulus(&self) -> &Modulus {
@@ -77,7 +88,7 @@ impl<const N: usize> Ntt<N> {
         }
         // Segment 2i of a level is modulo X^M - w and 2i+1 modulo X^M + w, w the level's i-th root.
         let half = 1 << (depth - 1);
-        let inverse = self.modulus.neg(self.roots[2 * half - 1 - b / 2]);
+        let inverse = self.modulus.neg(self.roots.as_ref()[2 * half - 1 - b / 2]);
         let inverse = self.modulus.mul_montgomery(inverse, 1);
         if b.is_multiple_of(2) {
             inverse
@@ -87,7 +98,7 @@ impl<const N: usize> Ntt<N> {
     }
 
     /// Coefficients to depth `depth`, in place: residues below q in, residues below q out.
-    pub fn forward(&self, a: &mut [u32; N], depth: usize) {
+    pub fn forward(&self, a: &mut P, depth: usize) {
         self.forward_lazy(a, depth);
         if self.laziness() != Laziness::None {
             self.scale(a, self.scale[0]);
@@ -95,7 +106,7 @@ impl<const N: usize> Ntt<N> {
     }
 
     /// As [`Self::forward`], but residues come out as words, which may be above q.
-    fn forward_lazy(&self, a: &mut [u32; N], depth: usize) {
+    fn forward_lazy(&self, a: &mut P, depth: usize) {
         match self.laziness() {
             Laziness::Full => forward_layers(Lazy(self.modulus), &self.roots, a, depth),
             Laziness::Half => forward_layers(HalfLazy(self.modulus), &self.roots, a, depth),
@@ -104,12 +115,12 @@ impl<const N: usize> Ntt<N> {
     }
 
     /// Depth `depth` back to coefficients, in place: the inverse of [`Ntt::forward`].
-    pub fn inverse(&self, a: &mut [u32; N], depth: usize) {
+    pub fn inverse(&self, a: &mut P, depth: usize) {
         self.inverse_scaled(a, depth, self.scale[depth]);
     }
 
     /// The inverse transform, times `scale` / 2^32.
-    fn inverse_scaled(&self, a: &mut [u32; N], depth: usize, scale: u32) {
+    fn inverse_scaled(&self, a: &mut P, depth: usize, scale: u32) {
         match self.laziness() {
             Laziness::Full => inverse_layers(Lazy(self.modulus), &self.roots, a, depth),
             Laziness::Half => inverse_layers(HalfLazy(self.modulus), &self.roots, a, depth),
@@ -119,17 +130,17 @@ impl<const N: usize> Ntt<N> {
     }
 
     /// a = a * scale / 2^32, words in, residues below q out.
-    fn scale(&self, a: &mut [u32; N], scale: u32) {
-        for x in a.iter_mut() {
+    fn scale(&self, a: &mut P, scale: u32) {
+        for x in a.as_mut() {
             *x = self.modulus.mul_montgomery(*x, scale);
         }
     }
 
     /// a = a * b as polynomials, where a is in the coefficient domain, and b gives residues below
     /// q in the NTT domain.
-    pub fn convolve(&self, a: &mut [u32; N], b: impl Iterator<Item = u32>) {
+    pub fn convolve(&self, a: &mut P, b: impl Iterator<Item = u32>) {
         self.forward_lazy(a, Self::LOG_N);
-        for (x, y) in a.iter_mut().zip(b) {
+        for (x, y) in a.as_mut().iter_mut().zip(b) {
             *x = self.modulus.mul_montgomery(*x, y);
         }
         // The products lack a factor 2^32, which the scale of the inverse makes up for.
@@ -147,31 +158,39 @@ impl<const N: usize> Ntt<N> {
     }
 
     /// a = a * b, residue by residue.
-    pub fn multiply(&self, a: &mut [u32; N], b: &[u32; N]) {
-        for (x, &y) in a.iter_mut().zip(b) {
+    pub fn multiply(&self, a: &mut P, b: &P) {
+        for (x, &y) in a.as_mut().iter_mut().zip(b.as_ref()) {
             *x = self.modulus.mul(*x, y);
         }
+    }
+}
+
+/// A primitive 2n-th root of unity: the smallest c >= 2 raised to (q-1)/2n whose n-th power is -1.
+pub(crate) const fn primitive_root(q: u32, n: usize) -> u32 {
+    let mut c = 2;
+    loop {
+        let root = Modulus::pow_const(c, (q - 1) / (2 * n as u32), q);
+        if Modulus::pow_const(root, n as u32, q) == q - 1 {
+            return root;
+        }
+        c += 1;
     }
 }
 
 /// The layers of the forward transform, two a pass over memory. Not inlined: all registers are
 /// needed.
 #[inline(never)]
-fn forward_layers<B: Butterfly, const N: usize>(
-    butterfly: B,
-    roots: &[u32; N],
-    a: &mut [u32; N],
-    depth: usize,
-) {
+fn forward_layers<B: Butterfly, P: Residues>(butterfly: B, roots: &P, a: &mut P, depth: usize) {
+    let (roots, a) = (roots.as_ref(), a.as_mut());
     let mut level = depth % 2;
     if level == 1 {
-        let (low, high) = a.split_at_mut(N / 2);
+        let (low, high) = a.split_at_mut(P::LEN / 2);
         for (x, y) in low.iter_mut().zip(high) {
             (*x, *y) = butterfly.forward(*x, *y, roots[1]);
         }
     }
     while level < depth {
-        let quarter = N >> (level + 2);
+        let quarter = P::LEN >> (level + 2);
         let outer = &roots[1 << level..2 << level];
         let inner = roots[2 << level..4 << level].as_chunks().0;
         let step = |[x0, x1, x2, x3]: [&mut u32; 4], w: u32, [v0, v1]: [u32; 2]| {
@@ -197,17 +216,13 @@ fn forward_layers<B: Butterfly, const N: usize>(
 
 /// The layers of the inverse transform, two a pass over memory.
 #[inline(never)]
-fn inverse_layers<B: Butterfly, const N: usize>(
-    butterfly: B,
-    roots: &[u32; N],
-    a: &mut [u32; N],
-    depth: usize,
-) {
+fn inverse_layers<B: Butterfly, P: Residues>(butterfly: B, roots: &P, a: &mut P, depth: usize) {
+    let (roots, a) = (roots.as_ref(), a.as_mut());
     let one = roots[0];
     let mut level = depth;
     while level >= 2 {
         level -= 2;
-        let quarter = N >> (level + 2);
+        let quarter = P::LEN >> (level + 2);
         // The roots of a level are those of the forward transform, mirrored.
         let outer = roots[1 << level..2 << level].iter().rev();
         let inner = roots[2 << level..4 << level].as_chunks().0.iter().rev();
@@ -231,7 +246,7 @@ fn inverse_layers<B: Butterfly, const N: usize>(
         }
     }
     if level == 1 {
-        let (low, high) = a.split_at_mut(N / 2);
+        let (low, high) = a.split_at_mut(P::LEN / 2);
         for (x, y) in low.iter_mut().zip(high) {
             (*x, *y) = butterfly.inverse::<4>(*x, *y, roots[1]);
         }
@@ -366,7 +381,8 @@ impl Butterfly for Lazy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::LOG_N;
+    use crate::arith::field::T;
+    use crate::rlwe::ring::ring4096::{LOG_N, N, Poly, Q_NTT, T_NTT};
     use alloc::boxed::Box;
     use alloc::vec::Vec;
     use proptest::prelude::*;
@@ -420,8 +436,8 @@ mod tests {
 
         #[test]
         fn partial_depth_splits_into_segments(seed: u64, depth in 0usize..=LOG_N) {
-            let (a, b) = (poly(seed, crate::params::T, true), poly(!seed, crate::params::T, false));
-            let q = crate::params::T;
+            let (a, b) = (poly(seed, T, true), poly(!seed, T, false));
+            let q = T;
             let mut whole: Box<Poly> = Box::new(schoolbook(&a[..], &b[..], q - 1, q).try_into().unwrap());
             let (mut a, mut b) = (a, b);
             let original = a.clone();

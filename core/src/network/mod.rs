@@ -1,4 +1,7 @@
 //! The public description of a network: its layers, and the float work at its two ends.
 
+mod error;
 pub mod input;
 pub mod layer;
+
+pub use error::LayerError;

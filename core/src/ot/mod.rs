@@ -28,7 +28,7 @@ pub use extension::{Correction, ReceiverRows, SenderRows, scratch_words};
 pub use ggm::{ReceiverTrees, SenderTrees};
 pub use transfer::{correlated_pads_receiver, correlated_pads_sender};
 
-use crate::params::T_MOD;
+use crate::arith::field::T_MOD;
 use crate::random::{self, BLOCK_WORDS, SessionId};
 use core::hint::black_box;
 

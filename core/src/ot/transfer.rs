@@ -132,7 +132,7 @@ mod tests {
     use super::super::ggm::tests::pair;
     use super::super::{Direction, Hash, scratch_words};
     use super::*;
-    use crate::params::T;
+    use crate::arith::field::T;
     use crate::random::SessionId;
     use proptest::prelude::*;
     use std::collections::BTreeSet;

@@ -2,19 +2,33 @@
 //! depend on them needs to know of a layer's layout.
 //! DESIGN sections 4 and 9.
 
+#[cfg(feature = "server")]
+mod factors;
+pub mod geometry;
 pub mod segment;
 pub mod slot;
+
+use crate::network::LayerError;
+use crate::network::layer::Layer;
+use crate::rlwe::Ring;
+
+#[cfg(feature = "server")]
+use crate::Error;
+#[cfg(feature = "server")]
+use crate::rlwe::{Ciphertext, Operations, Randomness};
+#[cfg(feature = "server")]
+use alloc::{boxed::Box, vec::Vec};
 
 /// How a network's activations are packed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Packing {
-    /// Segments, by [`crate::network::layer::Layout`]: no rotation, a segment or more for each group.
+    /// Segments, by [`segment::SegmentLayout`]: no rotation, a segment or more for each group.
     #[default]
     Segment,
     /// One segment, as in Cheetah: every layer is dense to the client, and returns one sparse
     /// ciphertext for each output channel of each tile. Same parameters and client as `Segment`.
     Coefficient,
-    /// SIMD slots with rotations, as in GAZELLE and CrypTFlow2: [`crate::packing::slot`].
+    /// SIMD slots with rotations, as in GAZELLE and CrypTFlow2: [`slot`].
     Slot,
 }
 
@@ -37,7 +51,7 @@ impl Packing {
 pub struct Output {
     /// Output ciphertext.
     pub ciphertext: usize,
-    /// Coefficient of its decoded polynomial: a segment's, or a slot.
+    /// Coefficient of its decoded polynomial.
     pub coefficient: usize,
     /// Output channel.
     pub channel: u16,
@@ -45,7 +59,94 @@ pub struct Output {
     pub position: u32,
 }
 
-/// A layer's layout in any packing.
+/// A layer's layout in any packing: how its values become plaintext polynomials.
+pub trait Layout: Places + Copy + Send + Sync + 'static {
+    /// The parameter set of its ciphertexts.
+    type Ring: Ring;
+
+    /// Checks a layer's description and lays it out.
+    fn new(layer: &Layer) -> Result<Self, LayerError>;
+
+    /// Depth of the partial transform modulo t between values and the polynomial that carries them.
+    fn depth(&self) -> usize;
+
+    /// Fills the values of input ciphertext `input`, residues mod t, to be encoded. `value` gives
+    /// the residue at (channel, row, column) of the layer's input.
+    fn pack(
+        &self,
+        input: usize,
+        out: &mut <Self::Ring as Ring>::Poly,
+        value: impl FnMut(usize, usize, usize) -> u32,
+    );
+
+    /// Coefficients of a response's c0 that are sent.
+    fn returned(&self) -> usize;
+
+    /// The i-th of them.
+    fn returned_coefficient(&self, i: usize) -> usize;
+
+    /// The mask of a response.
+    #[cfg(feature = "server")]
+    fn mask(&self, random: &Randomness<Self::Ring>) -> Mask<Self::Ring>;
+
+    /// Values to the plaintext polynomial, in place.
+    fn encode(&self, values: &mut <Self::Ring as Ring>::Poly) {
+        Self::Ring::T_NTT.inverse(values, self.depth());
+    }
+
+    /// The plaintext polynomial to its values, in place.
+    fn decode(&self, polynomial: &mut <Self::Ring as Ring>::Poly) {
+        Self::Ring::T_NTT.forward(polynomial, self.depth());
+    }
+}
+
+/// A uniform mask of a response.
+#[cfg(feature = "server")]
+pub struct Mask<R: Ring> {
+    /// What is added to the message: residues mod t, coefficient domain.
+    pub message: Box<R::Poly>,
+    /// The values that this encodes.
+    pub values: Box<R::Poly>,
+}
+
+#[cfg(feature = "server")]
+impl<R: Ring> Drop for Mask<R> {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.message.zeroize();
+        self.values.zeroize();
+    }
+}
+
+/// A layer's weights as plaintext factors, in any packing.
+#[cfg(feature = "server")]
+pub trait Weights: Send + Sync + 'static {
+    /// Their layout.
+    type Layout: Layout;
+    /// The keys, besides the public one, that the client must have sent.
+    type Keys: Sync;
+
+    /// The layout.
+    fn layout(&self) -> &Self::Layout;
+
+    /// Makes the factors that are to be kept and are not there yet.
+    fn prepare(&self);
+
+    /// Sums for all output ciphertexts, in order: `finish` takes each with its number.
+    fn apply<T: Send>(
+        &self,
+        inputs: &[Ciphertext<RingOf<Self>>],
+        keys: &Self::Keys,
+        operations: &mut Operations,
+        finish: impl Fn(usize, Ciphertext<RingOf<Self>>) -> T + Sync,
+    ) -> Result<Vec<T>, Error>;
+}
+
+/// The ring of a layer's weights.
+#[cfg(feature = "server")]
+pub type RingOf<W> = <<W as Weights>::Layout as Layout>::Ring;
+
+/// What is public of a layout, without its ring.
 pub trait Places {
     /// Side of the output map in pixels.
     fn out_side(&self) -> usize;

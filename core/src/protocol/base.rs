@@ -14,13 +14,12 @@ use subtle::ConstantTimeEq;
 use super::frame::{Frame, FrameBuf, Kind, MAX_PAYLOAD, write};
 use crate::Error;
 use crate::arith::bits::{pack, unpack};
-use crate::arith::transform::Poly;
+use crate::arith::field::{T, T_BITS, T_MOD};
 use crate::ot::{COLUMNS, Key, ReceiverTrees, SenderTrees, confirmation};
-use crate::packing::segment;
-use crate::params::{LOG_N, T, T_BITS, T_MOD};
 use crate::random::SessionId;
+use crate::rlwe::ring::ring4096::{LOG_N, N, Poly, T_NTT};
 
-use super::upload::PIECE;
+use super::transfer::{Dense, PIECE};
 
 /// Slots that a key takes, 16 bits each.
 const SLOTS_PER_KEY: usize = 8;
@@ -55,7 +54,7 @@ pub fn encode_messages(
         Message::Zero => k0,
         Message::Difference => T_MOD.sub(k1, k0),
     })?;
-    segment::encode(out, LOG_N);
+    T_NTT.inverse(out, LOG_N);
     Ok(())
 }
 
@@ -95,7 +94,7 @@ fn choice_slots(delta: &Key, out: &mut Poly) {
 /// Client, reverse: a plaintext polynomial with its choices.
 pub fn encode_choices(delta: &Key, out: &mut Poly) {
     choice_slots(delta, out);
-    segment::encode(out, LOG_N);
+    T_NTT.inverse(out, LOG_N);
 }
 
 /// Keys out of slots; an error if a slot has more than 16 bits.
@@ -125,6 +124,9 @@ pub fn write_opening(slots: &Poly, frame: usize, out: &mut FrameBuf) -> usize {
 
 /// Frames of an opening.
 pub const OPENING_FRAMES: usize = SLOTS / PIECE;
+
+/// The coefficients of a base transfer's response: all.
+pub const ALL: Dense = Dense(N);
 
 /// Server, forward: takes a frame of the opening into `slots`.
 pub fn read_opening(frame: Frame<'_>, index: usize, slots: &mut [u32]) -> Result<(), Error> {
@@ -202,10 +204,13 @@ pub use server::{forward_response, reverse_response};
 mod server {
     use super::*;
     use crate::random::Seed;
-    use crate::rlwe::ciphertext::{Ciphertext, Plaintext, zero_poly};
-    use crate::rlwe::respond::{PublicKey, Response, respond, uniform_mask};
+    use crate::rlwe::{Factor, Randomness, Ring4096, respond, zero_poly};
     use alloc::boxed::Box;
     use zeroize::Zeroize;
+
+    type Ciphertext = crate::rlwe::Ciphertext<Ring4096>;
+    type PublicKey = crate::rlwe::PublicKey<Ring4096>;
+    type Response = crate::rlwe::Response<Ring4096>;
 
     /// Server, forward: the response, and the mask's slots, which it takes off the opening.
     /// `seed` belongs to this response alone.
@@ -214,15 +219,16 @@ mod server {
         difference: &Ciphertext,
         delta: &Key,
         key: &PublicKey,
-        seed: &Seed,
+        seed: Seed,
     ) -> (Response, Box<Poly>) {
-        let mut choices = zero_poly();
+        let mut choices = zero_poly::<Ring4096>();
         encode_choices(delta, &mut choices);
-        zero.multiply_add(&Plaintext::lift(&choices), difference);
+        zero.multiply_add(&Factor::<Ring4096>::lift(&choices), difference);
         choices.zeroize();
-        let mut mask = uniform_mask(seed);
-        let response = respond(zero, key, &mask, seed);
-        segment::decode(&mut mask, LOG_N);
+        let random = Randomness::new(seed);
+        let mut mask = random.mask();
+        let response = respond(zero, key, &mask, &random);
+        T_NTT.forward(&mut mask, LOG_N);
         (response, mask)
     }
 
@@ -232,19 +238,21 @@ mod server {
         choices: &Ciphertext,
         trees: &ReceiverTrees,
         key: &PublicKey,
-        seed: &Seed,
+        seed: Seed,
         scratch: &mut [u32],
     ) -> Result<Response, Error> {
-        let mut slots = zero_poly();
+        let mut slots = zero_poly::<Ring4096>();
         fill_slots(trees, &mut slots, scratch, |k0, k1| T_MOD.sub(k1, k0))?;
-        segment::encode(&mut slots, LOG_N);
+        T_NTT.inverse(&mut slots, LOG_N);
         let mut result = Ciphertext::zero();
-        result.multiply_add(&Plaintext::lift(&slots), choices);
+        result.multiply_add(&Factor::<Ring4096>::lift(&slots), choices);
 
         fill_slots(trees, &mut slots, scratch, |k0, _| k0)?;
-        slots[SLOTS..].copy_from_slice(&uniform_mask(seed)[SLOTS..]);
-        segment::encode(&mut slots, LOG_N);
-        let response = respond(result, key, &slots, seed);
+        let random = Randomness::<Ring4096>::new(seed);
+        let mask = random.mask();
+        slots[SLOTS..].copy_from_slice(&mask[SLOTS..]);
+        T_NTT.inverse(&mut slots, LOG_N);
+        let response = respond(result, key, &slots, &random);
         slots.zeroize();
         Ok(response)
     }

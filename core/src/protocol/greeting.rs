@@ -7,15 +7,15 @@ use sha2::{Digest, Sha256};
 
 use super::frame::{FrameBuf, Kind, write};
 use crate::Error;
+use crate::arith::field::ACC_BITS;
 use crate::network::layer::Layer;
-use crate::params::ACC_BITS;
 use crate::relu::ReluParams;
 
 /// Version of the protocol described in `docs/protocol.md`.
 pub const VERSION: u16 = 2;
-/// Names the fixed parameters of [`crate::params`]: layers in segments, of any depth.
+/// Names the fixed parameters of [`crate::rlwe::ring::ring4096`]: layers in segments, of any depth.
 pub const PARAMETER_SET: u16 = 1;
-/// The same with layers in slots, by the parameters of [`crate::packing::slot::params`].
+/// The same with layers in slots, by the parameters of [`crate::rlwe::ring::ring8192`].
 pub const SLOT_PARAMETER_SET: u16 = 2;
 /// The most chunks of a window that a server accepts.
 pub const MAX_WINDOW: u16 = 1024;

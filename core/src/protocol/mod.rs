@@ -9,7 +9,6 @@
 pub mod activation;
 pub mod base;
 pub mod client;
-pub mod download;
 pub mod frame;
 pub mod greeting;
 pub mod linear;
@@ -18,4 +17,4 @@ pub mod network;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod share;
-pub mod upload;
+pub mod transfer;

@@ -9,16 +9,15 @@ use super::greeting::{
     InputSpec, MAX_CLASSES, MAX_LAYERS, MAX_NAME, PARAMETER_SET, PlanHash, SLOT_PARAMETER_SET,
 };
 use super::linear::LinearLayer;
-use super::linear::segment::SegmentLayer;
-use super::linear::slot::SlotLayer;
-use super::linear::slot::keys::Rotations;
+use super::linear::slot::Rotations;
 use crate::Error;
+use crate::arith::field::T;
+use crate::network::LayerError;
 use crate::network::layer::{Activation, Layer};
 use crate::packing::Packing;
-use crate::packing::slot::conv::SlotWeights;
-use crate::packing::slot::layout::SlotLayout;
-use crate::params::T;
-use crate::rlwe::ciphertext::SegmentWeights;
+use crate::packing::geometry::Geometry;
+use crate::packing::segment::{SegmentLayout, SegmentWeights};
+use crate::packing::slot::{SlotLayout, SlotWeights};
 
 /// A layer with its weights, ready to be run.
 pub struct NetworkLayer {
@@ -41,48 +40,40 @@ impl WeightMemory {
         Self(bytes)
     }
 
-    /// Whether there is room for so many values of a size; takes it.
-    fn take(&mut self, count: usize, size: usize) -> bool {
-        let left = count
-            .checked_mul(size)
-            .and_then(|bytes| self.0.checked_sub(bytes));
+    /// Whether there is room for so many bytes; takes it.
+    fn take(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
         self.0 = left.unwrap_or(self.0);
         left.is_some()
     }
 }
 
 impl NetworkLayer {
-    /// Transforms the weights, `[out_channels, in_channels / groups, taps]`, if there is room. The
-    /// layer's `repeat` counts in segment packing, its `tile` also in coefficient packing.
+    /// Takes the weights, `[out_channels, in_channels / groups, taps]`. Their plaintext factors are
+    /// kept once they are made, if there is room. The layer's `repeat` counts in segment packing, its `tile` also in coefficient packing.
     pub fn new(
         packing: Packing,
         layer: Layer,
         weights: &[i32],
         bias: &[i32],
         memory: &mut WeightMemory,
-    ) -> Result<Self, &'static str> {
+    ) -> Result<Self, LayerError> {
+        Geometry::new(&layer)?;
+        check_numbers(&layer, weights, bias)?;
+        let keep = |bytes| memory.take(bytes);
         let (shown, linear): (_, Arc<dyn LinearLayer>) = match packing {
             Packing::Segment | Packing::Coefficient => {
                 let shown = match packing {
                     Packing::Coefficient => layer.dense(),
                     _ => layer,
                 };
-                let layout = shown.layout()?;
-                check_numbers(&layer, weights, bias)?;
-                let mut weights = SegmentWeights::on_the_fly(&layer, &layout, weights);
-                if memory.take(weights.plaintexts(), SegmentWeights::PLAINTEXT_BYTES) {
-                    weights.prepare();
-                }
-                (shown, Arc::new(SegmentLayer::new(layout, weights)))
+                let layout = SegmentLayout::new(&shown)?;
+                let weights = SegmentWeights::new(&layer, &layout, weights, keep);
+                (shown, Arc::new(weights))
             }
             Packing::Slot => {
                 let layout = SlotLayout::new(&layer)?;
-                check_numbers(&layer, weights, bias)?;
-                let mut weights = SlotWeights::on_the_fly(&layout, weights);
-                if memory.take(weights.factors(), SlotWeights::FACTOR_BYTES) {
-                    weights.prepare();
-                }
-                (layer, Arc::new(SlotLayer::new(layout, weights)))
+                (layer, Arc::new(SlotWeights::new(&layout, weights, keep)))
             }
         };
         Ok(Self {
@@ -99,22 +90,26 @@ impl NetworkLayer {
     }
 }
 
-fn check_numbers(layer: &Layer, weights: &[i32], bias: &[i32]) -> Result<(), &'static str> {
-    let (inputs, outputs) = (layer.in_channels, layer.out_channels);
-    if !inputs.is_multiple_of(layer.groups) || !outputs.is_multiple_of(layer.groups) {
-        return Err("channels are not a multiple of the groups");
+/// Checks the numbers of a layer whose shape is one that can be run.
+fn check_numbers(layer: &Layer, weights: &[i32], bias: &[i32]) -> Result<(), LayerError> {
+    let outputs = usize::from(layer.out_channels);
+    let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
+    let expected = outputs * per_output;
+    let got = weights.len();
+    if got != expected {
+        return Err(LayerError::Weights { expected, got });
     }
-    let per_output = usize::from(inputs / layer.groups) * layer.kernel.taps();
-    if weights.len() != usize::from(outputs) * per_output {
-        return Err("wrong number of weights");
+    if bias.len() != outputs {
+        return Err(LayerError::Biases {
+            expected: outputs,
+            got: bias.len(),
+        });
     }
-    if bias.len() != usize::from(outputs) {
-        return Err("wrong number of biases");
+    let mut all = weights.iter().chain(bias);
+    match all.find(|x| x.unsigned_abs() > T / 2) {
+        Some(&x) => Err(LayerError::Range(x)),
+        None => Ok(()),
     }
-    if weights.iter().chain(bias).any(|x| x.unsigned_abs() > T / 2) {
-        return Err("a weight or bias that is not a centred residue mod t");
-    }
-    Ok(())
 }
 
 /// What a network says of itself.
@@ -162,21 +157,25 @@ impl Network {
             let out = (layer.out_channels, of_network.out_side());
             let outputs = usize::from(out.0) * out.1 * out.1;
             let last = index + 1 == layers.len();
+            let skip = layer.skip;
+            let missing = skip.filter(|skip| shape(skip.tensor) != Some(out));
             let reason = if shape(layer.input) != Some((layer.in_channels, layer.in_side.into())) {
-                "its input is not there, or has another shape"
-            } else if layer
-                .skip
-                .is_some_and(|skip| shape(skip.tensor) != Some(out))
-            {
-                "what it adds is not there, or has another shape"
-            } else if layer.skip.is_some_and(|skip| last || skip.factor >= T) {
-                "its residual sum cannot be made"
+                LayerError::Tensor(layer.input)
+            } else if let Some(skip) = missing {
+                LayerError::Tensor(skip.tensor)
+            } else if last && skip.is_some() {
+                LayerError::SkipLogits
+            } else if let Some(skip) = skip.filter(|skip| skip.factor >= T) {
+                LayerError::SkipFactor(skip.factor)
             } else if last != (layer.activation == Activation::Logits) {
-                "logits come from the last layer, and only from it"
+                LayerError::LogitsPlace
             } else if last && outputs != about.classes.len() {
-                "it has another number of logits than there are classes"
+                LayerError::Classes {
+                    logits: outputs,
+                    classes: about.classes.len(),
+                }
             } else if of_network.packing != layers[0].packing {
-                "it is packed otherwise than the first one"
+                LayerError::Packing
             } else {
                 plan.add_layer(layer)?;
                 shapes.push(out);
@@ -194,6 +193,14 @@ impl Network {
             layers,
             plan,
         })
+    }
+
+    /// Makes all plaintext factors that are kept, on all cores. Otherwise each is made by the session
+    /// that needs it first, and shared.
+    pub fn prepare(&self) {
+        for layer in &self.layers {
+            layer.linear.prepare();
+        }
     }
 
     /// How its layers are packed.

@@ -1,8 +1,8 @@
 //! Additive shares modulo t: the client's as a pseudo-random function, and the step from the
 //! field to a ring. DESIGN sections 2 and 6 ("Field to ring, free").
 
+use crate::arith::field::{ACC_BITS, T_MOD};
 use crate::network::layer::TensorId;
-use crate::params::{ACC_BITS, T_MOD};
 use crate::random::{self, Seed, Stream};
 use zeroize::Zeroize;
 
@@ -77,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn truncation_is_within_one_unit(y in -(1i32 << 19)..1 << 19, share in 0..crate::params::T, shift in 8u32..=12) {
+        fn truncation_is_within_one_unit(y in -(1i32 << 19)..1 << 19, share in 0..crate::arith::field::T, shift in 8u32..=12) {
             let k = ACC_BITS - shift;
             // One party centres the error by half a unit.
             let other = T_MOD.sub(T_MOD.from_i32(y + (1 << (shift - 1))), share);

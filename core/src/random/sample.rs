@@ -2,8 +2,8 @@
 //! DESIGN sections 3 and 5. Where a sampler rejects, what it rejects is independent of what it
 //! returns, so its timing tells nothing about the result.
 
+use crate::arith::field::T_MOD;
 use crate::arith::modulus::{Modulus, sign_mask};
-use crate::params::T_MOD;
 use crate::random::Stream;
 
 /// A uniform residue of `bits` bits below the modulus, by rejection. For public polynomials.
@@ -78,32 +78,36 @@ pub fn residue_t(stream: &mut Stream) -> u32 {
     T_MOD.reduce_96([stream.next_u32(), stream.next_u32(), stream.next_u32()])
 }
 
-/// Sum of four uniforms on [-2^BITS, 2^BITS), as v + 2^(BITS + 3) in three little-endian words;
-/// BITS from 64 to 92.
-pub fn flood<const BITS: u32>(stream: &mut Stream) -> [u32; 3] {
-    const { assert!(BITS >= 64 && BITS <= 92) };
+/// Sum of four uniforms on [-2^bits, 2^bits), as v + 2^(bits + 3) in three little-endian words;
+/// `bits` from 64 to 92.
+#[inline(always)]
+pub fn flood(stream: &mut Stream, bits: u32) -> [u32; 3] {
+    debug_assert!((64..=92).contains(&bits));
     let mut sum: u128 = 0;
     for _ in 0..4 {
         let low = u128::from(stream.next_u64());
-        let high = u128::from(stream.next_u32() >> (32 + 63 - BITS));
+        let high = u128::from(stream.next_u32() >> (32 + 63 - bits));
         sum += low | high << 64;
     }
-    // The four halves 2^BITS are 2^(BITS + 2) in all.
-    let v = sum + (1 << (BITS + 3)) - (4 << BITS);
+    // The four halves 2^bits are 2^(bits + 2) in all.
+    let v = sum + (1 << (bits + 3)) - (4 << bits);
     [v as u32, (v >> 32) as u32, (v >> 64) as u32]
 }
 
 /// The residue of a flood; constant-time.
-pub fn flood_residue<const BITS: u32>(v: [u32; 3], modulus: &Modulus) -> u32 {
-    let offset = modulus.reduce_96([0, 0, 1 << (BITS + 3 - 64)]);
+#[inline(always)]
+pub fn flood_residue(v: [u32; 3], bits: u32, modulus: &Modulus) -> u32 {
+    let offset = modulus.reduce_96([0, 0, 1 << (bits + 3 - 64)]);
     modulus.sub(modulus.reduce_96(v), offset)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::{FLOOD_BITS, Q_BITS, Q_MOD, T};
+    use crate::arith::field::T;
     use crate::random::Seed;
+    use crate::rlwe::ring::ring4096::{Q_BITS, Q_MOD};
+    use crate::rlwe::{Ring, Ring4096};
 
     fn stream() -> Stream {
         Stream::new(&Seed([7; 32]), [0; 3])
@@ -152,7 +156,7 @@ mod tests {
         });
         // In units of 2^78: four uniforms on [-1, 1) have variance 4/3, fourth moment 4/5 + 12/9.
         moments(0.0, 4.0 / 3.0, 4.0 / 5.0 + 12.0 * 3.0 / 9.0, || {
-            let v = flood::<FLOOD_BITS>(&mut s);
+            let v = flood(&mut s, Ring4096::FLOOD_BITS);
             let v = i128::from(v[0]) | i128::from(v[1]) << 32 | i128::from(v[2]) << 64;
             (v - (1 << 81)) as f64 / 2f64.powi(78)
         });
@@ -167,10 +171,10 @@ mod tests {
             }
             let mut s = stream();
             for _ in 0..100 {
-                let v = flood::<FLOOD_BITS>(&mut s);
+                let v = flood(&mut s, Ring4096::FLOOD_BITS);
                 let wide = i128::from(v[0]) | i128::from(v[1]) << 32 | i128::from(v[2]) << 64;
                 assert_eq!(
-                    i128::from(flood_residue::<FLOOD_BITS>(v, m)),
+                    i128::from(flood_residue(v, Ring4096::FLOOD_BITS, m)),
                     (wide - (1 << 81)).rem_euclid(q)
                 );
             }

@@ -15,8 +15,8 @@
 //! Everything here runs in constant time in shares, bits, pads and randomness.
 
 use crate::Error;
+use crate::arith::field::T_MOD;
 use crate::ot::{CALL, Correction, ReceiverTrees, SenderRows, mask, mask_eq, select};
-use crate::params::T_MOD;
 use crate::random::Stream;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -314,9 +314,9 @@ impl ServerChunk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arith::field::T;
     use crate::ot::{Direction, Key, SenderTrees, scratch_words};
     use crate::ot::{correlated_pads_receiver, correlated_pads_sender};
-    use crate::params::T;
     use crate::random::{Seed, SessionId};
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};

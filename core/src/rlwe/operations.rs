@@ -1,5 +1,5 @@
 //! What linear layers cost, in operations on ciphertexts.
-//! DESIGN section 9 has the formulas; [`crate::packing::slot::layout::SlotLayout::work`] predicts them.
+//! DESIGN section 9 has the formulas; [`crate::packing::slot::SlotLayout::operations`] predicts them.
 
 /// What a rotation is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,7 +12,7 @@ pub enum Rotation {
 
 /// Operations on ciphertexts, counted where they are done.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Work {
+pub struct Operations {
     /// Products with a plaintext.
     pub products: usize,
     /// Rotations for taps.
@@ -25,7 +25,7 @@ pub struct Work {
     pub decompositions: usize,
 }
 
-impl Work {
+impl Operations {
     /// Rotations of either kind.
     pub fn rotations(&self) -> usize {
         self.internal_rotations + self.external_rotations
@@ -38,5 +38,17 @@ impl Work {
         self.external_rotations += other.external_rotations;
         self.key_switches += other.key_switches;
         self.decompositions += other.decompositions;
+    }
+    /// Adds the counts of parallel jobs, and gives their results.
+    #[cfg(feature = "server")]
+    pub(crate) fn collect<T>(
+        &mut self,
+        results: impl IntoIterator<Item = (T, Self)>,
+    ) -> alloc::vec::Vec<T> {
+        let results = results.into_iter().map(|(result, done)| {
+            self.add(&done);
+            result
+        });
+        results.collect()
     }
 }

@@ -1,21 +1,25 @@
-//! What the server does to a result before it goes back: re-randomise, mask, flood, switch.
-//! DESIGN section 5. Each step is needed; the order is fixed (all before the switch).
+//! Circuit privacy: what the server does to a result before it goes back.
+//! DESIGN section 5. Each step is needed; the order is fixed (all before the switch), and it is the
+//! only way from a [`Ciphertext`] to an [`Response`], which alone can be sent:
 //!
-//! `hide` has the first three for both rings; [`crate::packing::slot::privacy`] has slot packing's switch.
+//! | step | takes | gives |
+//! |---|---|---|
+//! | [`Ciphertext::rerandomise`] | a sum of products | [`Rerandomised`] |
+//! | [`Rerandomised::mask`] | | [`Masked`] |
+//! | [`Masked::flood`] | | [`Flooded`] |
+//! | [`Flooded::switch`] | | [`Response`] |
 
 use alloc::boxed::Box;
+use core::marker::PhantomData;
 
 use zeroize::Zeroize;
 
-use crate::arith::modulus::Modulus;
-use crate::arith::transform::{Ntt, Poly, Q_NTT};
-use crate::params::{FLOOD_BITS, LIMBS, LOG_N, N, Q_MOD};
+use super::ciphertext::zero_poly;
+use super::{Ciphertext, Expansion, Limbs, Ring, expand_public, zero_limbs};
 use crate::random::sample::{
     Ternary, error, flood, flood_residue, residue_t, sign_residue, small_residue,
 };
 use crate::random::{Seed, Stream};
-use crate::rlwe::ciphertext::{Ciphertext, Limbs, zero_poly, zero_polys};
-use crate::rlwe::{Expansion, drop_bits, expand_public};
 
 /// Separates the streams that one response's seed gives.
 #[repr(u32)]
@@ -27,210 +31,149 @@ enum Part {
 }
 
 /// The random numbers of one response, which its seed gives to it alone.
-pub(crate) struct Randomness<'a> {
-    /// The seed.
-    pub seed: &'a Seed,
-    /// Separates the rings.
-    pub ring: u32,
-}
+pub struct Randomness<R>(Seed, PhantomData<R>);
 
-impl Randomness<'_> {
+impl<R: Ring> Randomness<R> {
+    /// Those of a seed that serves nothing else.
+    pub fn new(seed: Seed) -> Self {
+        Self(seed, PhantomData)
+    }
+
     fn stream(&self, part: Part) -> Stream {
-        Stream::new(self.seed, [self.ring + part as u32, 0, 0])
+        Stream::new(&self.0, [R::RESPONSE_DOMAIN + part as u32, 0, 0])
     }
 
     /// A uniform residue mod t for every coefficient or slot.
-    pub fn mask<const N: usize>(&self) -> Box<[u32; N]> {
-        let mut mask = zero_poly();
+    pub fn mask(&self) -> Box<R::Poly> {
+        let mut mask = zero_poly::<R>();
         let mut stream = self.stream(Part::Mask);
-        mask.iter_mut().for_each(|x| *x = residue_t(&mut stream));
+        for x in mask.as_mut().as_mut() {
+            *x = residue_t(&mut stream);
+        }
         mask
     }
 }
 
-/// A client's public key in a ring of N coefficients, NTT domain: `b + a s = e`.
-pub struct RingPublicKey<const N: usize> {
-    b: Box<Limbs<N>>,
-    a: Box<Limbs<N>>,
+/// A client's public key, NTT domain: `b + a s = e`.
+pub struct PublicKey<R: Ring> {
+    b: Limbs<R>,
+    a: Limbs<R>,
 }
 
-impl<const N: usize> RingPublicKey<N> {
-    /// The key whose `b` came in the coefficient domain; `a` gives a limb's residues, NTT domain.
-    pub(crate) fn new<A: Iterator<Item = u32>>(
-        ring: &[Ntt<N>],
-        mut b: Box<Limbs<N>>,
-        a: impl Fn(usize) -> A,
-    ) -> Self {
-        let mut expanded: Box<Limbs<N>> = zero_polys();
-        for limb in 0..LIMBS {
-            ring[limb].forward(&mut b[limb], Ntt::<N>::LOG_N);
-            expanded[limb]
-                .iter_mut()
-                .zip(a(limb))
-                .for_each(|(x, a)| *x = a);
-        }
-        Self { b, a: expanded }
-    }
-}
-
-/// A client's public key, for segments.
-pub type PublicKey = RingPublicKey<N>;
-
-impl PublicKey {
+impl<R: Ring> PublicKey<R> {
     /// The key whose `b` came in the coefficient domain; `a` is expanded here, from a seed whose
     /// use for public keys is part of the expansion, and never taken from the wire.
-    pub fn from_wire(b: Box<Limbs>, seed: &Seed) -> Self {
-        Self::new(&Q_NTT, b, |limb| {
-            expand_public(seed, Expansion::PublicKey, limb)
-        })
+    pub fn from_wire(mut b: Limbs<R>, seed: &Seed) -> Self {
+        let mut a = zero_limbs::<R>();
+        for limb in 0..R::LIMBS {
+            R::NTT[limb].forward(&mut b[limb], R::LOG_N);
+            let expanded = expand_public::<R>(seed, Expansion::PublicKey, limb);
+            let residues = a[limb].as_mut().iter_mut();
+            residues.zip(expanded).for_each(|(x, a)| *x = a);
+        }
+        Self { b, a }
     }
 }
 
-/// Re-randomises, masks and floods a result (NTT domain), which comes out in the coefficient domain.
-/// `ring` holds its limbs' transforms, `mask` adds the mask to c0.
-pub(crate) fn hide<const N: usize, const FLOOD_BITS: u32>(
-    ring: &[Ntt<N>],
-    [c0, c1]: [&mut Limbs<N>; 2],
-    key: &RingPublicKey<N>,
-    random: &Randomness<'_>,
-    mask: impl FnOnce(&mut Limbs<N>),
-) {
-    add_encryption_of_zero(ring, [&mut *c0, c1], key, random);
-    mask(c0);
-    add_flood::<N, FLOOD_BITS>(ring, c0, random);
+/// A sum with an encryption of zero added: its c1 is an RLWE sample. Coefficient domain.
+pub struct Rerandomised<R: Ring>(Ciphertext<R>);
+/// Its message is a share, whose other half is the mask.
+pub struct Masked<R: Ring>(Ciphertext<R>);
+/// The noise of its phase says nothing of the weights.
+pub struct Flooded<R: Ring>(Ciphertext<R>);
+
+/// What goes back to the client: a ciphertext at the modulus of responses.
+pub struct Response<R: Ring> {
+    c1: Box<R::Poly>,
+    c0: Box<R::Poly>,
 }
 
-/// A returned ciphertext at the modulus q0.
-pub struct Response {
-    /// c1, NTT domain of q0.
-    pub c1: Box<Poly>,
+impl<R: Ring> Response<R> {
+    /// c1, in the domain in which it is sent.
+    pub fn c1(&self) -> &R::Poly {
+        &self.c1
+    }
+
     /// c0, coefficient domain, low bits dropped.
-    pub c0: Box<Poly>,
-}
-
-/// The randomness of segments' responses.
-fn randomness(seed: &Seed) -> Randomness<'_> {
-    Randomness { seed, ring: 0 }
-}
-
-/// A uniform residue mod t for every coefficient, from a response's seed.
-pub fn uniform_mask(seed: &Seed) -> Box<Poly> {
-    randomness(seed).mask()
-}
-
-/// Re-randomises, masks, floods and switches `result` (NTT domain). `mask` (residues mod t,
-/// coefficient domain) becomes part of the message; `seed` belongs to this response alone.
-pub fn respond(mut result: Ciphertext, key: &PublicKey, mask: &Poly, seed: &Seed) -> Response {
-    let Ciphertext { c0, c1 } = &mut result;
-    hide::<N, FLOOD_BITS>(&Q_NTT, [c0, c1], key, &randomness(seed), |c0| {
-        Ciphertext::add_plaintext(c0, mask)
-    });
-    switch(c0);
-    switch(c1);
-
-    let mut c1 = zero_poly();
-    c1.copy_from_slice(&result.c1[0]);
-    Q_NTT[0].forward(&mut c1, LOG_N);
-    let mut c0 = zero_poly();
-    for (x, &y) in c0.iter_mut().zip(&result.c0[0]) {
-        *x = drop_bits(y);
+    pub fn c0(&self) -> &R::Poly {
+        &self.c0
     }
-    Response { c1, c0 }
 }
 
-/// c += (b u + e0, a u + e1) with u ternary; takes it from the NTT to the coefficient domain.
-fn add_encryption_of_zero<const N: usize>(
-    ring: &[Ntt<N>],
-    [c0, c1]: [&mut Limbs<N>; 2],
-    key: &RingPublicKey<N>,
-    random: &Randomness<'_>,
-) {
-    let mut u = zero_poly();
-    for (limb, ntt) in ring[..LIMBS].iter().enumerate() {
-        let m = ntt.modulus();
-        let mut signs = random.stream(Part::U);
-        let mut ternary = Ternary::new();
-        for x in u.iter_mut() {
-            *x = sign_residue(ternary.next(&mut signs), m);
-        }
-        ntt.forward(&mut u, Ntt::<N>::LOG_N);
-        for (acc, key) in [(&mut *c0, &key.b), (&mut *c1, &key.a)] {
-            for ((acc, &k), &u) in acc[limb].iter_mut().zip(&key[limb]).zip(u.iter()) {
-                *acc = m.add(*acc, m.mul(k, u));
+/// All steps on `result`. `mask` (residues mod t, coefficient domain) becomes part of the message.
+pub fn respond<R: Ring>(
+    result: Ciphertext<R>,
+    key: &PublicKey<R>,
+    mask: &R::Poly,
+    random: &Randomness<R>,
+) -> Response<R> {
+    let rerandomised = result.rerandomise(key, random);
+    rerandomised.mask(mask).flood(random).switch()
+}
+
+impl<R: Ring> Ciphertext<R> {
+    /// Adds (b u + e0, a u + e1) with u ternary; goes from the NTT to the coefficient domain.
+    pub fn rerandomise(mut self, key: &PublicKey<R>, random: &Randomness<R>) -> Rerandomised<R> {
+        let mut u = zero_poly::<R>();
+        for limb in 0..R::LIMBS {
+            let (ntt, m) = (&R::NTT[limb], &R::MODULI[limb]);
+            let mut signs = random.stream(Part::U);
+            let mut ternary = Ternary::new();
+            for x in u.as_mut().as_mut() {
+                *x = sign_residue(ternary.next(&mut signs), m);
             }
-            ntt.inverse(&mut acc[limb], Ntt::<N>::LOG_N);
-        }
-        let mut errors = random.stream(Part::Errors);
-        for acc in [&mut *c0, &mut *c1] {
-            for x in acc[limb].iter_mut() {
-                *x = m.add(*x, small_residue(error(&mut errors), m));
+            ntt.forward(&mut u, R::LOG_N);
+            for (acc, key) in [(&mut self.c0, &key.b), (&mut self.c1, &key.a)] {
+                let terms = key[limb].as_ref().iter().zip(u.as_ref().as_ref());
+                for (acc, (&k, &u)) in acc[limb].as_mut().iter_mut().zip(terms) {
+                    *acc = m.add(*acc, m.mul(k, u));
+                }
+                ntt.inverse(&mut acc[limb], R::LOG_N);
+            }
+            let mut errors = random.stream(Part::Errors);
+            for acc in [&mut self.c0, &mut self.c1] {
+                for x in acc[limb].as_mut() {
+                    *x = m.add(*x, small_residue(error(&mut errors), m));
+                }
             }
         }
+        u.zeroize();
+        Rerandomised(self)
     }
-    u.zeroize();
 }
 
-fn add_flood<const N: usize, const FLOOD_BITS: u32>(
-    ring: &[Ntt<N>],
-    c0: &mut Limbs<N>,
-    random: &Randomness<'_>,
-) {
-    let mut stream = random.stream(Part::Flood);
-    let [l0, l1, l2, l3] = c0;
-    for (((x0, x1), x2), x3) in l0.iter_mut().zip(l1).zip(l2).zip(l3) {
-        let v = flood::<FLOOD_BITS>(&mut stream);
-        for (x, ntt) in [x0, x1, x2, x3].into_iter().zip(ring) {
-            let m = ntt.modulus();
-            *x = m.add(*x, flood_residue::<FLOOD_BITS>(v, m));
+impl<R: Ring> Rerandomised<R> {
+    /// Adds the mask (residues mod t, coefficient domain) to the message.
+    pub fn mask(mut self, mask: &R::Poly) -> Masked<R> {
+        Ciphertext::<R>::add_plaintext(&mut self.0.c0, mask);
+        Masked(self.0)
+    }
+}
+
+impl<R: Ring> Masked<R> {
+    /// Adds the flood to the phase.
+    pub fn flood(mut self, random: &Randomness<R>) -> Flooded<R> {
+        let mut stream = random.stream(Part::Flood);
+        for i in 0..R::N {
+            let v = flood(&mut stream, R::FLOOD_BITS);
+            for (limb, m) in self.0.c0.iter_mut().zip(R::MODULI) {
+                let x = &mut limb.as_mut()[i];
+                *x = m.add(*x, flood_residue(v, R::FLOOD_BITS, m));
+            }
         }
+        Flooded(self.0)
     }
 }
 
-/// The inverse of the modulus `of` modulo another, Montgomery form.
-pub(crate) const fn inverse(of: &Modulus, modulo: &Modulus) -> u32 {
-    let q = modulo.value();
-    modulo.to_montgomery(Modulus::inverse_const(of.value() % q, q))
-}
-
-/// The inverses of each limb's modulus modulo those before it: `[of][modulo]`.
-pub(crate) const fn inverses(limbs: &[Modulus]) -> [[u32; LIMBS]; LIMBS] {
-    let mut table = [[0; LIMBS]; LIMBS];
-    let mut of = 1;
-    while of < LIMBS {
-        let mut modulo = 0;
-        while modulo < of {
-            table[of][modulo] = inverse(&limbs[of], &limbs[modulo]);
-            modulo += 1;
+impl<R: Ring> Flooded<R> {
+    /// Switches to the modulus of responses and drops the bits that decryption does not need.
+    pub fn switch(mut self) -> Response<R> {
+        let mut c1 = R::switch(&mut self.0.c1);
+        R::to_response_domain(&mut c1);
+        let mut c0 = R::switch(&mut self.0.c0);
+        for x in c0.as_mut().as_mut() {
+            *x = R::drop_bits(*x);
         }
-        of += 1;
-    }
-    table
-}
-
-/// Divides by the modulus of limb `last`, to the nearest integer, which leaves the limbs before it.
-/// Coefficient domain; `inverses` are those of that modulus.
-pub(crate) fn divide<const N: usize>(
-    ring: &[Ntt<N>],
-    limbs: &mut Limbs<N>,
-    last: usize,
-    inverses: &[u32; LIMBS],
-) {
-    let dropped_modulus = ring[last].modulus();
-    let (kept, dropped) = limbs.split_at_mut(last);
-    for ((limb, ntt), &inverse) in kept.iter_mut().zip(ring).zip(inverses) {
-        let m = ntt.modulus();
-        for (x, &d) in limb.iter_mut().zip(&dropped[0]) {
-            let d = m.from_i32(dropped_modulus.centered(d));
-            *x = m.mul_montgomery(m.sub(*x, d), inverse);
-        }
-    }
-}
-
-/// Divides by q3 q2 q1, each time to the nearest integer: what is left is limb 0. Coefficient
-/// domain.
-fn switch(limbs: &mut Limbs) {
-    const INVERSES: [[u32; LIMBS]; LIMBS] = inverses(&Q_MOD);
-    for last in (1..LIMBS).rev() {
-        divide(&Q_NTT, limbs, last, &INVERSES[last]);
+        Response { c1, c0 }
     }
 }

@@ -1,20 +1,14 @@
 //! Slot packing: SIMD batches with rotations, as GAZELLE and CrypTFlow2 compute linear layers; the
 //! baseline that segment packing is compared with.
-//! DESIGN section 9; N = 8192, RNS-BFV with hybrid key switching, see [`params`].
+//! DESIGN section 9; Smart and Vercauteren, "Fully homomorphic SIMD operations" (2011).
 //!
-//! The client's side ([`rlwe`]) allocates nothing and works on one limb polynomial at a time; the
-//! server's side is behind the feature `server`. Nothing here is part of the segment engine.
+//! Slots 0..N/2 are row 0, the others row 1. Products and sums of polynomials are slot by slot, and
+//! automorphisms move slots ([`crate::rlwe::galois`]).
 
+mod layout;
 #[cfg(feature = "server")]
-pub mod cipher;
+mod weights;
+
+pub use layout::{FactorId, Schedule, SlotLayout};
 #[cfg(feature = "server")]
-pub mod conv;
-pub mod encoding;
-pub mod galois;
-pub mod layout;
-pub mod params;
-#[cfg(feature = "server")]
-pub mod privacy;
-pub mod rlwe;
-#[cfg(feature = "server")]
-pub mod rotate;
+pub use weights::SlotWeights;

@@ -30,10 +30,10 @@ use super::frame::HEADER;
 use super::frame::{Frame, FrameBuf, Kind, MAX_PAYLOAD, write};
 use crate::Error;
 use crate::arith::bits::{pack, packed_len, unpack};
+use crate::arith::field::{T, T_BITS, T_MOD};
 use crate::ot::{
     CALL, COLUMNS, Correction, ReceiverTrees, SenderTrees, correlated_pads_sender, scratch_words,
 };
-use crate::params::{T, T_BITS, T_MOD};
 use crate::random::{Seed, Stream};
 use crate::relu::{ClientChunk, MAX_CHUNK, ReluParams};
 

@@ -4,14 +4,15 @@
 use super::{App, Client, Maybe, Step};
 use crate::Error;
 use crate::arith::bits::{pack, unpack};
+use crate::arith::field::{T, T_BITS, T_MOD};
+use crate::network::LayerError;
 use crate::network::layer::{Activation, Layer, TensorId};
-use crate::packing::{Output, OutputCursor, Places};
-use crate::params::{T, T_BITS, T_MOD};
+use crate::packing::{Layout, Output, OutputCursor, Places};
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::{PlanHash, Welcome, read_control};
-use crate::protocol::linear::{ClientLinear, UploadSeeds};
+use crate::protocol::linear::ClientLinear;
 use crate::protocol::share::{SharePrf, to_ring};
-use crate::protocol::upload::PIECE;
+use crate::protocol::transfer::{PIECE, ReceiveResponse, UploadSeeds};
 use crate::random::Purpose;
 
 /// The layer that is being run.
@@ -90,7 +91,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
         self.plan.add(payload);
         let index = self.layer;
         let fail = |reason| Error::Layer { index, reason };
-        let layout = L::layout(&layer).map_err(fail)?;
+        let layout = L::Layout::new(&layer).map_err(fail)?;
         let welcome = self.welcome.get()?;
         check_reads(&layer, &layout, index, welcome).map_err(fail)?;
         if index + 1 == welcome.layers && self.plan.0 != welcome.plan {
@@ -139,7 +140,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
                 break;
             }
             if output.ciphertext >= current.received {
-                self.step = Step::Response(L::Download::default());
+                self.step = Step::Response(ReceiveResponse::default());
                 return Ok(());
             }
             if !relu {
@@ -255,35 +256,30 @@ fn check_reads(
     layout: &impl Places,
     index: u16,
     welcome: &Welcome,
-) -> Result<(), &'static str> {
+) -> Result<(), LayerError> {
     let image = (
         u16::from(welcome.input.channels),
         usize::from(welcome.input.side),
     );
     let (side, out_side) = (usize::from(layer.in_side), layout.out_side());
-    if layer.input > index || layer.skip.is_some_and(|skip| skip.tensor > index) {
-        return Err("it reads a tensor that does not exist yet");
-    }
-    if layer.input == 0 && (layer.in_channels, side) != image {
-        return Err("it reads the image in another shape");
-    }
-    let reads_image = layer.skip.is_some_and(|skip| skip.tensor == 0);
-    if reads_image && (layer.out_channels, out_side) != image {
-        return Err("it adds the image in another shape");
-    }
-    if layer.skip.is_some_and(|skip| skip.factor >= T) {
-        return Err("its skip factor is not below t");
-    }
+    let check = |ok: bool, error| if ok { Ok(()) } else { Err(error) };
+    let reads = |tensor, shape| {
+        let exists = tensor <= index && (tensor > 0 || shape == image);
+        check(exists, LayerError::Tensor(tensor))
+    };
+    reads(layer.input, (layer.in_channels, side))?;
     let last = index + 1 == welcome.layers;
-    if last != (layer.activation == Activation::Logits) {
-        return Err("logits come from the last layer, and only from it");
+    if let Some(skip) = layer.skip {
+        reads(skip.tensor, (layer.out_channels, out_side))?;
+        check(skip.factor < T, LayerError::SkipFactor(skip.factor))?;
+        check(!last, LayerError::SkipLogits)?;
     }
-    if last && layer.skip.is_some() {
-        return Err("a residual sum of logits is not supported");
-    }
-    let outputs = usize::from(layer.out_channels) * out_side.pow(2);
-    if last && outputs != usize::from(welcome.classes) {
-        return Err("it has another number of logits than there are classes");
-    }
-    Ok(())
+    let gives_logits = layer.activation == Activation::Logits;
+    check(last == gives_logits, LayerError::LogitsPlace)?;
+    let (logits, classes) = (
+        usize::from(layer.out_channels) * out_side.pow(2),
+        usize::from(welcome.classes),
+    );
+    let error = LayerError::Classes { logits, classes };
+    check(!last || logits == classes, error)
 }

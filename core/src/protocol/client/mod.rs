@@ -10,17 +10,17 @@ use zeroize::Zeroize;
 use self::inference::Current;
 use super::activation::{ClientContext, ClientWindow};
 use super::base::{self, CONFIRM_FRAMES, Message, OPENING_FRAMES};
-use super::download::{Dense, ReceiveDownload};
 use super::frame::{Frame, FrameBuf, Kind, write};
 use super::greeting::{Hello, PlanHash, Settings, VERSION, Welcome, write_control};
 use super::linear::segment::Segments;
 use super::linear::slot::Slots;
-use super::linear::{ClientLinear, Workspace, limb};
-use super::upload::SendUpload;
+use super::linear::{Buffers, ClientLinear, Workspace};
+use super::transfer::{ReceiveResponse, SendUpload};
 use crate::Error;
 use crate::ot::{Direction, ReceiverTrees, SenderTrees};
 use crate::protocol::share::SharePrf;
 use crate::random::{Kdf, Seed, SessionId};
+use crate::rlwe::Expansion;
 
 /// What the client needs of the program around it.
 pub trait App {
@@ -44,7 +44,7 @@ pub type SlotClient<const CHUNKS: usize, const SUPPLY: usize> = Client<CHUNKS, S
 /// The client's state: keys, seeds, scratch for one ciphertext, one window of activations.
 /// `CHUNKS` and `SUPPLY` size the window: see [`ClientWindow`]. `L` is the packing's part.
 pub struct Client<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear = Segments> {
-    step: Step<L>,
+    step: Step,
     settings: Settings,
     secret: Seed,
     nonce: [u8; 32],
@@ -92,7 +92,7 @@ impl<T> Maybe<T> {
 
 /// What comes next. The first is all zeros: see [`Maybe`].
 #[repr(u8)]
-enum Step<L: ClientLinear> {
+enum Step {
     Closed = 0,
     Hello,
     Welcome,
@@ -100,7 +100,7 @@ enum Step<L: ClientLinear> {
     /// Sends a key or a ciphertext.
     Upload(What, SendUpload),
     /// Receives the response of a base transfer direction.
-    BaseResponse(Direction, ReceiveDownload),
+    BaseResponse(Direction, ReceiveResponse),
     Opening(usize),
     SendConfirm(usize),
     CheckConfirm(usize),
@@ -112,8 +112,8 @@ enum Step<L: ClientLinear> {
     Begin,
     Layer,
     /// Sends input ciphertext i of the layer.
-    Input(usize, L::Upload),
-    Response(L::Download),
+    Input(usize, SendUpload),
+    Response(ReceiveResponse),
     /// Logits of this response that are still to come.
     Logits(usize),
     /// Outputs of this response, of a layer without activation, that still need a new share.
@@ -129,6 +129,15 @@ enum What {
     BaseMessage(Message),
     SessionKey,
     BaseChoices,
+}
+
+impl What {
+    fn expansion(self) -> Expansion {
+        match self {
+            Self::BaseKey | Self::SessionKey => Expansion::PublicKey,
+            Self::BaseMessage(_) | Self::BaseChoices => Expansion::Ciphertext,
+        }
+    }
 }
 
 const NOT_READY: Error = Error::Usage("the session is not that far");
@@ -233,7 +242,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
         self.leave_ready(Step::Bye)
     }
 
-    fn leave_ready(&mut self, next: Step<L>) -> Result<(), Error> {
+    fn leave_ready(&mut self, next: Step) -> Result<(), Error> {
         if !self.is_ready() {
             return Err(Error::Usage(
                 "an inference is running or the session is not set up",
@@ -283,9 +292,8 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
             }
             Step::Upload(what, upload) => {
                 let what = *what;
-                let Workspace { key, poly, scratch } = &mut self.work;
-                let len = upload.poll(key, poly, limb(scratch), out);
-                if upload.done() {
+                let (len, last) = self.work.buffers().poll(upload, what.expansion(), out);
+                if last {
                     self.after_upload(what)?;
                 }
                 len
@@ -363,8 +371,8 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
             }
             Step::BaseResponse(direction, download) => {
                 let direction = *direction;
-                let Workspace { key, poly, scratch } = &mut self.work;
-                if download.handle(frame, &Dense, key, poly, limb(scratch))? {
+                let Buffers { key, poly, scratch } = self.work.buffers();
+                if download.handle(frame, &base::ALL, key, poly, scratch)? {
                     self.base_response(direction)?;
                 }
                 Ok(())

@@ -6,15 +6,14 @@ use zeroize::{Zeroize, Zeroizing};
 use super::{App, Client, Maybe, Step, What};
 use crate::Error;
 use crate::ot::Direction;
-use crate::packing::segment;
-use crate::params::LOG_N;
 use crate::protocol::base::{self, Message};
-use crate::protocol::download::ReceiveDownload;
 use crate::protocol::frame::{Frame, Kind};
 use crate::protocol::greeting::{MAX_HELLO, MAX_NAME, Welcome, read_greeting};
-use crate::protocol::linear::{ClientLinear, UploadSeeds, Workspace};
-use crate::protocol::upload::SendUpload;
+use crate::protocol::linear::{ClientLinear, Workspace};
+use crate::protocol::transfer::{ReceiveResponse, SendUpload, UploadSeeds};
 use crate::random::{Kdf, Purpose, SessionId, Stream};
+use crate::rlwe::ring::ring4096::LOG_N;
+use crate::rlwe::ring::ring4096::T_NTT;
 use crate::rlwe::{Expansion, SecretKey, add_errors};
 
 impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, SUPPLY, L> {
@@ -84,18 +83,18 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
 
     /// Starts an upload of what is in `poly`, or of a key, with fresh seeds.
     fn upload(&mut self, what: What) {
-        let is_key = matches!(what, What::BaseKey | What::SessionKey);
-        let (purposes, expansion) = if is_key {
-            (UploadSeeds::PUBLIC_KEY, Expansion::PublicKey)
+        let is_key = what.expansion() == Expansion::PublicKey;
+        let purposes = if is_key {
+            UploadSeeds::PUBLIC_KEY
         } else {
-            (UploadSeeds::CIPHERTEXT, Expansion::Ciphertext)
+            UploadSeeds::CIPHERTEXT
         };
         let UploadSeeds { a, error } = UploadSeeds::next(&self.kdf, &mut self.uploads, purposes);
         if is_key {
             self.work.poly.fill(0);
         }
         add_errors(&mut self.work.poly, &error);
-        self.step = Step::Upload(what, SendUpload::new(a, expansion));
+        self.step = Step::Upload(what, SendUpload::new(a));
     }
 
     pub(super) fn after_upload(&mut self, what: What) -> Result<(), Error> {
@@ -103,14 +102,14 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
             What::BaseKey => self.upload_messages(Message::Zero)?,
             What::BaseMessage(Message::Zero) => self.upload_messages(Message::Difference)?,
             What::BaseMessage(Message::Difference) => {
-                self.step = Step::BaseResponse(Direction::Forward, ReceiveDownload::default());
+                self.step = Step::BaseResponse(Direction::Forward, ReceiveResponse::default());
             }
             What::SessionKey => {
                 base::encode_choices(self.sender.delta(), &mut self.work.poly);
                 self.upload(What::BaseChoices);
             }
             What::BaseChoices => {
-                self.step = Step::BaseResponse(Direction::Reverse, ReceiveDownload::default());
+                self.step = Step::BaseResponse(Direction::Reverse, ReceiveResponse::default());
             }
         }
         Ok(())
@@ -125,7 +124,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
 
     /// Goes on after a base transfer's response, which is in `poly`.
     pub(super) fn base_response(&mut self, direction: Direction) -> Result<(), Error> {
-        segment::decode(&mut self.work.poly, LOG_N);
+        T_NTT.forward(&mut self.work.poly, LOG_N);
         self.step = match direction {
             Direction::Forward => Step::Opening(0),
             Direction::Reverse => {

@@ -1,6 +1,6 @@
 //! A linear layer between the parties, in any packing: what the two state machines need of one.
-//! DESIGN sections 4, 5 and 9. The packings are [`segment`], which is also coefficient packing, and
-//! [`slot`]; each file holds both parties' halves.
+//! DESIGN sections 4, 5 and 9. The client encrypts its shares of the input, the server adds its own,
+//! convolves, and sends masked responses. [`segment`] and [`slot`] say what each packing adds.
 
 pub mod segment;
 pub mod slot;
@@ -9,13 +9,12 @@ use zeroize::Zeroize;
 
 use super::activation::SCRATCH_WORDS;
 use super::frame::{Frame, FrameBuf};
+use super::transfer::{ReceiveResponse, SendUpload, UploadSeeds};
 use crate::Error;
-use crate::arith::transform::Poly;
-use crate::network::layer::Layer;
-use crate::packing::Places;
-use crate::params::N;
-use crate::random::{Kdf, Purpose, Seed};
-use crate::rlwe::SecretKey;
+use crate::packing::Layout;
+use crate::random::Kdf;
+use crate::rlwe::ring::ring4096::{N, Poly};
+use crate::rlwe::{Expansion, Ring, Ring4096, SecretKey, add_errors, encrypt_limb};
 
 #[cfg(feature = "server")]
 pub use server::*;
@@ -24,7 +23,7 @@ pub use server::*;
 /// segments.
 pub struct Workspace {
     /// The RLWE key in use: first that of the forward base transfers, then the session's.
-    pub key: SecretKey,
+    pub key: SecretKey<Ring4096>,
     /// The polynomial being encrypted or decrypted.
     pub poly: Poly,
     /// Scratch of transforms, extensions and base transfers.
@@ -43,35 +42,44 @@ impl Workspace {
         self.poly.zeroize();
         self.scratch.zeroize();
     }
-}
 
-/// The part of the scratch that is a polynomial.
-pub fn limb(scratch: &mut [u32; SCRATCH_WORDS]) -> &mut Poly {
-    // The length is a constant above N.
-    scratch.first_chunk_mut().unwrap_or_else(|| unreachable!())
-}
-
-/// The seeds of one upload.
-pub struct UploadSeeds {
-    /// Public: gives c1 of a ciphertext, or a of a key.
-    pub a: Seed,
-    /// Gives the errors.
-    pub error: Seed,
-}
-
-impl UploadSeeds {
-    /// Purposes of a ciphertext's seeds.
-    pub const CIPHERTEXT: [Purpose; 2] = [Purpose::CiphertextA, Purpose::CiphertextError];
-    /// Purposes of a public key's seeds.
-    pub const PUBLIC_KEY: [Purpose; 2] = [Purpose::PublicKeyA, Purpose::PublicKeyError];
-
-    /// The seeds of the next upload, of which `uploads` counts all.
-    pub fn next(kdf: &Kdf, uploads: &mut u64, [a, error]: [Purpose; 2]) -> Self {
-        *uploads += 1;
-        Self {
-            a: kdf.seed(a, *uploads - 1),
-            error: kdf.seed(error, *uploads - 1),
+    /// Key, polynomial, and the part of the scratch that is one.
+    pub fn buffers(&mut self) -> Buffers<'_, Ring4096> {
+        // The length is a constant above N.
+        let scratch = (self.scratch.first_chunk_mut()).unwrap_or_else(|| unreachable!());
+        Buffers {
+            key: &self.key,
+            poly: &mut self.poly,
+            scratch: core::array::from_mut(scratch),
         }
+    }
+}
+
+/// What ciphertexts and responses of a ring are worked on with.
+pub struct Buffers<'a, R: Ring> {
+    /// The secret key.
+    pub key: &'a SecretKey<R>,
+    /// The message being encrypted, or the ciphertext being decrypted.
+    pub poly: &'a mut R::Poly,
+    /// The polynomial being sent; scratch of decryption.
+    pub scratch: &'a mut R::Scratch,
+}
+
+impl<R: Ring> Buffers<'_, R> {
+    /// Writes the next frame of the ciphertext (of the message in `poly`, with its errors) or
+    /// public key (zeros and errors) that `upload` sends; true with the last. Until then the
+    /// buffers belong to it.
+    pub fn poll(
+        &mut self,
+        upload: &mut SendUpload,
+        expansion: Expansion,
+        out: &mut FrameBuf,
+    ) -> (usize, bool) {
+        let (key, message) = (self.key, &*self.poly);
+        let make = |limb, a: &_, out: &mut _| {
+            encrypt_limb(key, limb, message, (a, expansion), out);
+        };
+        upload.poll::<R>(R::LIMBS, make, &mut self.scratch.as_mut()[0], out)
     }
 }
 
@@ -83,12 +91,10 @@ pub trait ClientLinear: Zeroize {
     const PARAMETER_SET: u16;
     /// Whether the server asks for keys after the base transfers.
     const OWN_KEYS: bool;
+    /// The parameter set.
+    type Ring: Ring;
     /// The layout of a layer.
-    type Layout: Places + Copy;
-    /// An input ciphertext under way.
-    type Upload;
-    /// A response under way.
-    type Download: Default;
+    type Layout: Layout<Ring = Self::Ring>;
 
     /// Takes the frame that asks for keys.
     fn take_rotations(&mut self, frame: Frame<'_>, kdf: &Kdf) -> Result<(), Error>;
@@ -96,8 +102,14 @@ pub trait ClientLinear: Zeroize {
     /// Writes the next frame of those keys; true with the last.
     fn poll_keys(&mut self, kdf: &Kdf, uploads: &mut u64, out: &mut FrameBuf) -> (usize, bool);
 
-    /// Checks a layer's description and lays it out. The error says what is wrong.
-    fn layout(layer: &Layer) -> Result<Self::Layout, &'static str>;
+    /// The buffers: the packing's own, or those of the workspace.
+    fn buffers<'a>(&'a mut self, work: &'a mut Workspace) -> Buffers<'a, Self::Ring>;
+
+    /// The polynomial of the buffers.
+    fn poly<'a>(&'a self, work: &'a Workspace) -> &'a <Self::Ring as Ring>::Poly;
+
+    /// Erases what an inference left.
+    fn wipe(&mut self);
 
     /// Prepares input ciphertext `input`. `value` gives the client's share (residue mod t) at
     /// (channel, row, column) of the layer's input.
@@ -108,40 +120,58 @@ pub trait ClientLinear: Zeroize {
         input: usize,
         seeds: UploadSeeds,
         value: impl FnMut(usize, usize, usize) -> u32,
-    ) -> Self::Upload;
+    ) -> SendUpload {
+        let Buffers { poly, .. } = self.buffers(work);
+        layout.pack(input, poly, value);
+        layout.encode(poly);
+        add_errors(poly, &seeds.error);
+        SendUpload::new(seeds.a)
+    }
 
-    /// Writes the next frame of an input ciphertext; true with the last. Until then the workspace
-    /// belongs to the upload.
+    /// Writes the next frame of an input ciphertext; true with the last. Until then the buffers
+    /// belong to the upload.
     fn poll_upload(
         &mut self,
         work: &mut Workspace,
-        upload: &mut Self::Upload,
+        upload: &mut SendUpload,
         out: &mut FrameBuf,
-    ) -> (usize, bool);
+    ) -> (usize, bool) {
+        (self.buffers(work)).poll(upload, Expansion::Ciphertext, out)
+    }
 
     /// Takes the next frame of a response; true with the last. Then [`Self::value`] gives what it
-    /// says, until the next upload or download.
+    /// says, until the next upload or response.
     fn receive(
         &mut self,
         work: &mut Workspace,
         layout: &Self::Layout,
-        download: &mut Self::Download,
+        response: &mut ReceiveResponse,
         frame: Frame<'_>,
-    ) -> Result<bool, Error>;
+    ) -> Result<bool, Error> {
+        let Buffers { key, poly, scratch } = self.buffers(work);
+        let last = response.handle(frame, layout, key, poly, scratch)?;
+        if last {
+            layout.decode(poly);
+        }
+        Ok(last)
+    }
 
-    /// The client's share at a coefficient (of a segment) or slot of the last response.
-    fn value(&self, work: &Workspace, coefficient: usize) -> u32;
-
-    /// Erases what an inference left.
-    fn wipe(&mut self);
+    /// The client's share at a coefficient of the last response, decoded.
+    fn value(&self, work: &Workspace, coefficient: usize) -> u32 {
+        self.poly(work).as_ref()[coefficient]
+    }
 }
 
 #[cfg(feature = "server")]
 mod server {
     use super::*;
-    use crate::packing::slot::galois::Element;
-    use crate::rlwe::operations::Work;
-    use crate::rlwe::respond::PublicKey;
+    use crate::packing::{Places, RingOf, Weights};
+    use crate::protocol::transfer::{ReceiveUpload, SendResponse};
+    use crate::random::Seed;
+    use crate::rlwe::galois::{Element, GaloisKeys};
+    use crate::rlwe::{
+        Ciphertext, Operations, PublicKey, Randomness, Response, Ring8192, respond, zero_poly,
+    };
     use alloc::boxed::Box;
     use alloc::sync::Arc;
     use alloc::vec::Vec;
@@ -150,9 +180,17 @@ mod server {
     #[derive(Default)]
     pub struct Keys {
         /// The public key at N = 4096.
-        pub public: Option<PublicKey>,
+        pub public: Option<PublicKey<Ring4096>>,
         /// Those of slot packing.
-        pub slot: Option<slot::SlotKeys>,
+        pub slot: Option<SlotKeys>,
+    }
+
+    /// A client's keys for slot packing.
+    pub struct SlotKeys {
+        /// Its public key.
+        pub public: PublicKey<Ring8192>,
+        /// Its Galois keys.
+        pub galois: GaloisKeys,
     }
 
     /// The server's half of a packing, for one layer; sessions share it.
@@ -161,14 +199,49 @@ mod server {
         fn places(&self) -> &dyn Places;
         /// The automorphisms that it needs keys for.
         fn rotations(&self) -> Vec<Element>;
+        /// Makes the plaintext factors that are kept.
+        fn prepare(&self);
         /// Begins the layer in one inference.
         fn begin(self: Arc<Self>) -> Box<dyn LinearRun>;
+    }
+
+    /// Weights of a packing, with the keys that a client has for it.
+    pub trait ServerWeights: Weights {
+        /// The automorphisms that the layer needs keys for.
+        fn rotations(&self) -> Vec<Element>;
+        /// The keys for its responses and for its products.
+        fn keys(keys: &Keys) -> Option<(&PublicKey<RingOf<Self>>, &Self::Keys)>;
+    }
+
+    impl<W: ServerWeights> LinearLayer for W {
+        fn places(&self) -> &dyn Places {
+            self.layout()
+        }
+
+        fn rotations(&self) -> Vec<Element> {
+            ServerWeights::rotations(self)
+        }
+
+        fn prepare(&self) {
+            Weights::prepare(self);
+        }
+
+        fn begin(self: Arc<Self>) -> Box<dyn LinearRun> {
+            Box::new(Run {
+                weights: self,
+                receive: ReceiveUpload::limbs(),
+                inputs: Vec::new(),
+                responses: Vec::new(),
+                sent: 0,
+                sending: SendResponse::default(),
+            })
+        }
     }
 
     /// The server's share of a layer's input at (channel, row, column): a residue mod t.
     pub type InputShare<'a> = dyn FnMut(usize, usize, usize) -> u32 + 'a;
     /// The server's shares of y of an output ciphertext, in order, from the ciphertext's number and
-    /// the decoded mask.
+    /// the mask's values.
     pub type OutputShares<'a> = dyn Fn(usize, &[u32]) -> Vec<u32> + Sync + 'a;
 
     /// A layer of one inference.
@@ -185,26 +258,81 @@ mod server {
         fn run(
             &mut self,
             keys: &Keys,
-            seeds: &[Seed],
+            seeds: Vec<Seed>,
             shares: &OutputShares<'_>,
-        ) -> Result<(Vec<u32>, Work), Error>;
+        ) -> Result<(Vec<u32>, Operations), Error>;
 
         /// Writes the next frame of the next response; none once after the last of each.
         fn poll(&mut self, out: &mut FrameBuf) -> Option<usize>;
     }
 
-    /// Puts together what was made for each output ciphertext: response, shares, work.
-    pub(super) fn collect<R>(results: Vec<(R, Vec<u32>, Work)>) -> (Vec<R>, Vec<u32>, Work) {
-        // One allocation, so that no copy of a share stays behind.
-        let count = results.iter().map(|(_, shares, _)| shares.len()).sum();
-        let (mut responses, mut all) = (Vec::new(), Vec::with_capacity(count));
-        let mut work = Work::default();
-        for (response, mut shares, done) in results {
-            responses.push(response);
-            all.append(&mut shares);
-            shares.zeroize();
-            work.add(&done);
+    struct Run<W: ServerWeights> {
+        weights: Arc<W>,
+        receive: ReceiveUpload<RingOf<W>>,
+        inputs: Vec<Ciphertext<RingOf<W>>>,
+        responses: Vec<Response<RingOf<W>>>,
+        sent: usize,
+        sending: SendResponse,
+    }
+
+    impl<W: ServerWeights> LinearRun for Run<W> {
+        fn receive(
+            &mut self,
+            frame: Frame<'_>,
+            share: Option<&mut InputShare<'_>>,
+        ) -> Result<Option<usize>, Error> {
+            let Some((seed, mut c0)) = self.receive.handle(frame)? else {
+                return Ok(None);
+            };
+            if let Some(share) = share {
+                let layout = self.weights.layout();
+                let mut message = zero_poly::<RingOf<W>>();
+                layout.pack(self.inputs.len(), &mut message, share);
+                layout.encode(&mut message);
+                Ciphertext::<RingOf<W>>::add_plaintext(&mut c0, &message);
+                message.zeroize();
+            }
+            self.inputs.push(Ciphertext::from_wire(c0, &seed));
+            Ok(Some(RingOf::<W>::upload_bytes()))
         }
-        (responses, all, work)
+
+        fn run(
+            &mut self,
+            keys: &Keys,
+            seeds: Vec<Seed>,
+            shares: &OutputShares<'_>,
+        ) -> Result<(Vec<u32>, Operations), Error> {
+            let missing = Error::Usage("the client has sent no keys for this packing");
+            let (public, keys) = W::keys(keys).ok_or(missing)?;
+            let layout = self.weights.layout();
+            let randomness: Vec<_> = seeds.into_iter().map(Randomness::new).collect();
+            let finish = |o: usize, sum| {
+                let mask = layout.mask(&randomness[o]);
+                let response = respond(sum, public, &mask.message, &randomness[o]);
+                (response, shares(o, mask.values.as_ref().as_ref()))
+            };
+            let mut operations = Operations::default();
+            let results = (self.weights).apply(&self.inputs, keys, &mut operations, finish)?;
+            // One allocation, so that no copy of a share stays behind.
+            let count = results.iter().map(|(_, shares)| shares.len()).sum();
+            let mut all = Vec::with_capacity(count);
+            for (response, mut shares) in results {
+                self.responses.push(response);
+                all.append(&mut shares);
+                shares.zeroize();
+            }
+            self.inputs.clear();
+            Ok((all, operations))
+        }
+
+        fn poll(&mut self, out: &mut FrameBuf) -> Option<usize> {
+            let response = self.responses.get(self.sent)?;
+            let len = self.sending.poll(response, self.weights.layout(), out);
+            if len.is_none() {
+                self.sent += 1;
+                self.sending = SendResponse::default();
+            }
+            len
+        }
     }
 }

@@ -1,21 +1,16 @@
 //! Layers in segments, and in one segment, which is coefficient packing: N = 4096, no keys but the
-//! session's. DESIGN sections 3 to 5; [`crate::packing::segment`], [`crate::rlwe::ciphertext`], [`crate::rlwe::respond`].
+//! session's. DESIGN sections 3 to 5; [`crate::packing::segment`].
 
 use zeroize::Zeroize;
 
-use super::{ClientLinear, UploadSeeds, Workspace, limb};
+use super::{Buffers, ClientLinear, Workspace};
 use crate::Error;
-use crate::network::layer::{Layer, Layout};
-use crate::packing::segment::{self, pack_input};
-use crate::protocol::download::ReceiveDownload;
+use crate::packing::segment::SegmentLayout;
 use crate::protocol::frame::{Frame, FrameBuf};
 use crate::protocol::greeting::PARAMETER_SET;
-use crate::protocol::upload::SendUpload;
 use crate::random::Kdf;
-use crate::rlwe::{Expansion, add_errors};
-
-#[cfg(feature = "server")]
-pub use server::SegmentLayer;
+use crate::rlwe::Ring4096;
+use crate::rlwe::ring::ring4096::Poly;
 
 /// The client's half. It has no memory of its own.
 pub struct Segments;
@@ -28,9 +23,8 @@ impl ClientLinear for Segments {
     const EMPTY: Self = Self;
     const PARAMETER_SET: u16 = PARAMETER_SET;
     const OWN_KEYS: bool = false;
-    type Layout = Layout;
-    type Upload = SendUpload;
-    type Download = ReceiveDownload;
+    type Ring = Ring4096;
+    type Layout = SegmentLayout;
 
     fn take_rotations(&mut self, frame: Frame<'_>, _: &Kdf) -> Result<(), Error> {
         Err(frame.unexpected())
@@ -40,51 +34,12 @@ impl ClientLinear for Segments {
         (0, true)
     }
 
-    fn layout(layer: &Layer) -> Result<Layout, &'static str> {
-        layer.layout()
+    fn buffers<'a>(&'a mut self, work: &'a mut Workspace) -> Buffers<'a, Ring4096> {
+        work.buffers()
     }
 
-    fn upload(
-        &mut self,
-        work: &mut Workspace,
-        layout: &Layout,
-        input: usize,
-        seeds: UploadSeeds,
-        value: impl FnMut(usize, usize, usize) -> u32,
-    ) -> SendUpload {
-        pack_input(layout, input, &mut work.poly, value);
-        add_errors(&mut work.poly, &seeds.error);
-        SendUpload::new(seeds.a, Expansion::Ciphertext)
-    }
-
-    fn poll_upload(
-        &mut self,
-        work: &mut Workspace,
-        upload: &mut SendUpload,
-        out: &mut FrameBuf,
-    ) -> (usize, bool) {
-        let scratch = limb(&mut work.scratch);
-        let len = upload.poll(&work.key, &work.poly, scratch, out);
-        (len, upload.done())
-    }
-
-    fn receive(
-        &mut self,
-        work: &mut Workspace,
-        layout: &Layout,
-        download: &mut ReceiveDownload,
-        frame: Frame<'_>,
-    ) -> Result<bool, Error> {
-        let scratch = limb(&mut work.scratch);
-        let last = download.handle(frame, layout, &work.key, &mut work.poly, scratch)?;
-        if last {
-            segment::decode(&mut work.poly, layout.depth);
-        }
-        Ok(last)
-    }
-
-    fn value(&self, work: &Workspace, coefficient: usize) -> u32 {
-        work.poly[coefficient]
+    fn poly<'a>(&'a self, work: &'a Workspace) -> &'a Poly {
+        &work.poly
     }
 
     fn wipe(&mut self) {}
@@ -92,120 +47,19 @@ impl ClientLinear for Segments {
 
 #[cfg(feature = "server")]
 mod server {
-    use super::*;
-    use crate::packing::Places;
-    use crate::packing::slot::galois::Element;
-    use crate::protocol::download::SendDownload;
-    use crate::protocol::linear::{
-        InputShare, Keys, LinearLayer, LinearRun, OutputShares, collect,
-    };
-    use crate::protocol::upload::ReceiveUpload;
-    use crate::random::Seed;
-    use crate::rlwe::ciphertext::{Ciphertext, SegmentWeights, zero_poly};
-    use crate::rlwe::operations::Work;
-    use crate::rlwe::respond::{Response, respond, uniform_mask};
-    use alloc::boxed::Box;
-    use alloc::sync::Arc;
+    use crate::packing::segment::SegmentWeights;
+    use crate::protocol::linear::{Keys, ServerWeights};
+    use crate::rlwe::galois::Element;
+    use crate::rlwe::{PublicKey, Ring4096};
     use alloc::vec::Vec;
 
-    /// The server's half.
-    pub struct SegmentLayer {
-        layout: Layout,
-        weights: SegmentWeights,
-    }
-
-    impl SegmentLayer {
-        /// A layer with its weights.
-        pub fn new(layout: Layout, weights: SegmentWeights) -> Self {
-            Self { layout, weights }
-        }
-    }
-
-    impl LinearLayer for SegmentLayer {
-        fn places(&self) -> &dyn Places {
-            &self.layout
-        }
-
+    impl ServerWeights for SegmentWeights {
         fn rotations(&self) -> Vec<Element> {
             Vec::new()
         }
 
-        fn begin(self: Arc<Self>) -> Box<dyn LinearRun> {
-            Box::new(SegmentRun {
-                layer: self,
-                receive: ReceiveUpload::new(),
-                inputs: Vec::new(),
-                responses: Vec::new(),
-                sent: 0,
-                download: SendDownload::default(),
-            })
-        }
-    }
-
-    struct SegmentRun {
-        layer: Arc<SegmentLayer>,
-        receive: ReceiveUpload,
-        inputs: Vec<Ciphertext>,
-        responses: Vec<Response>,
-        sent: usize,
-        download: SendDownload,
-    }
-
-    impl LinearRun for SegmentRun {
-        fn receive(
-            &mut self,
-            frame: Frame<'_>,
-            share: Option<&mut InputShare<'_>>,
-        ) -> Result<Option<usize>, Error> {
-            self.receive.handle(frame)?;
-            let Some((seed, mut limbs)) = self.receive.take() else {
-                return Ok(None);
-            };
-            if let Some(share) = share {
-                let mut message = zero_poly();
-                pack_input(&self.layer.layout, self.inputs.len(), &mut message, share);
-                Ciphertext::add_plaintext(&mut limbs, &message);
-                message.zeroize();
-            }
-            self.inputs.push(Ciphertext::from_wire(limbs, &seed));
-            Ok(Some(Layout::upload_bytes()))
-        }
-
-        fn run(
-            &mut self,
-            keys: &Keys,
-            seeds: &[Seed],
-            shares: &OutputShares<'_>,
-        ) -> Result<(Vec<u32>, Work), Error> {
-            let missing = Error::Usage("no public key");
-            let key = keys.public.as_ref().ok_or(missing)?;
-            let SegmentLayer { layout, weights } = &*self.layer;
-            let make = |o: usize| {
-                let part = &self.inputs[layout.inputs_of(o)];
-                let mut work = Work::default();
-                let result = weights.apply(part, o % layout.outputs_per_tile(), &mut work);
-                let mut mask = uniform_mask(&seeds[o]);
-                let response = respond(result, key, &mask, &seeds[o]);
-                segment::decode(&mut mask, layout.depth);
-                let shares = shares(o, &mask[..]);
-                mask.zeroize();
-                (response, shares, work)
-            };
-            let results = crate::parallel::map(layout.outputs(), make);
-            let (responses, shares, work) = collect(results);
-            self.responses = responses;
-            self.inputs.clear();
-            Ok((shares, work))
-        }
-
-        fn poll(&mut self, out: &mut FrameBuf) -> Option<usize> {
-            let response = self.responses.get(self.sent)?;
-            let len = self.download.poll(response, &self.layer.layout, out);
-            if len.is_none() {
-                self.sent += 1;
-                self.download = SendDownload::default();
-            }
-            len
+        fn keys(keys: &Keys) -> Option<(&PublicKey<Ring4096>, &())> {
+            Some((keys.public.as_ref()?, &()))
         }
     }
 }

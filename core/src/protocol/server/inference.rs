@@ -11,15 +11,15 @@ use zeroize::Zeroize;
 use super::{NOT_READY, Server, Step};
 use crate::Error;
 use crate::arith::bits::{pack, unpack};
+use crate::arith::field::{T, T_BITS, T_MOD};
 use crate::network::layer::{Activation, TensorId};
 use crate::packing::{Output, OutputCursor};
-use crate::params::{T, T_BITS, T_MOD};
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::write_control;
 use crate::protocol::linear::LinearRun;
 use crate::protocol::network::NetworkLayer;
 use crate::protocol::share::to_ring;
-use crate::protocol::upload::PIECE;
+use crate::protocol::transfer::PIECE;
 use crate::random::Seed;
 
 /// The layer that is being run.
@@ -114,9 +114,11 @@ impl Server {
                 .map(|output| network.share(output, mask, tensors, shift))
                 .collect()
         };
-        let (shares, work) = current.run.run(&session.keys, &seeds, &shares)?;
+        let (shares, operations) = current.run.run(&session.keys, seeds, &shares)?;
         current.shares = shares;
-        self.counters.layers[session.layer].work.add(&work);
+        self.counters.layers[session.layer]
+            .operations
+            .add(&operations);
         session.tensors.push(vec![0; current.outputs.len()]);
         self.next_outputs()
     }

@@ -17,20 +17,17 @@ use self::inference::Current;
 use self::setup::BaseTransfers;
 use super::activation::ServerWindow;
 use super::base::{self, CONFIRM_FRAMES, Message};
-use super::download::{Dense, SendDownload};
 use super::frame::{Frame, FrameBuf, Kind, write};
 use super::greeting::{Hello, Welcome};
 use super::linear::Keys;
-use super::linear::slot::keys::{ReceiveKeys, write_rotations};
-use super::linear::slot::transfer::Object;
+use super::linear::slot::{ReceiveKeys, write_rotations};
 use super::network::Network;
-use super::upload::ReceiveUpload;
+use super::transfer::{ReceiveUpload, SendResponse};
 use crate::Error;
 use crate::ot::{Direction, ReceiverTrees, SenderTrees, scratch_words};
 use crate::random::{Kdf, Purpose, Seed, SessionId};
 use crate::relu::ReluParams;
-use crate::rlwe::operations::Work;
-use crate::rlwe::respond::Response;
+use crate::rlwe::{Operations, Response, Ring4096};
 
 /// Inferences that may still be started; its clones share one count.
 #[derive(Clone, Debug)]
@@ -79,7 +76,7 @@ pub struct Counters {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct LayerCounters {
     /// Products and rotations of ciphertexts.
-    pub work: Work,
+    pub operations: Operations,
     /// Ciphertexts received.
     pub inputs: usize,
     /// Ciphertexts sent.
@@ -89,16 +86,18 @@ pub struct LayerCounters {
 }
 
 impl Counters {
-    /// Work on all layers.
-    pub fn work(&self) -> Work {
-        let mut sum = Work::default();
-        self.layers.iter().for_each(|layer| sum.add(&layer.work));
+    /// Operations of all layers.
+    pub fn operations(&self) -> Operations {
+        let mut sum = Operations::default();
+        self.layers
+            .iter()
+            .for_each(|layer| sum.add(&layer.operations));
         sum
     }
 
     /// Rotations of ciphertexts in all layers.
     pub fn rotations(&self) -> usize {
-        self.work().rotations()
+        self.operations().rotations()
     }
 
     /// Bytes received that were neither a public key nor a ciphertext: Galois keys, in slot packing.
@@ -155,8 +154,8 @@ enum Step {
     Hello,
     Welcome(Box<(Hello, Welcome)>),
     Label(usize),
-    Upload(What, ReceiveUpload),
-    BaseResponse(Direction, Box<Response>, SendDownload),
+    Upload(What, ReceiveUpload<Ring4096>),
+    BaseResponse(Direction, Box<Response<Ring4096>>, SendResponse),
     Opening(usize),
     CheckConfirm(usize),
     SendConfirm(usize),
@@ -189,7 +188,7 @@ enum What {
 impl What {
     /// Waits for this upload.
     fn receive(self) -> Step {
-        Step::Upload(self, ReceiveUpload::new())
+        Step::Upload(self, ReceiveUpload::limbs())
     }
 }
 
@@ -289,7 +288,7 @@ impl Server {
                 })
             }
             Step::BaseResponse(direction, response, download) => {
-                let Some(len) = download.poll(response, &Dense, out) else {
+                let Some(len) = download.poll(response, &base::ALL, out) else {
                     self.step = match direction {
                         Direction::Forward => Step::Opening(0),
                         Direction::Reverse => Step::SendConfirm(0),
@@ -339,9 +338,9 @@ impl Server {
             Step::Hello => self.greeted(frame),
             Step::Upload(what, receive) => {
                 let what = *what;
-                receive.handle(frame)?;
+                let received = receive.handle(frame)?;
                 self.counters.upload_bytes += frame.payload.len();
-                match receive.take() {
+                match received {
                     Some((seed, limbs)) => self.uploaded(what, &seed, limbs),
                     None => Ok(()),
                 }
@@ -353,7 +352,7 @@ impl Server {
             Step::Keys(receive) => {
                 let key = receive.handle(frame)?;
                 self.counters.upload_bytes += frame.payload.len();
-                if let Some((Object::PublicKey, bytes)) = key {
+                if let Some(bytes) = key {
                     self.counters.public_key_bytes += bytes;
                 }
                 if let Some(keys) = receive.take() {

@@ -8,26 +8,24 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{NOT_READY, Server, Session, Step, What};
 use crate::Error;
-use crate::arith::transform::Poly;
-use crate::network::layer::Layout;
+use crate::arith::field::T_MOD;
 use crate::ot::{Direction, ReceiverTrees, SenderTrees, scratch_words};
-use crate::params::T_MOD;
 use crate::protocol::activation::ServerWindow;
 use crate::protocol::base::{self, Message, OPENING_FRAMES, SLOTS};
-use crate::protocol::download::SendDownload;
 use crate::protocol::frame::{Frame, FrameBuf, HEADER, Kind};
 use crate::protocol::greeting::{
     Hello, MAX_HELLO, VERSION, Welcome, read_greeting, relu_params, write_control,
 };
 use crate::protocol::linear::Keys;
+use crate::protocol::transfer::SendResponse;
 use crate::random::{Kdf, Purpose, Seed, SessionId, Stream};
-use crate::rlwe::ciphertext::{Ciphertext, Limbs};
-use crate::rlwe::respond::PublicKey;
+use crate::rlwe::ring::ring4096::Poly;
+use crate::rlwe::{Ciphertext, Limbs, PublicKey, Ring, Ring4096};
 
 /// What the forward base transfers need until they are done.
 pub(super) struct BaseTransfers {
     /// The first ciphertext, until the second is there.
-    zero: Option<Ciphertext>,
+    zero: Option<Ciphertext<Ring4096>>,
     /// Mask slots, then what the client opened without them.
     mask: Box<Poly>,
     opening: [u32; SLOTS],
@@ -115,16 +113,16 @@ impl Server {
         &mut self,
         what: What,
         seed: &Seed,
-        limbs: Box<Limbs>,
+        limbs: Limbs<Ring4096>,
     ) -> Result<(), Error> {
         let session = self.session.as_mut().ok_or(NOT_READY)?;
         if !matches!(what, What::BaseKey | What::SessionKey) {
-            self.counters.ciphertext_bytes += Layout::upload_bytes();
+            self.counters.ciphertext_bytes += Ring4096::upload_bytes();
         }
         match what {
             What::BaseKey | What::SessionKey => {
                 session.keys.public = Some(PublicKey::from_wire(limbs, seed));
-                self.counters.public_key_bytes += Layout::upload_bytes();
+                self.counters.public_key_bytes += Ring4096::upload_bytes();
                 let next = match what {
                     What::BaseKey => What::BaseMessage(Message::Zero),
                     _ => What::BaseChoices,
@@ -134,7 +132,7 @@ impl Server {
             What::BaseMessage(Message::Zero) => {
                 session.base = Some(BaseTransfers {
                     zero: Some(Ciphertext::from_wire(limbs, seed)),
-                    mask: crate::rlwe::ciphertext::zero_poly(),
+                    mask: crate::rlwe::zero_poly::<Ring4096>(),
                     opening: [0; SLOTS],
                 });
                 self.step = What::BaseMessage(Message::Difference).receive();
@@ -147,10 +145,9 @@ impl Server {
                 let base = session.base.as_mut().ok_or(NOT_READY)?;
                 let zero = base.zero.take().ok_or(NOT_READY)?;
                 let delta = session.sender.delta();
-                let (response, mask) =
-                    base::forward_response(zero, &difference, delta, &key, &seed);
+                let (response, mask) = base::forward_response(zero, &difference, delta, &key, seed);
                 base.mask = mask;
-                let download = SendDownload::default();
+                let download = SendResponse::default();
                 self.step = Step::BaseResponse(Direction::Forward, Box::new(response), download);
             }
             What::BaseChoices => {
@@ -159,8 +156,8 @@ impl Server {
                 let key = session.keys.public.as_ref().ok_or(NOT_READY)?;
                 let mut scratch = Zeroizing::new(vec![0; scratch_words(session.receiver.k_s())]);
                 let response =
-                    base::reverse_response(&choices, &session.receiver, key, &seed, &mut scratch)?;
-                let download = SendDownload::default();
+                    base::reverse_response(&choices, &session.receiver, key, seed, &mut scratch)?;
+                let download = SendResponse::default();
                 self.step = Step::BaseResponse(Direction::Reverse, Box::new(response), download);
             }
         }

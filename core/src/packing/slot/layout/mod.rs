@@ -13,16 +13,17 @@
 //! all outputs need two Galois keys. Where a lane has fewer outputs than blocks, it has that many
 //! `diagonals` only, and what they leave in its other blocks is folded: GAZELLE's hybrid method.
 
-mod packing;
+mod places;
 
-use crate::network::layer::{
-    Kernel, Layer, MAX_CHANNELS, MAX_CIPHERTEXTS, MAX_KERNEL, MAX_SIDE, MAX_STRIDE, MAX_VALUES,
-};
-use crate::packing::slot::galois::{Element, ROW};
-use crate::packing::slot::params::{CIPHERTEXT_BYTES, N, RESPONSE_BYTES};
-use crate::rlwe::operations::Work;
+use crate::network::LayerError;
+use crate::network::layer::{Kernel, Layer, MAX_KERNEL};
+use crate::packing::Places;
+use crate::packing::geometry::{Geometry, Tiles, check_ciphertexts};
+use crate::rlwe::Operations;
+use crate::rlwe::galois::{Element, ROW};
+use crate::rlwe::ring::ring8192::N;
 
-pub use packing::Factor;
+pub use places::FactorId;
 
 /// Which side of the products the rotations for channels are on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,109 +56,63 @@ pub struct SlotLayout {
     pub diagonals: usize,
     /// Sets of ciphertexts that see groups of their own; 1 unless there are more groups than lanes.
     pub sets: usize,
-    /// Side of the output map in pixels.
-    pub out_side: usize,
-    /// Side of an output tile in pixels; the output's side where there is one tile.
-    pub tile: usize,
-    /// Tiles along a side.
-    pub tiles: usize,
+    /// The layer's shape.
+    pub geometry: Geometry,
+    /// How the output map is cut.
+    pub tiles: Tiles,
     /// Input ciphertexts of a set of a tile.
     pub inputs_per_set: usize,
     /// Output ciphertexts of a set of a tile.
     pub outputs_per_set: usize,
     /// Where rotations for channels are done.
     pub schedule: Schedule,
-    kernel: Kernel,
-    map_side: usize,
     local_side: usize,
     /// Where a tile starts relative to its first output.
     halo: i32,
-    stride: usize,
-    padding: i32,
     /// Phases of the stride that a tap reads.
     phases: usize,
     /// Channels of a group times phases.
     virtual_channels: usize,
-    groups: usize,
-    group_inputs: usize,
-    group_outputs: usize,
-    in_channels: usize,
-    shuffle: usize,
 }
 
 impl SlotLayout {
-    /// Checks a layer's description and lays it out. The error says what is wrong.
-    pub fn new(layer: &Layer) -> Result<Self, &'static str> {
-        let ensure = |ok: bool, reason| if ok { Ok(()) } else { Err(reason) };
-        let channels = 1..=MAX_CHANNELS;
-        ensure(
-            channels.contains(&layer.in_channels) && channels.contains(&layer.out_channels),
-            "number of channels out of range",
-        )?;
-        ensure((1..=MAX_SIDE).contains(&layer.in_side), "side out of range")?;
-        let side = layer.kernel.side();
-        ensure((1..=MAX_KERNEL).contains(&side), "kernel out of range")?;
-        let strides = 1..=MAX_STRIDE;
-        ensure(strides.contains(&layer.stride), "stride out of range")?;
-        ensure(layer.padding < side, "padding as wide as the kernel")?;
-        let parts = |parts: u16| parts >= 1 && layer.in_channels.is_multiple_of(parts);
-        ensure(
-            parts(layer.groups) && layer.out_channels.is_multiple_of(layer.groups),
-            "channels are not a multiple of the groups",
-        )?;
-        ensure(
-            parts(layer.shuffle),
-            "channels are not a multiple of the shuffle's groups",
-        )?;
-
-        let pool = layer.pool_side();
-        ensure(
-            pool >= 1 && layer.in_side.is_multiple_of(pool),
-            "side is not a multiple of the pooling window",
-        )?;
-        let map_side = usize::from(layer.in_side / pool);
-        let (kernel, stride) = (usize::from(side), usize::from(layer.stride));
-        let padding = i32::from(layer.padding);
-        let padded = map_side + 2 * usize::from(layer.padding);
-        ensure(padded >= kernel, "kernel larger than the padded map")?;
-        let out_side = (padded - kernel) / stride + 1;
-        // Offsets of the taps within a phase of the stride, from first to last.
-        let first = (-padding).div_euclid(stride as i32);
-        let last = (kernel as i32 - 1 - padding).div_euclid(stride as i32);
-        let margin = (last - first) as usize;
-
-        let values = |channels: u16, side: usize| u64::from(channels) * (side as u64).pow(2);
-        ensure(
-            values(layer.in_channels, layer.in_side.into()) <= MAX_VALUES
-                && values(layer.out_channels, out_side) <= MAX_VALUES,
-            "tensor with too many values",
-        )?;
+    /// Checks a layer's description and lays it out.
+    pub fn new(layer: &Layer) -> Result<Self, LayerError> {
+        let geometry = Geometry::new(layer)?;
+        let Geometry {
+            map_side,
+            out_side,
+            stride,
+            groups,
+            ..
+        } = geometry;
+        let margin = (geometry.last - geometry.first) as usize;
 
         // The whole map, or tiles whose margins are packed with them.
         let phase_side = map_side.div_ceil(stride);
         let whole = phase_side.max(out_side);
         const LARGEST: usize = ROW.isqrt();
-        let (tiles, tile, local_side, row_stride, halo) = if whole <= LARGEST {
+        let (count, side, local_side, row_stride, halo) = if whole <= LARGEST {
             (1, out_side, phase_side, whole, 0)
         } else {
-            let tiles = out_side.div_ceil(LARGEST - margin);
-            let tile = out_side.div_ceil(tiles);
-            (tiles, tile, tile + margin, tile + margin, first)
+            let count = out_side.div_ceil(LARGEST - margin);
+            let side = out_side.div_ceil(count);
+            (count, side, side + margin, side + margin, geometry.first)
         };
         let block_len = (row_stride * row_stride).next_power_of_two();
 
         let blocks = N / block_len;
-        let groups = usize::from(layer.groups);
-        let group_inputs = usize::from(layer.in_channels) / groups;
-        let group_outputs = usize::from(layer.out_channels) / groups;
-        let used = |phase: &usize| is_used(layer.kernel, stride, padding, *phase);
-        let phases = (0..stride * stride).filter(used).count();
-        let virtual_channels = group_inputs * phases;
+        let phases = (0..stride * stride)
+            .filter(|&phase| is_used(&geometry, phase))
+            .count();
+        let virtual_channels = geometry.group_inputs * phases;
         let room = blocks / groups.next_power_of_two().min(blocks);
         let span = room.min(virtual_channels.next_power_of_two());
         let lanes = blocks / span;
         let repeat = (lanes / groups).max(1);
-        let diagonals = group_outputs.div_ceil(repeat).next_power_of_two().min(span);
+        let diagonals = (geometry.group_outputs.div_ceil(repeat))
+            .next_power_of_two()
+            .min(span);
         let mut layout = Self {
             block_len,
             row_stride,
@@ -166,33 +121,22 @@ impl SlotLayout {
             repeat,
             diagonals,
             sets: groups.div_ceil(lanes),
-            out_side,
-            tile,
-            tiles,
+            geometry,
+            tiles: Tiles { side, count },
             inputs_per_set: virtual_channels.div_ceil(span),
-            outputs_per_set: group_outputs.div_ceil(repeat * diagonals),
+            outputs_per_set: geometry.group_outputs.div_ceil(repeat * diagonals),
             schedule: Schedule::OutputRotations,
-            kernel: layer.kernel,
-            map_side,
             local_side,
             halo,
-            stride,
-            padding,
             phases,
             virtual_channels,
-            groups,
-            group_inputs,
-            group_outputs,
-            in_channels: usize::from(layer.in_channels),
-            shuffle: usize::from(layer.shuffle),
         };
-        ensure(
-            layout.inputs().max(layout.outputs()) as u64 <= MAX_CIPHERTEXTS,
-            "too many ciphertexts",
-        )?;
+        check_ciphertexts(layout.inputs() as u64, layout.outputs() as u64)?;
         let other = layout.with_schedule(Schedule::InputRotations);
         let kept = layout.inputs_per_set * layout.shifts().count() * diagonals;
-        if kept <= MAX_ROTATED_INPUTS && other.work().key_switches < layout.work().key_switches {
+        if kept <= MAX_ROTATED_INPUTS
+            && other.operations().key_switches < layout.operations().key_switches
+        {
             layout = other;
         }
         Ok(layout)
@@ -205,27 +149,7 @@ impl SlotLayout {
 
     /// Sets of all tiles.
     pub fn parts(&self) -> usize {
-        self.tiles * self.tiles * self.sets
-    }
-
-    /// Input ciphertexts: set after set, tile after tile.
-    pub fn inputs(&self) -> usize {
-        self.parts() * self.inputs_per_set
-    }
-
-    /// Output ciphertexts, in the same order.
-    pub fn outputs(&self) -> usize {
-        self.parts() * self.outputs_per_set
-    }
-
-    /// Bytes of all ciphertexts that the client sends, without their frames' headers.
-    pub fn upload_bytes(&self) -> usize {
-        self.inputs() * CIPHERTEXT_BYTES
-    }
-
-    /// Bytes of all ciphertexts that it gets, without their frames' headers.
-    pub fn download_bytes(&self) -> usize {
-        self.outputs() * RESPONSE_BYTES
+        self.tiles.all() * self.sets
     }
 
     /// The distinct shifts of the slots, from an output pixel to what its taps read.
@@ -244,10 +168,10 @@ impl SlotLayout {
 
     /// The shift of offset `i`, if a tap has it that can read a pixel.
     fn shift(&self, i: usize) -> Option<i32> {
-        let first = (-self.padding).div_euclid(self.stride as i32) - self.halo;
+        let first = self.geometry.first - self.halo;
         let (r, c) = (i / usize::from(MAX_KERNEL), i % usize::from(MAX_KERNEL));
         let (r, c) = (r as i32 + first, c as i32 + first);
-        let reachable = 1 - self.tile as i32..self.local_side as i32;
+        let reachable = 1 - self.tiles.side as i32..self.local_side as i32;
         let used = (0..self.phases).any(|i| self.tap(self.phase(i), r, c).is_some());
         (used && reachable.contains(&r) && reachable.contains(&c))
             .then(|| r * self.row_stride as i32 + c)
@@ -255,26 +179,31 @@ impl SlotLayout {
 
     /// Number `i` of the phases that a tap reads.
     fn phase(&self, i: usize) -> usize {
-        let used = |phase: &usize| is_used(self.kernel, self.stride, self.padding, *phase);
-        (0..self.stride * self.stride)
-            .filter(used)
+        (0..self.geometry.stride.pow(2))
+            .filter(|&phase| is_used(&self.geometry, phase))
             .nth(i)
             .unwrap_or(0)
     }
 
     /// The tap that reads phase `phase` at an offset of (r, c) pixels of the phase.
     fn tap(&self, phase: usize, r: i32, c: i32) -> Option<usize> {
-        let stride = self.stride as i32;
-        let axis =
-            |offset: i32, phase: usize| (offset + self.halo) * stride + phase as i32 + self.padding;
-        let wanted = (axis(r, phase / self.stride), axis(c, phase % self.stride));
-        match self.kernel {
+        let Geometry {
+            kernel,
+            stride,
+            padding,
+            ..
+        } = self.geometry;
+        let axis = |offset: i32, phase: usize| {
+            (offset + self.halo) * stride as i32 + phase as i32 + padding
+        };
+        let wanted = (axis(r, phase / stride), axis(c, phase % stride));
+        match kernel {
             Kernel::Square(side) => {
                 let range = 0..i32::from(side);
                 (range.contains(&wanted.0) && range.contains(&wanted.1))
                     .then(|| (wanted.0 * i32::from(side) + wanted.1) as usize)
             }
-            Kernel::Cross => (0..self.kernel.taps()).find(|&i| self.kernel.tap(i) == wanted),
+            Kernel::Cross => (0..kernel.taps()).find(|&i| kernel.tap(i) == wanted),
         }
     }
 
@@ -316,7 +245,7 @@ impl SlotLayout {
     /// What the layer costs. For dense layers with c_n dividing c_o, DESIGN section 9's formulas:
     /// ceil(c_i/c_n)(taps - 1) internal and (c_o/c_n)(c_n - 1) external rotations; less where maps
     /// are too small for all taps, where there are few outputs, and where inputs are rotated.
-    pub fn work(&self) -> Work {
+    pub fn operations(&self) -> Operations {
         let shifts = self.shifts().count();
         let moved = self.shifts().filter(|&shift| shift != 0).count();
         let (inputs, outputs) = (self.inputs(), self.outputs());
@@ -326,7 +255,7 @@ impl SlotLayout {
             Schedule::InputRotations => (inputs * self.diagonals, inputs * (self.diagonals - 1)),
         };
         let (internal, external) = (shifted * moved, aligned + folds);
-        Work {
+        Operations {
             products: outputs * self.inputs_per_set * self.diagonals * shifts,
             internal_rotations: internal,
             external_rotations: external,
@@ -337,8 +266,9 @@ impl SlotLayout {
 }
 
 /// Whether a tap reads the phase (row times stride plus column) of a stride.
-fn is_used(kernel: Kernel, stride: usize, padding: i32, phase: usize) -> bool {
-    let axis = |tap: i32| (tap - padding).rem_euclid(stride as i32) as usize;
+fn is_used(geometry: &Geometry, phase: usize) -> bool {
+    let (kernel, stride) = (geometry.kernel, geometry.stride);
+    let axis = |tap: i32| (tap - geometry.padding).rem_euclid(stride as i32) as usize;
     let phase_of = |(row, col)| axis(row) * stride + axis(col);
     (0..kernel.taps()).any(|i| phase_of(kernel.tap(i)) == phase)
 }

@@ -1,4 +1,4 @@
-//! The parameter set of slot packing: ring, moduli and transforms.
+//! Parameter set 2: N = 8192 with a special prime for key switching, for slots.
 //! DESIGN sections 3 and 9; the tests recompute primality, roots, security and noise.
 //!
 //! # Noise
@@ -24,19 +24,34 @@
 //! at this N. More or larger primes would make uploads, keys and every rotation dearer for
 //! nothing, and primes below 2^30 keep sums of four products in 64 bits and butterflies lazy.
 //!
-//! The answer is switched to the modulus 2^32 instead of one prime: the rounding of c1 alone has
+//! The response is switched to the modulus 2^32 instead of one prime: the rounding of c1 alone has
 //! a deviation of 21.3, and the margin of a 31-bit prime, 146, is only 6.8 of them. At 2^32 the
 //! margin is 292.6: rounding 21.3, flood 2^91 2^32/q = 9.2, six dropped bits of c0 18.5; together
 //! 29.7, 9.85 sigma. A returned coefficient is 32 + 26 bits, as many as in segment packing.
 
+use super::{Ring, Scale};
+use crate::arith::field::{T, T_MOD};
 use crate::arith::modulus::Modulus;
 use crate::arith::transform::Ntt;
-use crate::params::{T, T_MOD, primitive_root};
+use crate::random::sample::small_residue;
+use crate::rlwe::SecretKey;
+use zeroize::Zeroize;
+
+#[cfg(feature = "server")]
+use super::{divide, inverse, inverses};
+#[cfg(feature = "server")]
+use alloc::boxed::Box;
+
+/// Names the parameter set.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring8192;
 
 /// Ring dimension N of Z\[X\]/(X^N + 1).
 pub const N: usize = 8192;
 /// log2 of [`N`].
 pub const LOG_N: usize = 13;
+/// A polynomial: N residues, of one limb or modulo t.
+pub type Poly = [u32; N];
 /// Number of ciphertext limbs, which is also the number of digits of key switching.
 pub const LIMBS: usize = 4;
 /// Limbs of a Galois key: the ciphertext's, then the special prime.
@@ -54,15 +69,6 @@ pub const Q: [u32; KEY_LIMBS] = [
 ];
 /// Bits of a residue of any limb on the wire.
 pub const Q_BITS: u32 = 30;
-/// The flood is the sum of four uniforms of half-width 2^91.
-pub const FLOOD_BITS: u32 = 91;
-/// log2 of the modulus of a returned ciphertext, and bits of a coefficient of its c1.
-pub const ANSWER_BITS: u32 = 32;
-/// Low bits of a returned c0 that the server drops.
-pub const DROPPED_BITS: u32 = 6;
-/// Bits of a returned coefficient of c0.
-pub const C0_BITS: u32 = ANSWER_BITS - DROPPED_BITS;
-
 /// The moduli with their Montgomery constants.
 pub const Q_MOD: [Modulus; KEY_LIMBS] = [
     Modulus::new(Q[0]),
@@ -71,34 +77,103 @@ pub const Q_MOD: [Modulus; KEY_LIMBS] = [
     Modulus::new(Q[3]),
     Modulus::new(Q[4]),
 ];
-/// The ciphertext moduli: [`Q_MOD`] without the special prime.
-pub(crate) const CIPHER_MOD: [Modulus; LIMBS] = [Q_MOD[0], Q_MOD[1], Q_MOD[2], Q_MOD[3]];
-
-/// A polynomial: N residues, of one limb or modulo t.
-pub type Poly = [u32; N];
 
 /// The transforms modulo q0..q3 and p.
-pub static Q_NTT: [Ntt<N>; KEY_LIMBS] = [
-    Ntt::new(Q_MOD[0], primitive_root(Q[0], N)),
-    Ntt::new(Q_MOD[1], primitive_root(Q[1], N)),
-    Ntt::new(Q_MOD[2], primitive_root(Q[2], N)),
-    Ntt::new(Q_MOD[3], primitive_root(Q[3], N)),
-    Ntt::new(Q_MOD[4], primitive_root(Q[4], N)),
+pub static Q_NTT: [Ntt<Poly>; KEY_LIMBS] = [
+    Ntt::new(Q_MOD[0]),
+    Ntt::new(Q_MOD[1]),
+    Ntt::new(Q_MOD[2]),
+    Ntt::new(Q_MOD[3]),
+    Ntt::new(Q_MOD[4]),
 ];
 /// The transform modulo t.
-pub static T_NTT: Ntt<N> = Ntt::new(T_MOD, primitive_root(T, N));
+pub static T_NTT: Ntt<Poly> = Ntt::new(T_MOD);
 
-/// Bytes of a polynomial of one limb on the wire.
-pub const LIMB_BYTES: usize = N * Q_BITS as usize / 8;
-/// Bytes of a fresh ciphertext on the wire: c0 and the seed of c1.
-pub const CIPHERTEXT_BYTES: usize = LIMBS * LIMB_BYTES + 32;
-/// Bytes of a returned ciphertext on the wire: c1, and c0 without its dropped bits.
-pub const RESPONSE_BYTES: usize = N * (ANSWER_BITS + C0_BITS) as usize / 8;
-/// Bytes of the public key on the wire: b and the seed of a.
-pub const PUBLIC_KEY_BYTES: usize = LIMBS * LIMB_BYTES + 32;
 /// Bytes of one Galois key on the wire: b of every digit and limb, and the seed of all a. Which
 /// rotation it is for follows from the plan.
-pub const GALOIS_KEY_BYTES: usize = LIMBS * KEY_LIMBS * LIMB_BYTES + 32;
+pub const GALOIS_KEY_BYTES: usize = LIMBS * KEY_LIMBS * (N * Q_BITS as usize / 8) + 32;
+
+/// A response is modulo 2^32, coefficient domain.
+impl Ring for Ring8192 {
+    type Poly = Poly;
+    type Signs = [u32; N / 16];
+    type Scratch = [Poly; 2];
+    const SCRATCH: [Poly; 2] = [[0; N]; 2];
+
+    const LIMBS: usize = LIMBS;
+    const MODULI: &'static [Modulus] = &Q_MOD;
+    const BITS: &'static [u32] = &[Q_BITS; KEY_LIMBS];
+    const NTT: &'static [Ntt<Poly>] = &Q_NTT;
+    const T_NTT: &'static Ntt<Poly> = &T_NTT;
+    const SCALES: &'static [Scale] = &Scale::table(&[Q_MOD[0], Q_MOD[1], Q_MOD[2], Q_MOD[3]]);
+    const EXPANSION_DOMAIN: u32 = 15;
+    const RESPONSE_DOMAIN: u32 = 16;
+
+    const FLOOD_BITS: u32 = 91;
+    const C1_BITS: u32 = 32;
+    const C1_BOUND: u32 = 0;
+    const DROPPED_BITS: u32 = 6;
+    const C0_BOUND: u32 = 1 << Self::C0_BITS;
+
+    /// Divides by q3 and q2, each time to the nearest integer, and brings what is left from q0 q1
+    /// to 2^32.
+    #[cfg(feature = "server")]
+    fn switch(limbs: &mut [Poly]) -> Box<Poly> {
+        const INVERSES: [[u32; KEY_LIMBS]; KEY_LIMBS] = inverses(&Q_MOD);
+        const FIRST_INVERSE: u32 = inverse(&Q_MOD[0], &Q_MOD[1]);
+        /// 2^124 / (q0 q1), for numbers below 2^60: what its rounding loses is below 2^-32.
+        const RATIO: u128 = (1 << 124) / (Q[0] as u128 * Q[1] as u128);
+        for last in [3, 2] {
+            divide::<Self>(limbs, last, &INVERSES[last]);
+        }
+        let mut out = Box::new(limbs[0]);
+        for (out, &x1) in out.iter_mut().zip(&limbs[1]) {
+            let m = &Q_MOD[1];
+            let difference = m.sub(x1, m.reduce_once(*out));
+            let quotient = m.mul_montgomery(difference, FIRST_INVERSE);
+            let x = u64::from(*out) + u64::from(Q[0]) * u64::from(quotient);
+            *out = ((u128::from(x) * RATIO + (1 << 91)) >> 92) as u32;
+        }
+        out
+    }
+
+    #[cfg(feature = "server")]
+    fn to_response_domain(_c1: &mut Poly) {}
+
+    fn drop_bits(c0: u32) -> u32 {
+        c0.wrapping_add(1 << (Self::DROPPED_BITS - 1)) >> Self::DROPPED_BITS
+    }
+
+    /// Both 16-bit halves of c1 are multiplied by s over the integers: the products stay below
+    /// 2^15 N = 2^28, which is less than q0/2.
+    fn multiply_key(key: &SecretKey<Self>, c1: &mut Poly, [low, scratch]: &mut [Poly; 2]) {
+        let modulus = &Q_MOD[0];
+        for (high, low) in c1.iter_mut().zip(low.iter_mut()) {
+            let part = i32::from(*high as i16);
+            *low = small_residue(part, modulus);
+            *high = small_residue(high.wrapping_sub(part as u32) as i32 >> 16, modulus);
+        }
+        key.load_ntt(0, scratch);
+        for half in [&mut *c1, &mut *low] {
+            Q_NTT[0].forward(half, LOG_N);
+            Q_NTT[0].multiply(half, scratch);
+            Q_NTT[0].inverse(half, LOG_N);
+        }
+        for (high, &low) in c1.iter_mut().zip(low.iter()) {
+            let high_product = modulus.centered(*high) as u32;
+            *high = (high_product << 16).wrapping_add(modulus.centered(low) as u32);
+        }
+        low.zeroize();
+        scratch.zeroize();
+    }
+
+    fn decrypt_coefficient(c0: u32, c1_s: u32) -> u32 {
+        let phase = (c0 << Self::DROPPED_BITS).wrapping_add(c1_s);
+        // round(t phase / 2^32).
+        let m = (u64::from(phase) * u64::from(T) + (1 << 31)) >> 32;
+        T_MOD.reduce_once(m as u32)
+    }
+}
 
 #[cfg(test)]
 mod tests {

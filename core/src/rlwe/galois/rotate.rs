@@ -6,36 +6,36 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use super::Element;
 use crate::arith::modulus::Modulus;
-use crate::packing::slot::cipher::{Ciphertext, Limbs};
-use crate::packing::slot::galois::Element;
-use crate::packing::slot::params::{KEY_LIMBS, LIMBS, LOG_N, N, Poly, Q, Q_MOD, Q_NTT, SPECIAL};
-use crate::packing::slot::rlwe::{Expansion, expand_public};
 use crate::random::Seed;
 use crate::random::sample::small_residue;
-use crate::rlwe::ciphertext::{zero_poly, zero_polys};
-use crate::rlwe::operations::{Rotation, Work};
-
-/// One residue polynomial a limb of a Galois key: q0..q3, then p.
-pub type KeyLimbs = [Poly; KEY_LIMBS];
+use crate::rlwe::ciphertext::zero_polys;
+use crate::rlwe::ring::ring8192::{KEY_LIMBS, LIMBS, LOG_N, N, Poly, Q, Q_MOD, Q_NTT, SPECIAL};
+use crate::rlwe::{
+    Ciphertext, Expansion, Limbs, Operations, Ring8192, Rotation, expand_public, zero_limbs,
+    zero_poly,
+};
 
 /// The key of one automorphism, NTT domain, Montgomery form: 1.3 MiB.
 pub struct GaloisKey {
     /// (b, a) of every digit.
-    digits: Vec<[Box<KeyLimbs>; 2]>,
+    digits: Vec<[Limbs<Ring8192>; 2]>,
     /// For every index of the NTT domain, the index whose value moves there.
     sources: Box<[u16]>,
 }
 
 impl GaloisKey {
-    /// The key whose `b` came in the coefficient domain, digit by digit as
-    /// [`crate::packing::slot::rlwe::galois_key_limb`] makes them; every `a` is expanded here.
-    pub fn from_wire(element: Element, b: [Box<KeyLimbs>; LIMBS], seed: &Seed) -> Self {
-        let digit = |(digit, mut b): (usize, Box<KeyLimbs>)| {
-            let mut a: Box<KeyLimbs> = zero_polys();
+    /// The key whose `b` came in the coefficient domain, all limbs of one digit after another as
+    /// [`super::galois_key_limb`] makes them; every `a` is expanded here.
+    pub fn from_wire(element: Element, b: &[Poly], seed: &Seed) -> Self {
+        let digit = |(digit, b): (usize, &[Poly])| {
+            let mut b: Limbs<Ring8192> = b.into();
+            let mut a = zero_polys::<Ring8192>(KEY_LIMBS);
             for (limb, m) in Q_MOD.iter().enumerate() {
                 Q_NTT[limb].forward(&mut b[limb], LOG_N);
-                let public = expand_public(seed, Expansion::GaloisKey(element, digit), limb);
+                let public =
+                    expand_public::<Ring8192>(seed, Expansion::GaloisKey(element, digit), limb);
                 a[limb].iter_mut().zip(public).for_each(|(x, a)| *x = a);
                 for x in b[limb].iter_mut().chain(&mut a[limb]) {
                     *x = m.to_montgomery(*x);
@@ -44,7 +44,7 @@ impl GaloisKey {
             [b, a]
         };
         Self {
-            digits: b.into_iter().enumerate().map(digit).collect(),
+            digits: (b.chunks_exact(KEY_LIMBS).enumerate()).map(digit).collect(),
             sources: element.sources().collect(),
         }
     }
@@ -74,17 +74,16 @@ impl GaloisKeys {
 
 /// A ciphertext with the digits of its c1 in all limbs, NTT domain: what all its rotations share.
 pub struct Hoisted<'a> {
-    ciphertext: &'a Ciphertext,
-    digits: Vec<Box<KeyLimbs>>,
+    ciphertext: &'a Ciphertext<Ring8192>,
+    digits: Vec<Limbs<Ring8192>>,
 }
 
 impl<'a> Hoisted<'a> {
     /// Decomposes c1: digit i is its residue modulo q_i, centred, lifted to the other limbs.
-    pub fn new(ciphertext: &'a Ciphertext, work: &mut Work) -> Self {
+    pub fn new(ciphertext: &'a Ciphertext<Ring8192>, operations: &mut Operations) -> Self {
         let digits = (0..LIMBS).map(|i| {
-            let mut digit: Box<KeyLimbs> = zero_polys();
-            let mut coefficients = zero_poly();
-            coefficients.copy_from_slice(&ciphertext.c1[i]);
+            let mut digit = zero_polys::<Ring8192>(KEY_LIMBS);
+            let mut coefficients = Box::new(ciphertext.c1[i]);
             Q_NTT[i].inverse(&mut coefficients, LOG_N);
             for (limb, out) in digit.iter_mut().enumerate() {
                 if limb == i {
@@ -96,7 +95,7 @@ impl<'a> Hoisted<'a> {
             }
             digit
         });
-        work.decompositions += 1;
+        operations.decompositions += 1;
         Self {
             ciphertext,
             digits: digits.collect(),
@@ -104,14 +103,19 @@ impl<'a> Hoisted<'a> {
     }
 
     /// The ciphertext after the key's automorphism.
-    pub fn rotate(&self, key: &GaloisKey, rotation: Rotation, work: &mut Work) -> Ciphertext {
-        let mut switched: [Box<Limbs>; 2] = [zero_polys(), zero_polys()];
+    pub fn rotate(
+        &self,
+        key: &GaloisKey,
+        rotation: Rotation,
+        operations: &mut Operations,
+    ) -> Ciphertext<Ring8192> {
+        let mut switched = [zero_limbs::<Ring8192>(), zero_limbs::<Ring8192>()];
         for (half, out) in switched.iter_mut().enumerate() {
-            let mut special = zero_poly();
+            let mut special = zero_poly::<Ring8192>();
             self.inner_product(key, half, SPECIAL, &mut special);
             Q_NTT[SPECIAL].inverse(&mut special, LOG_N);
-            let mut sum = zero_poly();
-            let mut rounding = zero_poly();
+            let mut sum = zero_poly::<Ring8192>();
+            let mut rounding = zero_poly::<Ring8192>();
             for (limb, out) in out.iter_mut().enumerate() {
                 let m = &Q_MOD[limb];
                 self.inner_product(key, half, limb, &mut sum);
@@ -130,10 +134,10 @@ impl<'a> Hoisted<'a> {
                 }
             }
         }
-        work.key_switches += 1;
+        operations.key_switches += 1;
         match rotation {
-            Rotation::Internal => work.internal_rotations += 1,
-            Rotation::External => work.external_rotations += 1,
+            Rotation::Internal => operations.internal_rotations += 1,
+            Rotation::External => operations.external_rotations += 1,
         }
         let [c0, c1] = switched;
         Ciphertext { c0, c1 }
@@ -156,12 +160,12 @@ impl<'a> Hoisted<'a> {
 
 /// A rotation on its own: decomposition and key switch.
 pub fn rotate(
-    ciphertext: &Ciphertext,
+    ciphertext: &Ciphertext<Ring8192>,
     key: &GaloisKey,
     rotation: Rotation,
-    work: &mut Work,
-) -> Ciphertext {
-    Hoisted::new(ciphertext, work).rotate(key, rotation, work)
+    operations: &mut Operations,
+) -> Ciphertext<Ring8192> {
+    Hoisted::new(ciphertext, operations).rotate(key, rotation, operations)
 }
 
 /// Centred residues modulo one prime as residues modulo another, coefficient domain. All primes
