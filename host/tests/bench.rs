@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use stria_host::bench::{Bench, Measured, Outcome};
-use stria_host::counts::Counts;
+use stria_host::report::Counts;
 
 use command::{Folder, failure, json, stria};
 

@@ -15,9 +15,9 @@ use stria_core::error::{Error as ProtocolError, PeerError};
 use stria_core::packing::Packing;
 use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME, write_reason};
 use stria_core::protocol::network::{About, Network};
-use stria_host::net::client::{self, Session, Window};
-use stria_host::net::local::Local;
-use stria_host::net::server::{self, Ended, WEIGHT_MEMORY, serve};
+use stria_host::session::client::{self, Session, Window};
+use stria_host::session::local::Local;
+use stria_host::session::server::{self, Ended, WEIGHT_MEMORY, serve};
 use stria_host::net::{Line, Listener, SessionError};
 
 /// What an impatient side waits.

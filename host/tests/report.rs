@@ -12,8 +12,8 @@ use image::RgbImage;
 use stria_host::bench::{
     Bench, Machine, Measured, MeasuredLayer, NetworkFacts, Outcome, Predicted, Run, html,
 };
-use stria_host::cost::Link;
-use stria_host::counts::{Counts, Operations};
+use stria_host::transport::Link;
+use stria_host::report::{Counts, Operations};
 
 const PACKINGS: [&str; 3] = ["segment", "coefficient", "slot"];
 const COLOURS: [[u8; 3]; 3] = [[0, 114, 178], [230, 159, 0], [0, 158, 115]];

@@ -14,9 +14,9 @@ use common::*;
 use serialport::{SerialPort, TTYPort};
 use stria_core::link::LinkError;
 use stria_core::packing::Packing;
-use stria_host::net::client::{self, Session, Window};
-use stria_host::net::server::{self, network};
-use stria_host::net::wire::{Shape, Wire};
+use stria_host::session::client::{self, Session, Window};
+use stria_host::session::server::{self, network};
+use stria_host::transport::wire::{Shape, Wire};
 use stria_host::net::{Listener, SessionError};
 
 /// A folder of its own for each test, removed at its end.

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Once;
 use std::thread;
 
-use stria_host::input::top_k;
-use stria_host::net::client::{Options, Window};
-use stria_host::net::local::Local;
+use stria_host::model::logits::top_k;
+use stria_host::session::client::{Options, Window};
+use stria_host::session::local::Local;
 use stria_host::{Model, bundle, image, reference};
 
 /// One photograph, by the protocol and by the plaintext integers.

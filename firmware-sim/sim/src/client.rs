@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use stria_core::protocol::greeting::Settings;
-use stria_host::net::client::{Options, Session, Window};
+use stria_host::session::client::{Options, Session, Window};
 
 /// As the firmware's.
 const SETTINGS: Settings = Settings {

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
-use stria_host::net::wire::{Shape, Wire};
+use stria_host::transport::wire::{Shape, Wire};
 
 /// What is on a line that somebody plugs in: no delimiter among it, so that it swallows a packet.
 const GARBAGE: [u8; 3000] = [0xA5; 3000];

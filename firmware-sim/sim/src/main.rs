@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Parser;
 use stria_core::packing::Packing;
-use stria_host::input::top_k;
-use stria_host::net::server::network;
-use stria_host::net::wire::Shape;
-use stria_host::reference;
+use stria_host::model::logits::top_k;
+use stria_host::session::server::network;
+use stria_host::transport::wire::Shape;
+use stria_host::model::reference;
 
 use firmware::{Board, Firmware, Incomplete};
 use line::{Line, Pull};

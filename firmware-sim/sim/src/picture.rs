@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use stria_host::image;
-use stria_host::input::normalise;
+use stria_host::model::logits::normalise;
 use stria_host::model::Input;
 
 /// A picture of the network's shape.

@@ -12,9 +12,9 @@ use stria_core::layer::Layer;
 use stria_core::packing::Packing;
 
 use super::{Measured, MeasuredLayer, NetworkFacts, Outcome, Predicted};
-use crate::cost::{Link, Setting};
-use crate::counts::{Counts, Operations};
-use crate::input::top_k;
+use crate::planner::{Link, Setting};
+use crate::report::{Counts, Operations};
+use crate::model::logits::top_k;
 use crate::report::{InferReport, InferredImage, Listening, PlannedLayer, SessionReport};
 use crate::{Model, ModelLayer, plan};
 
@@ -38,8 +38,8 @@ impl Subject {
     pub fn new(facts: NetworkFacts, argument: String, model: &Model, images: &[Vec<i32>]) -> Self {
         let layer = |layer: &ModelLayer| (layer.name.clone(), layer.layer);
         let images: Vec<&[i32]> = images.iter().map(Vec::as_slice).collect();
-        let batches = images.chunks(crate::reference::LANES);
-        let scored = batches.flat_map(|batch| crate::reference::logits(model, batch));
+        let batches = images.chunks(crate::model::reference::LANES);
+        let scored = batches.flat_map(|batch| crate::model::reference::logits(model, batch));
         Self {
             facts,
             argument,
@@ -333,7 +333,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::client::Window;
+    use crate::session::client::Window;
     use stria_core::protocol::greeting::Settings;
 
     fn runner(program: &str) -> Runner<'static> {
@@ -341,9 +341,9 @@ mod tests {
             program: program.into(),
             images: &[],
             setting: Setting {
-                constants: crate::cost::Constants::default(),
+                constants: crate::planner::Constants::default(),
                 link: Link::loopback(),
-                client: crate::cost::Client::new(Window::Large, Settings::default(), 8).unwrap(),
+                client: crate::planner::Client::new(Window::Large, Settings::default(), 8).unwrap(),
             },
         }
     }
@@ -367,7 +367,7 @@ mod tests {
         assert!(error("/nonexistent", vec![]).starts_with("cannot start a server process"));
         #[cfg(unix)]
         assert_eq!(error("true", vec![]), "the server process ended");
-        let network = crate::networks::BUILDERS[0].network();
+        let network = crate::model::networks::BUILDERS[0].network();
         let shapes = crate::model::shapes(&network).unwrap();
         let stem = Layer {
             in_side: 0,

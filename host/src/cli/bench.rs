@@ -7,8 +7,8 @@ use stria_core::packing::Packing;
 use stria_core::protocol::greeting::Settings;
 use stria_host::bench::run::{Runner, Subject};
 use stria_host::bench::{self, Bench, Machine, NetworkFacts, Outcome, Run};
-use stria_host::cost::{Client, Constants, Link, Setting, calibrate};
-use stria_host::net::client::Window;
+use stria_host::planner::{Client, Constants, Link, Setting, calibrate};
+use stria_host::session::client::Window;
 use stria_host::{Model, bundle, present};
 
 use super::Named;

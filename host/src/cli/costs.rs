@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use stria_core::packing::Packing;
 use stria_core::protocol::greeting::Settings;
-use stria_host::cost::constants::Source;
-use stria_host::cost::{Client, Constants, Link, Setting};
-use stria_host::net::client::Window;
-use stria_host::net::shape::Pace;
+use stria_host::planner::constants::Source;
+use stria_host::planner::{Client, Constants, Link, Setting};
+use stria_host::session::client::Window;
+use stria_host::transport::pace::Pace;
 use stria_host::report::ConstantsUsed;
 
 /// A link.

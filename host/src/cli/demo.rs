@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use stria_host::input::top_k;
-use stria_host::present::{self, Colours, Seen};
+use stria_host::model::logits::top_k;
+use stria_host::report::text::{self, Colours, Seen};
 use stria_host::report::{DemoImage, DemoReport, guesses};
 use stria_host::{Model, bundle, reference};
 

@@ -1,7 +1,7 @@
 //! `stria design`: a StriaNet for a budget.
 
-use stria_host::design::{Request, propose};
-use stria_host::present;
+use stria_host::planner::design::{Request, propose};
+use stria_host::report::text;
 use stria_host::report::{DesignReport, PlanReport};
 
 use super::costs::Options;

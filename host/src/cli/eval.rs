@@ -9,9 +9,9 @@ use std::time::Instant;
 use anyhow::Context;
 use rayon::prelude::*;
 use serde::Serialize;
-use stria_host::data::Dataset;
-use stria_host::input::top_k;
-use stria_host::reference::{self, Scored};
+use stria_host::data::dataset::Dataset;
+use stria_host::model::logits::top_k;
+use stria_host::model::reference::{self, Scored};
 use stria_host::report::{EvalReport, Margins, Pair};
 use stria_host::{Model, image};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
-use stria_host::data::Dataset;
+use stria_host::data::dataset::Dataset;
 use stria_host::image;
 use stria_host::import::{Images, Trained};
 use stria_host::report::ImportReport;

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use stria_host::machine;
-use stria_host::net::serial::DEFAULT_BAUD;
-use stria_host::present::{self, Colours, Seen};
+use stria_host::report::machine;
+use stria_host::transport::serial::DEFAULT_BAUD;
+use stria_host::report::text::{self, Colours, Seen};
 use stria_host::report::{InferReport, InferredImage, guesses};
 
 use super::costs::LinkOptions;

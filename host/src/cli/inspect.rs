@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stria_host::present;
+use stria_host::report::text;
 use stria_host::report::InspectReport;
 
 #[derive(clap::Args)]

@@ -23,7 +23,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use stria_core::packing::Packing;
 use stria_host::model::Input;
-use stria_host::networks::{self, Builder};
+use stria_host::model::networks::{self, Builder};
 use stria_host::{Model, bundle, image};
 use tracing_subscriber::EnvFilter;
 

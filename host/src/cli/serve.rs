@@ -10,9 +10,9 @@ use anyhow::Context;
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stria_core::packing::Packing;
-use stria_host::net::Listener;
-use stria_host::net::serial::DEFAULT_BAUD;
-use stria_host::net::server::{Ended, Options, WEIGHT_MEMORY, network_within, serve};
+use stria_host::transport::Listener;
+use stria_host::transport::serial::DEFAULT_BAUD;
+use stria_host::session::server::{Ended, Options, WEIGHT_MEMORY, network_within, serve};
 use stria_host::report::{Listening, SessionReport};
 
 use super::costs::LinkOptions;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use stria_core::packing::Packing;
 use stria_core::protocol::greeting::Settings;
 use stria_host::Model;
-use stria_host::check::LayerCheck;
-use stria_host::counts::Operations;
+use stria_host::session::check::LayerCheck;
+use stria_host::report::Operations;
 use stria_host::model::Input;
-use stria_host::net::client::{self, Inference, Window};
-use stria_host::net::local::Local;
-use stria_host::net::shape::Pace;
+use stria_host::session::client::{self, Inference, Window};
+use stria_host::session::local::Local;
+use stria_host::transport::pace::Pace;
 use stria_host::report::{Measured, MeasuredLayer, Outcome};
 
 /// How the client runs.

@@ -6,7 +6,7 @@ use stria_core::layer::{Activation, TensorId};
 
 use super::{Images, ImportError, Trained};
 use crate::model::Model;
-use crate::reference::{self, LANES};
+use crate::model::reference::{self, LANES};
 
 /// What the images show of the network in floating point.
 pub(super) struct Seen {

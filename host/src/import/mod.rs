@@ -17,7 +17,7 @@ mod scale;
 #[cfg(test)]
 mod tests;
 
-use crate::image::ImageError;
+use crate::data::picture::ImageError;
 use crate::model::schema::Network;
 use crate::model::{self, Integers, Model};
 
@@ -104,7 +104,7 @@ impl Trained {
 pub struct Images<'a> {
     /// How many there are.
     pub count: usize,
-    /// The first tensor of image `i`, [channels, side, side], as [`crate::image::normalised`]
+    /// The first tensor of image `i`, [channels, side, side], as [`crate::data::picture::normalised`]
     /// gives it.
     pub tensor: &'a (dyn Fn(usize) -> Result<Vec<i32>, ImageError> + Sync),
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::ModelError;
 use crate::model::schema::{IMAGE, Layer, Pool};
-use crate::reference;
+use crate::model::reference;
 
 /// A checkpoint and its architecture, in parts.
 struct File {

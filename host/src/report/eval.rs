@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::input::top_k;
+use crate::model::logits::top_k;
 use crate::model::Model;
 
 /// `stria eval --json`.
@@ -148,7 +148,7 @@ impl Margins {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::networks;
+    use crate::model::networks;
 
     fn pair(reference: [i32; 10], secure: [i32; 10]) -> Pair {
         Pair {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use stria_core::layer::{Kernel, Layout};
 
 use crate::model::{Bound, Model, ModelLayer};
-use crate::plan;
+use crate::model::packing;
 
 /// `stria inspect --json`.
 #[derive(Clone, PartialEq, Debug, Serialize)]

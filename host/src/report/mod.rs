@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 use stria_core::packing::Packing;
 use stria_core::{params, slot};
 
-use crate::counts::Operations;
-use crate::input::{softmax_in_place, top_k};
+use crate::report::Operations;
+use crate::model::logits::{softmax_in_place, top_k};
 use crate::model::{Model, ModelLayer};
-use crate::net::client::Passed;
-use crate::plan::packed;
+use crate::session::client::Passed;
+use crate::model::packing::packed;
 
 /// A class and how likely it is.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

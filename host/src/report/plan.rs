@@ -3,10 +3,10 @@
 use serde::Serialize;
 use stria_core::layer::{Kernel, Layer};
 
-use crate::cost::constants::Source;
+use crate::planner::constants::Source;
 use stria_core::packing::Packing;
 
-use crate::cost::{Constants, Cost, LayerCost, Link, Setting};
+use crate::planner::{Constants, Cost, LayerCost, Link, Setting};
 
 /// The constants of an estimate.
 #[derive(Clone, PartialEq, Debug, Serialize)]

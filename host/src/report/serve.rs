@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::counts::Operations;
-use crate::machine;
-use crate::net::server::Ended;
+use crate::report::Operations;
+use crate::report::machine;
+use crate::session::server::Ended;
 
 /// A server is ready.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

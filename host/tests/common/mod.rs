@@ -12,8 +12,8 @@ use serde_json::json;
 use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::network::Network;
 use stria_host::model::Integers;
-use stria_host::net::client::{self, Session};
-use stria_host::net::server::{self, Ended, serve};
+use stria_host::session::client::{self, Session};
+use stria_host::session::server::{self, Ended, serve};
 use stria_host::net::{Listener, SessionError};
 use stria_host::{Model, reference};
 

@@ -11,7 +11,7 @@ use stria_core::protocol::upload::PIECE;
 use stria_core::relu::ReluParams;
 
 use super::Linear;
-use crate::net::client::Window;
+use crate::session::client::Window;
 
 /// The client as far as traffic depends on it.
 #[derive(Clone, Copy, Debug)]

@@ -19,9 +19,9 @@ use stria_core::params::N;
 
 use stria_core::packing::Packing;
 
-use crate::cost::{Cost, LayerCost, LayerError, Setting};
+use crate::planner::{Cost, LayerCost, LayerError, Setting};
 use crate::model::{self, schema};
-use crate::networks::strianet::{Stage, StriaNet};
+use crate::model::networks::strianet::{Stage, StriaNet};
 use crate::report::{ConstantBottleneck, DesignedStage, PlannedLayer};
 
 /// The strongest bottleneck, which is also the constant one that is compared with: ResNet's.

@@ -15,7 +15,7 @@ use stria_core::protocol::server::{Budget, Server};
 use super::constants::Ring;
 use super::operations::{self, Operations};
 use super::{Constants, count};
-use crate::net::client::{LargeClient, LargeSlotClient};
+use crate::session::client::{LargeClient, LargeSlotClient};
 use crate::net::{SessionError, entropy, server};
 use crate::{Model, networks};
 

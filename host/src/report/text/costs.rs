@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{bytes, pairs, table};
-use crate::cost::constants::{Ring, Source};
-use crate::cost::{Constants, Cost};
+use crate::planner::constants::{Ring, Source};
+use crate::planner::{Constants, Cost};
 use crate::report::{DesignReport, PlanReport, PlannedLayer};
 
 /// Shows a plan, a line a layer.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ::image::RgbImage;
 
-use crate::image::{self, ImageError};
+use crate::data::picture::{self, ImageError};
 
 /// Side of a CIFAR-10 image in pixels.
 const CIFAR_SIDE: usize = 32;

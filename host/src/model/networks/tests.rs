@@ -6,7 +6,7 @@ use stria_core::layer::Activation;
 
 use super::*;
 use crate::model::schema::Layer;
-use crate::reference;
+use crate::model::reference;
 
 /// Weights and biases of an architecture.
 fn parameters(network: &Network) -> u64 {

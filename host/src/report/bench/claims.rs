@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::axis::{count, seconds};
 use super::{Bench, Measured};
-use crate::counts::Counts;
-use crate::present::bytes;
+use crate::report::Counts;
+use crate::report::text::bytes;
 
 /// A claim of the paper, and what became of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -265,8 +265,8 @@ fn less(a: u64, b: u64) -> String {
 mod tests {
     use super::*;
     use crate::bench::{Machine, MeasuredLayer, NetworkFacts, Outcome, Run};
-    use crate::cost::Link;
-    use crate::counts::Operations;
+    use crate::transport::Link;
+    use crate::report::Operations;
 
     fn empty() -> Bench {
         Bench {

@@ -13,7 +13,7 @@ use stria_core::protocol::server::{Budget, Counters, Server};
 use super::client::{Inference, Options, Session};
 use super::{Line, SessionError, entropy, server};
 use crate::Model;
-use crate::check::{self, LayerCheck};
+use crate::session::check::{self, LayerCheck};
 
 /// What the server side shows after an inference.
 struct Snapshot {

@@ -10,12 +10,12 @@ use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::server::{Budget, Server};
 
 use super::*;
-use crate::counts::Operations;
+use crate::report::Operations;
 use crate::model::schema::Network;
-use crate::net::client::{Options, Window};
-use crate::net::local::Local;
+use crate::session::client::{Options, Window};
+use crate::session::local::Local;
 use crate::net::{entropy, server};
-use crate::networks::{Random, find};
+use crate::model::networks::{Random, find};
 use crate::{Model, model, plan};
 
 fn setting(window: Window, settings: Settings, shift: u32) -> Setting {
@@ -319,7 +319,7 @@ fn coefficient_packing_sends_a_ciphertext_an_output() {
 
 #[test]
 fn every_network_fits_every_packing() {
-    for builder in crate::networks::BUILDERS {
+    for builder in crate::model::networks::BUILDERS {
         let shapes = model::shapes(&builder.network()).unwrap();
         let setting = setting(Window::Large, Settings::default(), 8);
         for packing in Packing::ALL {

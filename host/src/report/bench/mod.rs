@@ -9,9 +9,9 @@ pub mod run;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cost::Link;
-use crate::counts::Counts;
-use crate::machine;
+use crate::transport::Link;
+use crate::report::Counts;
+use crate::report::machine;
 
 pub use html::html;
 pub use plots::PlotError;

@@ -7,9 +7,9 @@ use super::axis::{count, seconds, short};
 use super::claims::{Claim, NOT_MEASURED, claims};
 use super::plots::{self, Plot, PlotError};
 use super::{Bench, Measured, NetworkFacts, Outcome, Run};
-use crate::cost::Link;
-use crate::counts::Counts;
-use crate::present::bytes;
+use crate::transport::Link;
+use crate::report::Counts;
+use crate::report::text::bytes;
 
 const STYLE: &str = include_str!("report.css");
 /// Nothing is loaded and nothing runs, whatever a name in a model file holds.

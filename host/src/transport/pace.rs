@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::socket::{Socket, is_pause};
-use crate::cost::Link;
+use crate::transport::Link;
 
 /// Bytes that wait for the line before a writer has to, as in a socket's buffer.
 const BUFFER: f64 = 262_144.0;

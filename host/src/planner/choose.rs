@@ -1,5 +1,5 @@
 //! The planner's choice for a link: repetitions and tiles of every layer by the estimated seconds.
-//! DESIGN section 4; [`crate::plan`] chooses by bytes where a model file leaves it open.
+//! DESIGN section 4; [`crate::model::packing`] chooses by bytes where a model file leaves it open.
 //!
 //! Ciphertexts and products are what is chosen by: activations are the same in every plan, and rounds
 //! nearly. All transformed weights count as kept. Shapes and the link decide, never weights: the choice
@@ -10,7 +10,7 @@ use stria_core::layer::Layer;
 use stria_core::packing::Packing;
 
 use super::{Setting, count};
-use crate::plan;
+use crate::model::packing;
 
 impl Setting {
     /// The layer in the plan that takes the fewest estimated seconds. Of equal ones it takes the

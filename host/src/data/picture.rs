@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ::image::imageops::{self, FilterType};
 use ::image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 
-use crate::input::normalise;
+use crate::model::logits::normalise;
 use crate::model::Input;
 
 /// A picture that cannot be used.

@@ -24,8 +24,8 @@ use stria_core::layer::{Activation, Layer};
 use stria_core::packing::Packing;
 use stria_core::slot::conv::SlotWeights;
 
-use crate::counts::{Counts, Operations};
-use crate::net::server::WEIGHT_MEMORY;
+use crate::report::{Counts, Operations};
+use crate::session::server::WEIGHT_MEMORY;
 
 pub use constants::Constants;
 use constants::Work;
