@@ -10,7 +10,7 @@ use stria_host::model::logits::{softmax_in_place, top_k};
 use stria_host::session::server::Ended;
 
 use crate::firmware::{Board, Firmware};
-use crate::report::machine::Told;
+use crate::machine::Told;
 
 /// Instructions by phase, without interrupts and waiting.
 #[derive(Clone, Serialize)]

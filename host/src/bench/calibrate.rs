@@ -12,12 +12,12 @@ use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::server::{Budget, Server};
 
-use super::constants::Ring;
-use super::operations::{self, Operations};
-use super::{Constants, count};
+use super::operations::{self, OperationSeconds};
+use crate::model::{Model, ModelLayer, networks};
+use crate::planner::count;
+use crate::report::{Constants, Ring};
 use crate::session::client::{LargeClient, LargeSlotClient};
-use crate::net::{SessionError, entropy, server};
-use crate::{Model, networks};
+use crate::session::{SessionError, entropy, server};
 
 /// Inferences that are timed.
 const INFERENCES: u32 = 3;
@@ -31,18 +31,14 @@ pub fn calibrate() -> Result<Constants, SessionError> {
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let model = built("strianet-cifar10")?;
-    let session = Session::run(&model, Packing::Segment, LargeClient::closed())?;
-    let activations: usize = model
-        .layers
-        .iter()
-        .map(crate::ModelLayer::activations)
-        .sum();
+    let session = PartSeconds::run(&model, Packing::Segment, LargeClient::closed())?;
+    let activations: usize = model.layers.iter().map(ModelLayer::activations).sum();
     let operations = operations::segments(cores).map_err(Error::Usage)?;
     let segment = ring(&model, Packing::Segment, &session, operations)?;
 
     // Few Galois keys, so that the set-up is short.
     let model = built("strianet-cifar10-simd")?;
-    let slots = Session::run(&model, Packing::Slot, LargeSlotClient::closed())?;
+    let slots = PartSeconds::run(&model, Packing::Slot, LargeSlotClient::closed())?;
     let (operations, [decompose, key_switch]) = operations::slots(cores)?;
     Ok(Constants {
         cores,
@@ -59,8 +55,8 @@ pub fn calibrate() -> Result<Constants, SessionError> {
 fn ring(
     model: &Model,
     packing: Packing,
-    session: &Session,
-    operations: Operations,
+    session: &PartSeconds,
+    operations: OperationSeconds,
 ) -> Result<Ring, Error> {
     let (mut inputs, mut outputs) = (0, 0);
     for layer in &model.layers {
@@ -80,7 +76,7 @@ fn ring(
 
 /// Seconds of the parts of an inference, or of a layer of it.
 #[derive(Clone, Copy, Default)]
-struct Session {
+struct PartSeconds {
     encrypt: f64,
     decrypt: f64,
     relu_client: f64,
@@ -97,7 +93,7 @@ impl App for Grey {
     fn logit(&mut self, _class: u16, _value: i32) {}
 }
 
-impl Session {
+impl PartSeconds {
     const NEVER: Self = Self {
         encrypt: f64::INFINITY,
         decrypt: f64::INFINITY,

@@ -25,7 +25,7 @@ use stria_core::work::{Rotation, Work};
 const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Seconds of the server's operations in one ring.
-pub(super) struct Operations {
+pub(super) struct OperationSeconds {
     pub receive: f64,
     pub product: f64,
     pub fresh_product: f64,
@@ -33,7 +33,7 @@ pub(super) struct Operations {
 }
 
 /// N = 4096.
-pub(super) fn segments(cores: usize) -> Result<Operations, &'static str> {
+pub(super) fn segments(cores: usize) -> Result<OperationSeconds, &'static str> {
     // 8 products into each of 128 responses: more plaintexts than the caches of a core hold.
     let layer = Layer {
         repeat: 64,
@@ -72,7 +72,7 @@ pub(super) fn segments(cores: usize) -> Result<Operations, &'static str> {
         Ciphertext::add_plaintext(&mut limbs, &message);
         black_box(Ciphertext::from_wire(limbs, &Seed([3; 32])).c0[0][0]);
     });
-    Ok(Operations {
+    Ok(OperationSeconds {
         receive,
         product,
         fresh_product,
@@ -81,7 +81,7 @@ pub(super) fn segments(cores: usize) -> Result<Operations, &'static str> {
 }
 
 /// N = 8192, and the seconds of a decomposition and of a key switch.
-pub(super) fn slots(cores: usize) -> Result<(Operations, [f64; 2]), stria_core::Error> {
+pub(super) fn slots(cores: usize) -> Result<(OperationSeconds, [f64; 2]), stria_core::Error> {
     // 2 input ciphertexts and 5 shifts of them, into each of 64 responses.
     let layer = layer([2 * 128, 64 * 128], Kernel::Cross, 128);
     let layout = SlotLayout::new(&layer).map_err(stria_core::Error::Usage)?;
@@ -142,7 +142,7 @@ pub(super) fn slots(cores: usize) -> Result<(Operations, [f64; 2]), stria_core::
         let ciphertext = slot_cipher::Ciphertext::from_wire(limbs, &Seed([3; 32]));
         black_box(ciphertext.c0[0][0]);
     });
-    let operations = Operations {
+    let operations = OperationSeconds {
         receive,
         product,
         fresh_product,

@@ -2,70 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use ::image::RgbImage;
+use image::RgbImage;
 
-use crate::data::picture::{self, ImageError};
+use super::cifar::{self, RECORD};
+use super::error::DataError;
+use super::picture::{self, ImageError};
 
-/// Side of a CIFAR-10 image in pixels.
-const CIFAR_SIDE: usize = 32;
-/// Bytes of one colour plane.
-const CIFAR_PLANE: usize = CIFAR_SIDE * CIFAR_SIDE;
-/// A label byte and three planes.
-const CIFAR_RECORD: usize = 1 + 3 * CIFAR_PLANE;
 /// Extensions of files in class folders that are images.
 const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "ppm", "pgm", "pnm"];
-
-/// A data set that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DataError {
-    /// A file or folder cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Neither CIFAR-10 files nor class folders.
-    #[error("{} holds neither test_batch.bin, data_batch_*.bin nor folders named like the classes", path.display())]
-    Unknown {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A CIFAR-10 file that is not a whole number of records.
-    #[error("{} has {bytes} bytes, not a multiple of {CIFAR_RECORD}", path.display())]
-    Length {
-        /// The file.
-        path: PathBuf,
-        /// Its length.
-        bytes: usize,
-    },
-    /// A label that the model has no class for.
-    #[error("{}: record {record} has label {label}, the model has {classes} classes", path.display())]
-    Label {
-        /// The file.
-        path: PathBuf,
-        /// Index of the record.
-        record: usize,
-        /// Its label.
-        label: usize,
-        /// Number of classes.
-        classes: usize,
-    },
-    /// A class folder that the model has no class for.
-    #[error("the folder {} is not one of the model's classes", path.display())]
-    UnknownClass {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A data set without images.
-    #[error("{} holds no images", path.display())]
-    Empty {
-        /// The folder.
-        path: PathBuf,
-    },
-}
 
 /// Images with their classes, in a fixed order.
 #[derive(Debug)]
@@ -139,14 +83,14 @@ impl Dataset {
         let mut labels = Vec::new();
         for path in files {
             let bytes = read(path)?;
-            if bytes.len() % CIFAR_RECORD != 0 {
+            if bytes.len() % RECORD != 0 {
                 return Err(DataError::Length {
                     path: path.clone(),
                     bytes: bytes.len(),
                 });
             }
-            for (record, bytes) in bytes.chunks_exact(CIFAR_RECORD).enumerate() {
-                let label = usize::from(bytes[0]);
+            for (record, bytes) in bytes.chunks_exact(RECORD).enumerate() {
+                let label = cifar::label(bytes);
                 if label >= classes {
                     return Err(DataError::Label {
                         path: path.clone(),
@@ -232,15 +176,8 @@ impl Dataset {
     /// If there is no such image.
     pub fn image(&self, i: usize) -> Result<RgbImage, ImageError> {
         match &self.images {
-            Images::Files(files) => image::open(&files[i]),
-            Images::Cifar(records) => {
-                let planes = &records[i * CIFAR_RECORD + 1..][..3 * CIFAR_PLANE];
-                let side = CIFAR_SIDE as u32;
-                Ok(RgbImage::from_fn(side, side, |x, y| {
-                    let pixel = y as usize * CIFAR_SIDE + x as usize;
-                    [0, 1, 2].map(|c| planes[c * CIFAR_PLANE + pixel]).into()
-                }))
-            }
+            Images::Files(files) => picture::open(&files[i]),
+            Images::Cifar(records) => Ok(cifar::picture(&records[i * RECORD..][..RECORD])),
         }
     }
 }
@@ -292,7 +229,8 @@ fn read(path: &Path) -> Result<Vec<u8>, DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::image::Rgb;
+    use crate::data::cifar::PLANE;
+    use image::Rgb;
 
     /// A folder that is removed when the test ends.
     struct Folder(PathBuf);
@@ -326,7 +264,7 @@ mod tests {
 
     /// A record whose planes hold the column, the row and a constant.
     fn record(label: u8, blue: u8) -> Vec<u8> {
-        let pixels = 0..CIFAR_PLANE;
+        let pixels = 0..PLANE;
         let mut bytes = vec![label];
         bytes.extend(pixels.clone().map(|i| (i % 32) as u8));
         bytes.extend(pixels.clone().map(|i| (i / 32) as u8));

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use ::image::imageops::{self, FilterType};
-use ::image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 
-use crate::model::logits::normalise;
+use stria_core::input::normalise;
+
 use crate::model::Input;
 
 /// A picture that cannot be used.
@@ -28,7 +29,7 @@ pub enum ImageError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: ::image::ImageError,
+        source: image::ImageError,
     },
     /// A picture that has no pixels, or is too narrow to resize.
     #[error("the image has {width} x {height} pixels, which cannot be resized to {resize}")]
@@ -61,7 +62,7 @@ pub fn open(path: &Path) -> Result<RgbImage, ImageError> {
 }
 
 /// Decodes, and turns the picture upright as its EXIF data says.
-fn decode(reader: ImageReader<BufReader<File>>) -> Result<RgbImage, ::image::ImageError> {
+fn decode(reader: ImageReader<BufReader<File>>) -> Result<RgbImage, image::ImageError> {
     let mut decoder = reader.into_decoder()?;
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
@@ -128,7 +129,7 @@ fn luma([r, g, b]: [u8; 3]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::image::Rgb;
+    use image::Rgb;
 
     fn input(side: usize, resize: usize) -> Input {
         Input {
@@ -203,9 +204,9 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let picture = coordinates(5, 4);
         for (format, name) in [
-            (::image::ImageFormat::Png, "a.png"),
-            (::image::ImageFormat::Pnm, "b.jpg"),
-            (::image::ImageFormat::Png, "no-extension"),
+            (image::ImageFormat::Png, "a.png"),
+            (image::ImageFormat::Pnm, "b.jpg"),
+            (image::ImageFormat::Png, "no-extension"),
         ] {
             let path = folder.join(name);
             picture.save_with_format(&path, format).unwrap();
@@ -213,7 +214,7 @@ mod tests {
         }
         let path = folder.join("c.jpg");
         picture
-            .save_with_format(&path, ::image::ImageFormat::Jpeg)
+            .save_with_format(&path, image::ImageFormat::Jpeg)
             .unwrap();
         assert_eq!(open(&path).unwrap().dimensions(), (5, 4));
 

@@ -1,7 +1,6 @@
-//! The two ends of a network: pixels to integers, logits to probabilities and ranks.
-//! DESIGN section 7; the model file gives the constants.
+//! What a network's logits say.
 
-pub use stria_core::input::{normalise, softmax_in_place};
+pub use stria_core::input::softmax_in_place;
 
 /// Indices of the `k` largest logits, largest first; of equal ones the first comes first.
 pub fn top_k(logits: &[i32], k: usize) -> Vec<usize> {

@@ -1,4 +1,4 @@
-//! The planner: how often a layer's channels are repeated and how its map is tiled.
+//! How a layer is packed: how often its channels are repeated and how its map is tiled.
 //! DESIGN section 4, "Repetition r" and "What traffic a grouped layer costs"; section 9 for the
 //! other packings.
 
@@ -9,7 +9,7 @@ use stria_core::slot;
 use stria_core::slot::layout::SlotLayout;
 
 /// Bytes that a layer's ciphertexts take on the wire, up and down.
-pub fn bytes(layout: &Layout) -> (usize, usize) {
+pub fn ciphertext_bytes(layout: &Layout) -> (usize, usize) {
     (
         layout.inputs() * Layout::upload_bytes(),
         layout.outputs() * layout.download_bytes(),
@@ -20,7 +20,7 @@ pub fn bytes(layout: &Layout) -> (usize, usize) {
 ///
 /// Shapes are all it looks at, never weights. Of equal choices it takes the one with the fewest
 /// repetitions, and the whole map before tiles. The error is that of the plainest choice.
-pub fn plan(
+pub fn fewest_bytes(
     layer: Layer,
     repeat: Option<u16>,
     tile: Option<u16>,
@@ -35,7 +35,7 @@ pub fn plan(
         let Ok(layout) = candidate.layout() else {
             continue;
         };
-        let (up, down) = bytes(&layout);
+        let (up, down) = ciphertext_bytes(&layout);
         if best.is_none_or(|(least, ..)| up + down < least) {
             best = Some((up + down, candidate, layout));
         }
@@ -72,7 +72,7 @@ pub struct Packed {
     pub g: usize,
 }
 
-/// A layer that is planned for segments, in any packing. Coefficient packing has tiles of its own,
+/// A layer that is packed for segments, in any packing. Coefficient packing has tiles of its own,
 /// since it has no repetitions and larger segments.
 pub fn packed(layer: &Layer, packing: Packing) -> Result<Packed, &'static str> {
     Ok(match packing {
@@ -85,7 +85,7 @@ pub fn packed(layer: &Layer, packing: Packing) -> Result<Packed, &'static str> {
             }
         }
         Packing::Coefficient => {
-            let (dense, layout) = plan(layer.dense(), Some(1), None)?;
+            let (dense, layout) = fewest_bytes(layer.dense(), Some(1), None)?;
             Packed {
                 layer: Layer {
                     repeat: dense.repeat,
@@ -153,14 +153,14 @@ mod tests {
 
     fn total(layer: &Layer) -> Option<usize> {
         let layout = layer.layout().ok()?;
-        let (up, down) = bytes(&layout);
+        let (up, down) = ciphertext_bytes(&layout);
         Some(up + down)
     }
 
     #[test]
     fn the_stem_repeats_its_few_channels() {
-        let (planned, layout) = plan(layer(), None, None).unwrap();
-        assert_eq!((planned.repeat, planned.tile), (4, 0));
+        let (packed, layout) = fewest_bytes(layer(), None, None).unwrap();
+        assert_eq!((packed.repeat, packed.tile), (4, 0));
         assert_eq!((layout.inputs(), layout.outputs()), (3, 16));
     }
 
@@ -190,9 +190,9 @@ mod tests {
             ..layer()
         };
         for layer in [layer(), wide, large, pooled] {
-            let (planned, layout) = plan(layer, None, None).unwrap();
-            assert_eq!(planned.layout().unwrap(), layout);
-            let chosen = total(&planned).unwrap();
+            let (packed, layout) = fewest_bytes(layer, None, None).unwrap();
+            assert_eq!(packed.layout().unwrap(), layout);
+            let chosen = total(&packed).unwrap();
             for log in 0..12 {
                 for tile in 0..=100 {
                     let other = Layer {
@@ -216,22 +216,26 @@ mod tests {
             ..layer()
         };
         assert!(layer.layout().is_err());
-        let (planned, layout) = plan(layer, None, None).unwrap();
-        assert!(planned.tile > 0 && layout.tiles > 1);
-        assert!(plan(layer, None, Some(0)).is_err());
+        let (packed, layout) = fewest_bytes(layer, None, None).unwrap();
+        assert!(packed.tile > 0 && layout.tiles > 1);
+        assert!(fewest_bytes(layer, None, Some(0)).is_err());
     }
 
     #[test]
     fn a_given_choice_is_kept() {
-        let (planned, _) = plan(layer(), Some(1), None).unwrap();
-        assert_eq!(planned.repeat, 1);
-        let (planned, _) = plan(layer(), Some(2), Some(5)).unwrap();
-        assert_eq!((planned.repeat, planned.tile), (2, 5));
+        let (packed, _) = fewest_bytes(layer(), Some(1), None).unwrap();
+        assert_eq!(packed.repeat, 1);
+        let (packed, _) = fewest_bytes(layer(), Some(2), Some(5)).unwrap();
+        assert_eq!((packed.repeat, packed.tile), (2, 5));
         let groups = Layer {
             groups: 2,
             in_channels: 3,
             ..layer()
         };
-        assert!(plan(groups, None, None).unwrap_err().contains("multiple"));
+        assert!(
+            fewest_bytes(groups, None, None)
+                .unwrap_err()
+                .contains("multiple")
+        );
     }
 }

@@ -1,15 +1,15 @@
-//! The planner's choice for a link: repetitions and tiles of every layer by the estimated seconds.
-//! DESIGN section 4; [`crate::model::packing`] chooses by bytes where a model file leaves it open.
+//! The choice for a link: repetitions and tiles of every layer by the estimated seconds.
+//! DESIGN section 4; [`packing`] chooses by bytes where a model file leaves it open.
 //!
 //! Ciphertexts and products are what is chosen by: activations are the same in every plan, and rounds
 //! nearly. All transformed weights count as kept. Shapes and the link decide, never weights: the choice
 //! is public, and goes into the model file's `repeat` and `tile`.
 
 use stria_core::layer::Layer;
-
 use stria_core::packing::Packing;
 
-use super::{Setting, count};
+use super::count::count;
+use super::setting::Setting;
 use crate::model::packing;
 
 impl Setting {
@@ -24,7 +24,7 @@ impl Setting {
             Packing::Slot => (Some(1), Some(0)),
         };
         let mut best: Option<(f64, Layer)> = None;
-        for candidate in plan::candidates(*layer, repeats, tiles) {
+        for candidate in packing::candidates(*layer, repeats, tiles) {
             let Ok(linear) = count(packing, &candidate) else {
                 continue;
             };

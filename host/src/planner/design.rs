@@ -14,14 +14,13 @@
 //! What it is compared with adapts nothing to the maps: the same widths and budget, one bottleneck
 //! ratio and one number of groups in all stages.
 
-use stria_core::layer::Layer;
+use stria_core::packing::Packing;
 use stria_core::params::N;
 
-use stria_core::packing::Packing;
-
-use crate::planner::{Cost, LayerCost, LayerError, Setting};
-use crate::model::{self, schema};
+use super::plan::{Plan, UnfitLayer};
+use super::setting::Setting;
 use crate::model::networks::strianet::{Stage, StriaNet};
+use crate::model::{ModelError, schema, shapes};
 use crate::report::{ConstantBottleneck, DesignedStage, PlannedLayer};
 
 /// The strongest bottleneck, which is also the constant one that is compared with: ResNet's.
@@ -67,16 +66,11 @@ pub enum DesignError {
         least: usize,
     },
     /// A layer that cannot be packed.
-    #[error("layer {layer} cannot be packed: {reason}")]
-    Packing {
-        /// The layer.
-        layer: String,
-        /// Why not.
-        reason: &'static str,
-    },
+    #[error(transparent)]
+    Packing(#[from] UnfitLayer),
     /// A network that cannot be built.
     #[error(transparent)]
-    Model(#[from] model::ModelError),
+    Model(#[from] ModelError),
 }
 
 /// A proposal.
@@ -86,8 +80,8 @@ pub struct Proposal {
     pub network: StriaNet,
     /// Its stages with their costs.
     pub stages: Vec<DesignedStage>,
-    /// Its layers as they are packed.
-    pub layers: Vec<(String, Layer, LayerCost)>,
+    /// What it costs.
+    pub plan: Plan,
     /// What would be built without looking at the maps.
     pub constant: ConstantBottleneck,
 }
@@ -140,7 +134,7 @@ pub fn propose(
         (stage.groups, stage.blocks) = (groups, 1);
     }
     spend(sides, &mut usual.stages, budget);
-    let layers = planned(&network.network(), setting, packing)?;
+    let plan = planned(&network.network(), setting, packing)?;
     let usual = planned(&usual.network(), setting, packing)?;
     let stages = network.stages.iter().zip(sides).enumerate();
     let stages = stages.map(|(i, (stage, &side))| DesignedStage {
@@ -151,13 +145,18 @@ pub fn propose(
         bottleneck: stage.width / stage.inner,
         groups: stage.groups,
         blocks: stage.blocks,
-        seconds: [&layers, &usual].map(|layers| blocks_seconds(layers, i)),
+        seconds: [&plan, &usual].map(|plan| blocks_seconds(plan, i)),
     });
     Ok(Proposal {
         stages: stages.collect(),
-        constant: constant(usual, groups),
+        constant: ConstantBottleneck {
+            bottleneck: STRONGEST,
+            groups,
+            layers: usual.layers,
+            totals: usual.totals,
+        },
         network,
-        layers,
+        plan,
     })
 }
 
@@ -243,9 +242,9 @@ fn groups(
     for log in 0..=width.min(inner).trailing_zeros() {
         let mut candidate = network.clone();
         candidate.stages[stage].groups = 1 << log;
-        let layers = planned(&candidate.network(), setting, packing)?;
-        let linear = linear_seconds(&layers, stage);
-        let all = blocks_seconds(&layers, stage);
+        let plan = planned(&candidate.network(), setting, packing)?;
+        let linear = linear_seconds(&plan, stage);
+        let all = blocks_seconds(&plan, stage);
         if linear <= LINEAR * all {
             return Ok(1 << log);
         }
@@ -256,63 +255,30 @@ fn groups(
     Ok(best.map_or(1, |(_, groups)| groups))
 }
 
-type Planned = Vec<(String, Layer, LayerCost)>;
-
-/// Every layer in its best plan, with its cost.
+/// Every layer in its best form, with its cost.
 fn planned(
     network: &schema::Network,
     setting: &Setting,
     packing: Packing,
-) -> Result<Planned, DesignError> {
-    let shapes = model::shapes(network)?;
-    let unfit = |layer: &str, reason| DesignError::Packing {
-        layer: layer.into(),
-        reason,
-    };
-    let mut layers = Vec::with_capacity(shapes.len());
-    for shape in &shapes {
-        let chosen = setting.choose(packing, &shape.layer);
-        layers.push(chosen.map_err(|reason| unfit(&shape.name, reason))?);
-    }
-    let costs = setting.layers(packing, &layers);
-    let costs = costs.map_err(|LayerError { index, reason }| unfit(&shapes[index].name, reason))?;
-    let names = shapes.into_iter().map(|shape| shape.name);
-    let layers = names.zip(layers).zip(costs);
-    Ok(layers
-        .map(|((name, layer), cost)| (name, layer, cost))
-        .collect())
+) -> Result<Plan, DesignError> {
+    let shapes = shapes(network)?.into_iter();
+    let layers = shapes.map(|shape| (shape.name, shape.layer)).collect();
+    Ok(setting.best_plan(packing, layers)?)
 }
 
 /// The layers of a stage's blocks.
-fn blocks(layers: &Planned, stage: usize) -> impl Iterator<Item = &(String, Layer, LayerCost)> {
+fn blocks(plan: &Plan, stage: usize) -> impl Iterator<Item = &PlannedLayer> {
     let prefix = format!("s{}b", stage + 1);
-    layers
-        .iter()
-        .filter(move |(name, ..)| name.starts_with(&prefix))
+    let layers = plan.layers.iter();
+    layers.filter(move |layer| layer.shape.name.starts_with(&prefix))
 }
 
-fn blocks_seconds(layers: &Planned, stage: usize) -> f64 {
-    let seconds = blocks(layers, stage).map(|(.., cost)| cost.cost.seconds);
+fn blocks_seconds(plan: &Plan, stage: usize) -> f64 {
+    let seconds = blocks(plan, stage).map(|layer| layer.cost.cost.seconds);
     seconds.sum()
 }
 
-fn linear_seconds(layers: &Planned, stage: usize) -> f64 {
-    let seconds = blocks(layers, stage).map(|(.., cost)| cost.linear_seconds);
+fn linear_seconds(plan: &Plan, stage: usize) -> f64 {
+    let seconds = blocks(plan, stage).map(|layer| layer.cost.linear_seconds);
     seconds.sum()
-}
-
-fn constant(layers: Planned, groups: u64) -> ConstantBottleneck {
-    let mut totals = Cost::default();
-    for (.., cost) in &layers {
-        totals += &cost.cost;
-    }
-    let layers = layers.into_iter();
-    ConstantBottleneck {
-        bottleneck: STRONGEST,
-        groups,
-        layers: layers
-            .map(|(name, layer, cost)| PlannedLayer::new(name, &layer, cost))
-            .collect(),
-        totals,
-    }
 }

@@ -10,19 +10,19 @@ use stria_core::protocol::greeting::{Settings, relu_params, write_control};
 use stria_core::protocol::upload::PIECE;
 use stria_core::relu::ReluParams;
 
-use super::Linear;
+use super::linear::Linear;
 use crate::session::client::Window;
 
 /// The client as far as traffic depends on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Client {
+pub struct ClientTraffic {
     /// Chunks of activations that it works on at once.
     chunks: usize,
     k_s: u32,
     relu: ReluParams,
 }
 
-impl Client {
+impl ClientTraffic {
     /// A client with one of the two windows, and a network that drops `shift` bits. The error is
     /// the protocol's: settings that it refuses.
     pub fn new(window: Window, settings: Settings, shift: u32) -> Result<Self, stria_core::Error> {
@@ -36,7 +36,7 @@ impl Client {
 
 /// What was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Line {
+pub struct Exchange {
     /// Bytes to the server.
     pub up: usize,
     /// Bytes from the server.
@@ -46,7 +46,7 @@ pub struct Line {
     last: Option<Sender>,
 }
 
-impl Line {
+impl Exchange {
     /// Bytes both ways.
     pub fn bytes(&self) -> usize {
         self.up + self.down
@@ -76,7 +76,7 @@ impl Line {
 /// Counts an inference's frames, layer by layer.
 #[derive(Clone, Debug)]
 pub struct Traffic {
-    line: Line,
+    exchange: Exchange,
     windows: WindowTraffic,
     /// Activations of a full window.
     capacity: usize,
@@ -85,26 +85,26 @@ pub struct Traffic {
 impl Traffic {
     /// Before the first layer of the first inference of a session: what a window leaves of the
     /// supply of transfers, the next one uses.
-    pub fn new(client: &Client) -> Self {
+    pub fn new(client: &ClientTraffic) -> Self {
         Self {
-            line: Line::default(),
+            exchange: Exchange::default(),
             windows: WindowTraffic::new(client.relu, client.k_s),
             capacity: client.chunks * client.relu.chunk(),
         }
     }
 
     /// What the next layer of an inference sends; the first one has the frame that opens it.
-    pub fn layer(&mut self, layer: &Layer, linear: &Linear) -> Line {
-        let last = self.line.last;
-        self.line = Line {
+    pub fn layer(&mut self, layer: &Layer, linear: &Linear) -> Exchange {
+        let last = self.exchange.last;
+        self.exchange = Exchange {
             last,
-            ..Line::default()
+            ..Exchange::default()
         };
         if last.is_none() {
-            self.line.send(Sender::Client, HEADER);
+            self.exchange.send(Sender::Client, HEADER);
         }
-        self.line.send(Sender::Server, description(layer));
-        self.line
+        self.exchange.send(Sender::Server, description(layer));
+        self.exchange
             .send(Sender::Client, linear.inputs * linear.input_bytes);
         // Mirrors `next_outputs` of both parties.
         let mut gathered = 0;
@@ -112,10 +112,10 @@ impl Traffic {
             if gathered == self.capacity {
                 self.window(&mut gathered);
             }
-            self.line.send(Sender::Server, linear.output_bytes);
+            self.exchange.send(Sender::Server, linear.output_bytes);
             match layer.activation {
-                Activation::Logits => self.line.values(Sender::Server, values),
-                Activation::Linear => self.line.values(Sender::Client, values),
+                Activation::Logits => self.exchange.values(Sender::Server, values),
+                Activation::Linear => self.exchange.values(Sender::Client, values),
                 Activation::Relu => {
                     let mut left = values;
                     while gathered + left > self.capacity {
@@ -130,12 +130,12 @@ impl Traffic {
         if gathered > 0 {
             self.window(&mut gathered);
         }
-        self.line
+        self.exchange
     }
 
     fn window(&mut self, gathered: &mut usize) {
-        let (line, windows) = (&mut self.line, &mut self.windows);
-        windows.window(*gathered, |sender, bytes| line.send(sender, bytes));
+        let (exchange, windows) = (&mut self.exchange, &mut self.windows);
+        windows.window(*gathered, |sender, bytes| exchange.send(sender, bytes));
         *gathered = 0;
     }
 }

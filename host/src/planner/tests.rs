@@ -3,26 +3,28 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use stria_core::layer::{Activation, Kernel, Pool};
+use stria_core::layer::{Activation, Kernel, Layer, Pool};
+use stria_core::packing::Packing;
 use stria_core::protocol::client::{App, Client as Machine};
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::server::{Budget, Server};
 
 use super::*;
-use crate::report::Operations;
+use crate::model::networks::{BUILDERS, Random, find};
 use crate::model::schema::Network;
-use crate::session::client::{Options, Window};
+use crate::model::{self, Model, packing};
+use crate::report::{Constants, Cost, LayerCost, Operations};
+use crate::session::client::{ClientOptions, Window};
 use crate::session::local::Local;
-use crate::net::{entropy, server};
-use crate::model::networks::{Random, find};
-use crate::{Model, model, plan};
+use crate::session::{entropy, server};
+use crate::transport::Link;
 
 fn setting(window: Window, settings: Settings, shift: u32) -> Setting {
     Setting {
         constants: Constants::default(),
         link: Link::loopback(),
-        client: Client::new(window, settings, shift).unwrap(),
+        client: ClientTraffic::new(window, settings, shift).unwrap(),
     }
 }
 
@@ -137,12 +139,12 @@ fn bytes_and_rounds_of_every_layer_are_those_exchanged() {
 
 /// Runs an inference over a socket and compares all that is counted.
 fn measured(model: &Model, window: Window, packing: Packing) {
-    let options = Options {
+    let options = ClientOptions {
         window,
         packing,
-        ..Options::default()
+        ..ClientOptions::default()
     };
-    let packed = |layer: &crate::ModelLayer| plan::packed(&layer.layer, packing).unwrap().layer;
+    let packed = |layer: &model::ModelLayer| packing::packed(&layer.layer, packing).unwrap().layer;
     let layers: Vec<Layer> = model.layers.iter().map(packed).collect();
     let costs = setting(window, options.settings, model.shift)
         .layers(packing, &layers)
@@ -291,7 +293,8 @@ fn cores_without_a_job_wait() {
     // One input ciphertext and 3 outputs of 32 channels.
     let layer = layer([32, 96], 15, Kernel::Cross, 32);
     let linear = count(Packing::Slot, &layer).unwrap();
-    let [one, two] = [1, 2].map(|cores| constants(cores).linear(Packing::Slot, &linear, true));
+    let [one, two] =
+        [1, 2].map(|cores| seconds::linear(&constants(cores), Packing::Slot, &linear, true));
     assert!((two.internal_rotations / one.internal_rotations - 2.0).abs() < 1e-9);
     assert!((two.products / one.products - 4.0 / 3.0).abs() < 1e-9);
     assert_eq!(two.encrypt, one.encrypt);
@@ -319,7 +322,7 @@ fn coefficient_packing_sends_a_ciphertext_an_output() {
 
 #[test]
 fn every_network_fits_every_packing() {
-    for builder in crate::model::networks::BUILDERS {
+    for builder in BUILDERS {
         let shapes = model::shapes(&builder.network()).unwrap();
         let setting = setting(Window::Large, Settings::default(), 8);
         for packing in Packing::ALL {
@@ -355,10 +358,10 @@ fn the_choice_is_the_cheapest_for_the_link() {
     slow.link = Link::named("uart").unwrap();
     let chosen = slow.choose(Packing::Segment, &layer).unwrap();
     // Where bytes are all that counts, it is the choice by bytes.
-    assert_eq!(chosen, plan::plan(layer, None, None).unwrap().0);
+    assert_eq!(chosen, packing::fewest_bytes(layer, None, None).unwrap().0);
     let of =
         |layer: &Layer| slow.linear_seconds(Packing::Segment, &segment::linear(layer).unwrap());
-    for other in plan::candidates(layer, None, None) {
+    for other in packing::candidates(layer, None, None) {
         assert!(segment::linear(&other).is_err() || of(&other) >= of(&chosen));
     }
 }

@@ -2,18 +2,31 @@
 
 use std::path::Path;
 
-/// Model name of the processor.
-pub fn processor() -> Option<String> {
-    field("/proc/cpuinfo", "model name").map(|name| name.trim().into())
+use serde::{Deserialize, Serialize};
+
+/// A machine that held both parties.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Machine {
+    /// Model name of the processor, where the system tells it.
+    pub processor: Option<String>,
+    /// Cores that client and server share.
+    pub cores: usize,
+    /// Bytes of memory, where the system tells it.
+    pub memory_bytes: Option<u64>,
 }
 
-/// Cores that this process may use.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+impl Machine {
+    /// The one that this runs on.
+    pub fn this() -> Self {
+        Self {
+            processor: field("/proc/cpuinfo", "model name").map(|name| name.trim().into()),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: memory(),
+        }
+    }
 }
 
-/// Bytes of memory.
-pub fn memory() -> Option<u64> {
+fn memory() -> Option<u64> {
     kibibytes(&field("/proc/meminfo", "MemTotal")?)
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use stria_core::protocol::server::Budget;
 
-use super::socket::PeerName;
+use crate::transport::PeerName;
 
 /// Clients that have a budget of their own; further ones share one.
 const CLIENTS: usize = 1 << 16;

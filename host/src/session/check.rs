@@ -5,7 +5,7 @@ use stria_core::layer::Activation;
 use stria_core::params::{ACC_BITS, T_MOD};
 use stria_core::share::SharePrf;
 
-use crate::{Model, reference};
+use crate::model::{Model, reference};
 
 /// How far one layer of a secure inference is from the integers, given its actual inputs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -15,6 +15,14 @@ pub struct LayerCheck {
     pub max_error_units: u32,
     /// Small positives that became zero, as they may where the comparison takes h < k bits.
     pub zeroed: usize,
+}
+
+impl LayerCheck {
+    /// Adds the same layer of another inference.
+    pub fn add(&mut self, other: Self) {
+        self.max_error_units = self.max_error_units.max(other.max_error_units);
+        self.zeroed += other.zeroed;
+    }
 }
 
 /// Opens every tensor of an inference and compares each layer's output with the layer's function

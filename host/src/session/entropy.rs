@@ -3,7 +3,7 @@
 use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use super::SessionError;
+use super::error::SessionError;
 
 /// A generator for one session.
 ///

@@ -10,10 +10,13 @@ use stria_core::error::Error::Peer;
 use stria_core::packing::Packing;
 use stria_core::protocol::server::{Budget, Counters, Server};
 
-use super::client::{Inference, Options, Session};
-use super::{Line, SessionError, entropy, server};
-use crate::Model;
-use crate::session::check::{self, LayerCheck};
+use super::check::{self, LayerCheck};
+use super::client::{ClientOptions, Session};
+use super::error::SessionError;
+use super::{entropy, server};
+use crate::model::Model;
+use crate::report::Inference;
+use crate::transport::FrameSocket;
 
 /// What the server side shows after an inference.
 struct Snapshot {
@@ -34,7 +37,7 @@ pub struct Local {
 
 impl Local {
     /// Starts a server for one session, connects and sets the session up.
-    pub fn start(model: &Model, options: Options) -> Result<Self, SessionError> {
+    pub fn start(model: &Model, options: ClientOptions) -> Result<Self, SessionError> {
         let network = Arc::new(server::network(model, options.packing)?);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -43,7 +46,7 @@ impl Local {
         let (send, snapshots) = channel();
         let thread = thread::spawn(move || {
             let never = Arc::new(AtomicBool::new(false));
-            let mut line = Line::new(Box::new(stream), options.timeout, never)?;
+            let mut line = FrameSocket::new(Box::new(stream), options.timeout, never)?;
             let mut rng = entropy::session_rng("server")?;
             let mut server = Server::new(network, Budget::new(u32::MAX), &mut rng);
             let result = server::run(&mut server, &mut line, |server, inferred| {

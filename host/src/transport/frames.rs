@@ -17,7 +17,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const GATHER: usize = 1 << 16;
 
 /// A connection with buffers.
-pub struct Line {
+pub struct FrameSocket {
     reader: BufReader<Box<dyn Socket>>,
     writer: Box<dyn Socket>,
     /// What was not sent yet.
@@ -32,7 +32,7 @@ pub struct Line {
     waited: Duration,
 }
 
-impl Line {
+impl FrameSocket {
     /// Takes a connection. A peer that does not complete a frame in `timeout`, or does not take as
     /// much as one, is given up.
     pub fn new(
@@ -148,11 +148,11 @@ impl Line {
     }
 }
 
-impl embedded_io::ErrorType for Line {
+impl embedded_io::ErrorType for FrameSocket {
     type Error = io::Error;
 }
 
-impl embedded_io::Read for Line {
+impl embedded_io::Read for FrameSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             // Before every read: neither a peer that sends a byte now and then nor one that

@@ -1,5 +1,6 @@
 //! Links: how fast bytes go, and how long an answer takes.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ const SERIAL_BITS: f64 = 10.0;
 /// Why a link cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum LinkError {
+pub enum LinkFileError {
     /// No link of that name.
     #[error("there is no link \"{name}\": it must be one of {}", NAMES.join(", "))]
     Unknown {
@@ -41,13 +42,18 @@ pub enum LinkError {
     )]
     Json(#[from] serde_json::Error),
     /// Numbers that no link has.
-    #[error("a link needs bits_per_second above 0 and round_trip_ms of at least 0")]
+    #[error("a link needs bits_per_second from 1 to 1e15 and round_trip_ms from 0 to 3600000")]
     Numbers,
 }
 
+/// Bits a second that a link may have.
+const RATES: RangeInclusive<f64> = 1.0..=1e15;
+/// Milliseconds that a round trip may take.
+const ROUND_TRIPS: RangeInclusive<f64> = 0.0..=3.6e6;
+
 impl Link {
     /// A link by its name.
-    pub fn named(name: &str) -> Result<Self, LinkError> {
+    pub fn named(name: &str) -> Result<Self, LinkFileError> {
         let (bits_per_second, round_trip_ms) = match name {
             // As in the artifact of Cheetah.
             "lan" => (3e9, 0.3),
@@ -55,7 +61,7 @@ impl Link {
             "usb" => (8e6, 1.0),
             "uart" => (921_600.0 * 8.0 / SERIAL_BITS, 1.0),
             "loopback" => return Ok(Self::loopback()),
-            _ => return Err(LinkError::Unknown { name: name.into() }),
+            _ => return Err(LinkFileError::Unknown { name: name.into() }),
         };
         Ok(Self {
             name: name.into(),
@@ -74,14 +80,11 @@ impl Link {
     }
 
     /// Reads a link from a JSON file.
-    pub fn load(path: &Path) -> Result<Self, LinkError> {
+    pub fn load(path: &Path) -> Result<Self, LinkFileError> {
         let link: Self = serde_json::from_slice(&std::fs::read(path)?)?;
-        let numbers = [link.bits_per_second, link.round_trip_ms];
-        let fits = numbers.iter().all(|x| x.is_finite() && *x >= 0.0);
-        if fits && link.bits_per_second > 0.0 {
-            Ok(link)
-        } else {
-            Err(LinkError::Numbers)
+        match RATES.contains(&link.bits_per_second) && ROUND_TRIPS.contains(&link.round_trip_ms) {
+            true => Ok(link),
+            false => Err(LinkFileError::Numbers),
         }
     }
 
@@ -99,5 +102,51 @@ impl Link {
     /// slowest of them sets the pace.
     pub fn overlapped(&self, bytes: usize, work: &[f64]) -> f64 {
         work.iter().copied().fold(self.seconds(bytes), f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(bits_per_second: &str, round_trip_ms: &str) -> Result<Link, LinkFileError> {
+        let numbers = format!("{bits_per_second}-{round_trip_ms}-{}", std::process::id());
+        let path = std::env::temp_dir().join(format!("stria-link-{numbers}.json"));
+        let text = format!(
+            r#"{{"name": "a", "bits_per_second": {bits_per_second}, "round_trip_ms": {round_trip_ms}}}"#
+        );
+        std::fs::write(&path, text).unwrap();
+        let link = Link::load(&path);
+        std::fs::remove_file(&path).unwrap();
+        link
+    }
+
+    #[test]
+    fn numbers_that_no_link_has_are_refused() {
+        for (rate, wait) in [("1", "0"), ("1e15", "3.6e6"), ("8e6", "-0.0")] {
+            assert!(load(rate, wait).is_ok(), "{rate} {wait}");
+        }
+        for (rate, wait) in [
+            ("8e6", "1e300"),
+            ("8e6", "3600001"),
+            ("8e6", "-1"),
+            ("0", "1"),
+            ("-8e6", "1"),
+            ("1e-300", "1"),
+            ("1e300", "1"),
+        ] {
+            let error = load(rate, wait).unwrap_err();
+            assert!(matches!(error, LinkFileError::Numbers), "{error}");
+        }
+        // Infinite, and no number at all.
+        for (rate, wait) in [
+            ("1e400", "1"),
+            ("8e6", "1e400"),
+            ("NaN", "1"),
+            ("8e6", "null"),
+        ] {
+            let error = load(rate, wait).unwrap_err();
+            assert!(matches!(error, LinkFileError::Json(_)), "{error}");
+        }
     }
 }

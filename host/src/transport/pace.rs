@@ -11,8 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::link::Link;
 use super::socket::{Socket, is_pause};
-use crate::transport::Link;
 
 /// Bytes that wait for the line before a writer has to, as in a socket's buffer.
 const BUFFER: f64 = 262_144.0;
@@ -44,7 +44,6 @@ impl Pace {
     }
 
     fn time(&self, bytes: f64) -> Duration {
-        // A rate so low that this overflows was refused with the link.
         Duration::try_from_secs_f64(bytes / self.rate).unwrap_or(Duration::MAX)
     }
 

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::socket::{UnixSocket, dial, is_pause};
+use super::socket::is_pause;
+use super::unix::{UnixSocket, dial};
 
 const GLANCE: Duration = Duration::from_millis(20);
 /// How long plugging in or pulling out may take.
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a line does to bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Shape {
+pub struct Quality {
     /// Bits a second, ten of them a byte; as fast as it goes if 0.
     pub baud: u32,
     /// Bytes of a million that get lost.
@@ -32,14 +33,14 @@ pub struct Shape {
 
 /// The line. Dropping it pulls it out.
 pub struct Wire {
-    plan: Arc<Plan>,
+    state: Arc<State>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Plan {
+struct State {
     listen: PathBuf,
     server: PathBuf,
-    shape: Shape,
+    quality: Quality,
     plugged: AtomicBool,
     /// Whether the device can connect.
     open: AtomicBool,
@@ -50,7 +51,7 @@ struct Plan {
     garbage: [Mutex<Vec<u8>>; 2],
 }
 
-impl Plan {
+impl State {
     fn is_up(&self) -> bool {
         self.plugged.load(Ordering::Relaxed) && !self.ended.load(Ordering::Relaxed)
     }
@@ -59,11 +60,11 @@ impl Plan {
 impl Wire {
     /// A line from a socket at `device`, where the device's emulator connects, to the socket
     /// `server`. It is plugged in.
-    pub fn new(device: &Path, server: &Path, shape: Shape) -> io::Result<Self> {
-        let plan = Arc::new(Plan {
+    pub fn new(device: &Path, server: &Path, quality: Quality) -> io::Result<Self> {
+        let state = Arc::new(State {
             listen: device.into(),
             server: server.into(),
-            shape,
+            quality,
             plugged: AtomicBool::new(true),
             open: AtomicBool::new(true),
             ended: AtomicBool::new(false),
@@ -71,31 +72,31 @@ impl Wire {
             garbage: Default::default(),
         });
         let socket = UnixSocket::bind(device)?;
-        let held = plan.clone();
+        let held = state.clone();
         let thread = thread::Builder::new().spawn(move || held.run(socket))?;
         Ok(Self {
-            plan,
+            state,
             thread: Some(thread),
         })
     }
 
     /// Pulls it out, or plugs it in again. What is under way is lost.
     pub fn plug(&self, plugged: bool) {
-        self.plan.plugged.store(plugged, Ordering::Relaxed);
+        self.state.plugged.store(plugged, Ordering::Relaxed);
         let deadline = Instant::now() + PATIENCE;
-        while self.plan.open.load(Ordering::Relaxed) != plugged && Instant::now() < deadline {
+        while self.state.open.load(Ordering::Relaxed) != plugged && Instant::now() < deadline {
             thread::sleep(GLANCE / 4);
         }
     }
 
     /// Bytes that came from the device, and from the server.
     pub fn bytes(&self) -> [u64; 2] {
-        [0, 1].map(|way| self.plan.bytes[way].load(Ordering::Relaxed))
+        [0, 1].map(|way| self.state.bytes[way].load(Ordering::Relaxed))
     }
 
     /// Puts garbage in front of what comes next, each way.
     pub fn disturb(&self, garbage: &[u8]) {
-        for way in &self.plan.garbage {
+        for way in &self.state.garbage {
             way.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .extend(garbage);
@@ -105,7 +106,7 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        self.plan.ended.store(true, Ordering::Relaxed);
+        self.state.ended.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             // It does not panic; if it did, the line is at its end all the same.
             let _ = thread.join();
@@ -113,7 +114,7 @@ impl Drop for Wire {
     }
 }
 
-impl Plan {
+impl State {
     fn run(&self, socket: UnixSocket) {
         let mut socket = Some(socket);
         while !self.ended.load(Ordering::Relaxed) {
@@ -183,7 +184,7 @@ impl Plan {
     }
 
     fn time(&self, bytes: usize) -> Duration {
-        match self.shape.baud {
+        match self.quality.baud {
             0 => Duration::ZERO,
             baud => Duration::from_secs_f64(10.0 * bytes as f64 / f64::from(baud)),
         }
@@ -191,7 +192,7 @@ impl Plan {
 
     /// What becomes of a byte.
     fn suffer(&self, byte: u8, rng: &mut ChaCha20Rng) -> Option<u8> {
-        let Shape { loss, noise, .. } = self.shape;
+        let Quality { loss, noise, .. } = self.quality;
         if loss + noise == 0 {
             return Some(byte);
         }

@@ -42,8 +42,8 @@ impl Stack {
             classes: (0..classes).map(|class| format!("class {class}")).collect(),
             input: Input {
                 channels: 3,
-                side,
-                resize,
+                side: side as usize,
+                resize: resize as usize,
                 mean: vec![0.485, 0.456, 0.406],
                 std: vec![0.229, 0.224, 0.225],
                 scale: 64.0,

@@ -105,122 +105,102 @@ impl Stage {
     }
 }
 
-fn stage(width: u64, inner: u64, groups: u64, blocks: usize) -> Stage {
-    Stage {
+/// A StriaNet for images of a side, cut out of pictures that are resized, with a stem of a kernel, a
+/// stride and a width; a stage an entry, its width, inner width, groups and blocks.
+fn strianet(
+    name: &str,
+    classes: usize,
+    [side, resize]: [u64; 2],
+    [stem_kernel, stem_stride, stem_width]: [u64; 3],
+    stages: &[(u64, u64, u64, usize)],
+) -> StriaNet {
+    let stage = |&(width, inner, groups, blocks): &_| Stage {
         width,
         inner,
         groups,
         blocks,
+    };
+    StriaNet {
+        name: name.into(),
+        classes,
+        side,
+        resize,
+        stem_kernel,
+        stem_stride,
+        stem_width,
+        stages: stages.iter().map(stage).collect(),
     }
 }
 
 /// The architecture of `models/strianet-c10-block.safetensors`: 31, then 15, 7, 3.
 pub fn cifar10() -> StriaNet {
-    StriaNet {
-        name: "strianet-cifar10".into(),
-        classes: 10,
-        side: 31,
-        resize: 32,
-        stem_kernel: 3,
-        stem_stride: 2,
-        stem_width: 64,
-        stages: vec![
-            stage(64, 32, 4, 1),
-            stage(128, 64, 8, 3),
-            stage(256, 256, 16, 1),
-        ],
-    }
+    let stages = [(64, 32, 4, 1), (128, 64, 8, 3), (256, 256, 16, 1)];
+    strianet("strianet-cifar10", 10, [31, 32], [3, 2, 64], &stages)
 }
 
 /// 63, then 31, 15, 7, 3. No block on the largest map, where activations are many.
 pub fn tiny_imagenet() -> StriaNet {
-    StriaNet {
-        name: "strianet-tiny-imagenet".into(),
-        classes: 200,
-        side: 63,
-        resize: 64,
-        stem_kernel: 3,
-        stem_stride: 2,
-        stem_width: 64,
-        stages: vec![
-            stage(64, 32, 4, 0),
-            stage(128, 64, 4, 2),
-            stage(256, 128, 8, 3),
-            stage(512, 512, 16, 2),
-        ],
-    }
+    let stages = [
+        (64, 32, 4, 0),
+        (128, 64, 4, 2),
+        (256, 128, 8, 3),
+        (512, 512, 16, 2),
+    ];
+    strianet("strianet-tiny-imagenet", 200, [63, 64], [3, 2, 64], &stages)
 }
 
 /// 255, then 63, 31, 15, 7.
 pub fn imagenet() -> StriaNet {
-    StriaNet {
-        name: "strianet-imagenet".into(),
-        classes: 1000,
-        side: 255,
-        resize: 256,
-        stem_kernel: 7,
-        stem_stride: 4,
-        stem_width: 32,
-        stages: vec![
-            stage(32, 16, 1, 0),
-            stage(128, 32, 4, 2),
-            stage(256, 128, 8, 4),
-            stage(1024, 512, 16, 3),
-        ],
-    }
+    let stages = [
+        (32, 16, 1, 0),
+        (128, 32, 4, 2),
+        (256, 128, 8, 4),
+        (1024, 512, 16, 3),
+    ];
+    strianet("strianet-imagenet", 1000, [255, 256], [7, 4, 32], &stages)
 }
 
 /// `imagenet` on pictures of the usual side: 224, then 56, 28, 14, 7.
 pub fn imagenet224() -> StriaNet {
-    StriaNet {
-        name: "strianet-imagenet-224".into(),
-        classes: 1000,
-        side: 224,
-        resize: 256,
-        stem_kernel: 4,
-        stem_stride: 4,
-        stem_width: 32,
-        stages: vec![
-            stage(32, 16, 1, 0),
-            stage(128, 32, 4, 2),
-            stage(256, 128, 8, 5),
-            stage(1024, 512, 16, 4),
-        ],
-    }
+    let stages = [
+        (32, 16, 1, 0),
+        (128, 32, 4, 2),
+        (256, 128, 8, 5),
+        (1024, 512, 16, 4),
+    ];
+    strianet(
+        "strianet-imagenet-224",
+        1000,
+        [224, 256],
+        [4, 4, 32],
+        &stages,
+    )
 }
 
 /// 31, then 15, 7.
 pub fn cifar10_simd() -> StriaNet {
-    StriaNet {
-        name: "strianet-cifar10-simd".into(),
-        stages: vec![stage(128, 32, 32, 1), stage(256, 128, 128, 1)],
-        ..cifar10()
-    }
+    let stages = [(128, 32, 32, 1), (256, 128, 128, 1)];
+    strianet("strianet-cifar10-simd", 10, [31, 32], [3, 2, 64], &stages)
 }
 
 /// 63, then 31, 15, 7.
 pub fn tiny_imagenet_simd() -> StriaNet {
-    StriaNet {
-        name: "strianet-tiny-imagenet-simd".into(),
-        stem_width: 32,
-        stages: vec![
-            stage(32, 8, 8, 0),
-            stage(128, 32, 32, 2),
-            stage(512, 256, 128, 3),
-        ],
-        ..tiny_imagenet()
-    }
+    let stages = [(32, 8, 8, 0), (128, 32, 32, 2), (512, 256, 128, 3)];
+    strianet(
+        "strianet-tiny-imagenet-simd",
+        200,
+        [63, 64],
+        [3, 2, 32],
+        &stages,
+    )
 }
 
 /// 255, then 63, 31, 15, 7: the widths of `imagenet` are multiples of c_n already.
 pub fn imagenet_simd() -> StriaNet {
-    let groups = [2, 8, 32, 128];
-    let stages = imagenet().stages.into_iter().zip(groups);
-    StriaNet {
-        name: "strianet-imagenet-simd".into(),
-        stages: stages
-            .map(|(stage, groups)| Stage { groups, ..stage })
-            .collect(),
-        ..imagenet()
+    let mut network = imagenet();
+    network.name = "strianet-imagenet-simd".into();
+    for (stage, groups) in network.stages.iter_mut().zip([2, 8, 32, 128]) {
+        stage.groups = groups;
     }
+    network
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use stria_core::layer::Activation;
 
 use super::*;
-use crate::model::schema::Layer;
 use crate::model::reference;
+use crate::model::schema::Layer;
 
 /// Weights and biases of an architecture.
 fn parameters(network: &Network) -> u64 {

@@ -31,7 +31,7 @@ pub struct Random<'a> {
 impl<'a> Random<'a> {
     /// Of all layers of this network.
     pub fn new(network: &'a Network, seed: u64) -> Self {
-        let image = (f64::from(network.input.scale), network.input.side);
+        let image = (f64::from(network.input.scale), network.input.side as u64);
         Self {
             network,
             seed,

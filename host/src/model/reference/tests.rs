@@ -214,9 +214,9 @@ fn network(random: &mut Random) -> (Network, Vec<&'static str>) {
         name: "random".into(),
         classes: ["a", "b", "c"].map(String::from).to_vec(),
         input: Input {
-            channels,
-            side,
-            resize: side,
+            channels: channels as usize,
+            side: side as usize,
+            resize: side as usize,
             mean: vec![0.5; channels as usize],
             std: vec![0.25; channels as usize],
             scale: 64.0,

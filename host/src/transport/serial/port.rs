@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 #[cfg(unix)]
-use super::super::socket::{UnixSocket, dial};
+use super::super::unix::{UnixSocket, dial};
 
 /// How long a read or a write may take before its thread looks around.
 pub(super) const GLANCE: Duration = Duration::from_millis(100);
