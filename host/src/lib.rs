@@ -1,25 +1,25 @@
-//! The std side of Stria: model files, the plaintext reference, images, data sets and reports.
+//! The std side of Stria: model files, the plaintext reference, pictures, sessions and reports.
 //!
-//! The protocol itself is in `stria-core`; this crate gives it networks, pictures and a face.
+//! The protocol itself is in `stria-core`; this crate gives it networks, pictures and a face. Each
+//! folder may use those above it:
+//!
+//! * [`model`]: networks, from the model file to what they compute in plaintext;
+//! * [`data`]: pictures and data sets;
+//! * [`import`]: from a trained network in floating point to a model file;
+//! * [`transport`]: sockets, serial lines, and links that slow them down;
+//! * [`report`]: what the program writes, for programs and for people;
+//! * [`session`]: client and server, over any transport;
+//! * [`planner`]: what an inference costs, without running it;
+//! * [`bench`]: what it costs, measured.
 #![forbid(unsafe_code)]
 
 pub mod bench;
-pub mod bundle;
-pub mod check;
-pub mod cost;
-pub mod counts;
 pub mod data;
-pub mod design;
-pub mod image;
 pub mod import;
-pub mod input;
-pub mod machine;
 pub mod model;
-pub mod net;
-pub mod networks;
-pub mod plan;
-pub mod present;
-pub mod reference;
+pub mod planner;
 pub mod report;
+pub mod session;
+pub mod transport;
 
 pub use model::{Model, ModelError, ModelLayer};

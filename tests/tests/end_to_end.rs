@@ -4,10 +4,11 @@ use std::ops::Range;
 use std::sync::Once;
 use std::thread;
 
-use stria_host::input::top_k;
-use stria_host::net::client::{Options, Window};
-use stria_host::net::local::Local;
-use stria_host::{Model, bundle, image, reference};
+use stria_host::data::{bundle, picture};
+use stria_host::model::logits::top_k;
+use stria_host::model::{Model, reference};
+use stria_host::session::client::{ClientOptions, Window};
+use stria_host::session::local::Local;
 
 /// One photograph, by the protocol and by the plaintext integers.
 struct Run {
@@ -37,9 +38,9 @@ impl Run {
 
 /// Runs some of the samples in one session, and checks every layer of each.
 fn run(model: &Model, samples: Range<usize>, window: Window) -> Vec<Run> {
-    let options = Options {
+    let options = ClientOptions {
         window,
-        ..Options::default()
+        ..ClientOptions::default()
     };
     assert_eq!((options.settings.k_s, options.settings.h), (4, 8));
     let mut local = Local::start(model, options).unwrap();
@@ -50,8 +51,8 @@ fn run(model: &Model, samples: Range<usize>, window: Window) -> Vec<Run> {
     let count = samples.len();
     let photographs = bundle::samples().unwrap();
     let runs = photographs[samples].iter().map(|path| {
-        let seen = image::crop(&image::open(path).unwrap(), &model.input).unwrap();
-        let tensor = image::normalised(&seen, &model.input);
+        let seen = picture::crop(&picture::open(path).unwrap(), &model.input).unwrap();
+        let tensor = picture::normalised(&seen, &model.input);
         let (inference, checks) = local.infer(&tensor, Some(model)).unwrap();
         assert_eq!(checks.len(), model.layers.len());
         for (check, layer) in checks.iter().zip(&model.layers) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use stria_core::protocol::greeting::Settings;
-use stria_host::net::client::{Options, Session, Window};
+use stria_host::session::client::{ClientOptions, Session, Window};
 
 /// As the firmware's.
 const SETTINGS: Settings = Settings {
@@ -19,11 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Classifies a picture, [channels, rows, cols], over the line whose socket is at `path`; gives the
 /// logits by class.
 pub fn classify(path: &Path, picture: &[i32]) -> anyhow::Result<Vec<i32>> {
-    let options = Options {
+    let options = ClientOptions {
         window: Window::Small,
         settings: SETTINGS,
         timeout: PATIENCE,
-        ..Options::default()
+        ..ClientOptions::default()
     };
     let mut session = Session::connect(&format!("serial:unix:{}", path.display()), options)?;
     let inference = session.infer(picture)?;

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
-use stria_host::net::wire::{Shape, Wire};
+use stria_host::transport::wire::{Quality, Wire};
 
 /// What is on a line that somebody plugs in: no delimiter among it, so that it swallows a packet.
 const GARBAGE: [u8; 3000] = [0xA5; 3000];
@@ -33,10 +33,10 @@ impl Line {
     pub fn new(
         device: &Path,
         server: &Path,
-        shape: Shape,
+        quality: Quality,
         pull: Option<Pull>,
     ) -> anyhow::Result<Self> {
-        let wire = Wire::new(device, server, shape).context("cannot make the line")?;
+        let wire = Wire::new(device, server, quality).context("cannot make the line")?;
         let (wire, ended) = (Arc::new(wire), Arc::new(AtomicBool::new(false)));
         let hand = pull.map(|pull| {
             let (wire, ended) = (wire.clone(), ended.clone());

@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Parser;
 use stria_core::packing::Packing;
-use stria_host::input::top_k;
-use stria_host::net::server::network;
-use stria_host::net::wire::Shape;
-use stria_host::reference;
+use stria_host::model::logits::top_k;
+use stria_host::model::reference;
+use stria_host::session::server::network;
+use stria_host::transport::wire::Quality;
 
 use firmware::{Board, Firmware, Incomplete};
 use line::{Line, Pull};
@@ -114,7 +114,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     let (near, far) = (folder.path().join("line"), folder.path().join("server"));
     let bar = report::progress(args.json, model.activations());
     let server = Server::start(&far, network, Duration::from_secs(args.timeout), bar)?;
-    let shape = Shape {
+    let quality = Quality {
         baud: args.baud,
         loss: args.loss,
         noise: args.noise,
@@ -123,7 +123,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         after,
         time: Duration::from_secs_f64(args.pull_seconds),
     });
-    let line = Line::new(&near, &far, shape, pull)?;
+    let line = Line::new(&near, &far, quality, pull)?;
     let start = Instant::now();
     let limit = Duration::from_secs(args.limit);
     let ran = device(

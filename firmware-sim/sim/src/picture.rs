@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use stria_host::image;
-use stria_host::input::normalise;
+use stria_core::network::input::normalise;
+use stria_host::data::picture;
 use stria_host::model::Input;
 
 /// A picture of the network's shape.
@@ -20,8 +20,8 @@ pub fn load(path: Option<&Path>, input: &Input) -> anyhow::Result<Picture> {
     let area = input.side * input.side;
     let planes = match path {
         Some(path) => {
-            let seen = image::crop(&image::open(path)?, input)?;
-            planes(&image::normalised(&seen, input), input, |channel, i| {
+            let seen = picture::crop(&picture::open(path)?, input)?;
+            planes(&picture::normalised(&seen, input), input, |channel, i| {
                 let pixel = seen.pixels().nth(i).map_or([0; 3], |pixel| pixel.0);
                 // The luma of a grey network is found below among all bytes.
                 (input.channels > 1).then(|| pixel[channel])

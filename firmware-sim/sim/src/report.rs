@@ -6,8 +6,8 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use stria_host::Model;
-use stria_host::input::{softmax_in_place, top_k};
-use stria_host::net::server::Ended;
+use stria_host::model::logits::{softmax_in_place, top_k};
+use stria_host::session::server::Ended;
 
 use crate::firmware::{Board, Firmware};
 use crate::machine::Told;

@@ -10,8 +10,8 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 use stria_core::protocol::network::Network;
 use stria_core::protocol::server::Server as Protocol;
-use stria_host::net::Listener;
-use stria_host::net::server::{Ended, Observer, Options, serve};
+use stria_host::session::server::{Ended, Observer, ServerOptions, serve};
+use stria_host::transport::Listener;
 
 /// How long a goodbye that the device has sent may take.
 const MOMENT: Duration = Duration::from_secs(10);
@@ -66,9 +66,9 @@ impl Server {
             bar,
             ended: Mutex::default(),
         });
-        let options = Options {
+        let options = ServerOptions {
             timeout,
-            ..Options::default()
+            ..ServerOptions::default()
         };
         let (stopped, observer) = (stop.clone(), view.clone());
         let thread =

@@ -1,25 +1,20 @@
 //! Runs a benchmark: a server and a client of this program as processes of their own, a pair for
 //! every network, packing and link.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, ensure};
-use serde::de::DeserializeOwned;
-use stria_core::network::layer::Layer;
 use stria_core::packing::Packing;
 
-use super::{Measured, MeasuredLayer, NetworkFacts, Outcome, Predicted};
-use crate::cost::{Link, Setting};
-use crate::counts::{Counts, Operations};
-use crate::input::top_k;
-use crate::report::{InferReport, InferredImage, Listening, PlannedLayer, SessionReport};
-use crate::{Model, ModelLayer, plan};
-
-/// Seconds that each side waits for a silent peer: a layer of a large network takes a while.
-const PATIENCE: &str = "900";
+use super::process::{ServerProcess, client};
+use crate::model::logits::top_k;
+use crate::model::{Model, ModelLayer, packing, reference};
+use crate::planner::{NamedLayer, Plan, Setting, formed};
+use crate::report::{
+    Counts, InferReport, InferredImage, Measured, MeasuredLayer, NetworkFacts, Operations, Outcome,
+    PlannedLayer, Predicted, SessionReport,
+};
+use crate::transport::Link;
 
 /// A network that is measured.
 pub struct Subject {
@@ -28,7 +23,7 @@ pub struct Subject {
     /// What `--model` takes.
     pub argument: String,
     /// Its layers, without weights.
-    layers: Vec<(String, Layer)>,
+    layers: Vec<NamedLayer>,
     /// Logits of the plaintext reference, one vector an image.
     expected: Vec<Vec<i32>>,
 }
@@ -38,8 +33,8 @@ impl Subject {
     pub fn new(facts: NetworkFacts, argument: String, model: &Model, images: &[Vec<i32>]) -> Self {
         let layer = |layer: &ModelLayer| (layer.name.clone(), layer.layer);
         let images: Vec<&[i32]> = images.iter().map(Vec::as_slice).collect();
-        let batches = images.chunks(crate::reference::LANES);
-        let scored = batches.flat_map(|batch| crate::reference::logits(model, batch));
+        let batches = images.chunks(reference::LANES);
+        let scored = batches.flat_map(|batch| reference::logits(model, batch));
         Self {
             facts,
             argument,
@@ -87,10 +82,12 @@ impl Runner<'_> {
             link: link.clone(),
             ..self.setting.clone()
         };
-        let planned = planned(&setting, packing, subject)?;
+        let served = |layer: &_| packing::packed(layer, packing).map(|packed| packed.layer);
+        let served = formed(subject.layers.clone(), served)?;
+        let plan = setting.plan(packing, &served)?;
         let common = ["--packing".into(), packing.name().into(), "--json".into()];
         let arguments = [&common[..], link_arguments].concat();
-        let server = Server::start(&self.program, &subject.argument, &arguments)?;
+        let server = ServerProcess::start(&self.program, &subject.argument, &arguments)?;
         let client = client(&self.program, &server.address, &arguments, self.images);
         let (served, client) = match client {
             Ok(client) => (server.session()?, client),
@@ -100,170 +97,37 @@ impl Runner<'_> {
         if let Some(error) = served.error {
             return Err(anyhow!("the server's session failed: {error}"));
         }
-        measured(subject, &planned, &client, &served)
+        measured(subject, &plan, &client, &served)
     }
-}
-
-/// The layers as they are served, with their estimates.
-fn planned(
-    setting: &Setting,
-    packing: Packing,
-    subject: &Subject,
-) -> anyhow::Result<Vec<PlannedLayer>> {
-    let unfit = |index: usize, reason| {
-        anyhow!(
-            "layer {} cannot be packed: {reason}",
-            subject.layers[index].0
-        )
-    };
-    let served = subject
-        .layers
-        .iter()
-        .enumerate()
-        .map(|(index, (_, layer))| {
-            let packed = plan::packed(layer, packing);
-            Ok(packed.map_err(|reason| unfit(index, reason))?.layer)
-        });
-    let served: Vec<_> = served.collect::<anyhow::Result<_>>()?;
-    let costs = setting
-        .layers(packing, &served)
-        .map_err(|error| unfit(error.index, error.reason))?;
-    let layers = subject.layers.iter().zip(&served).zip(costs);
-    let named =
-        |((of, layer), cost): ((&(String, _), _), _)| PlannedLayer::new(of.0.clone(), layer, cost);
-    Ok(layers.map(named).collect())
-}
-
-/// A server process, which is ended with this value.
-struct Server {
-    process: Child,
-    out: BufReader<ChildStdout>,
-    log: Option<JoinHandle<String>>,
-    address: String,
-}
-
-impl Server {
-    /// Starts it, and waits until it listens.
-    fn start(program: &Path, model: &str, arguments: &[String]) -> anyhow::Result<Self> {
-        let mut process = Command::new(program)
-            .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
-            .args(["--sessions", "1", "--timeout", PATIENCE])
-            .args(arguments)
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot start a server process")?;
-        let (out, log) = (process.stdout.take(), process.stderr.take());
-        let (out, log) = out.zip(log).context("a server process without output")?;
-        let mut server = Self {
-            process,
-            out: BufReader::new(out),
-            log: Some(thread::spawn(move || read(log))),
-            address: String::new(),
-        };
-        match server.line::<Listening>() {
-            Ok(ready) => {
-                server.address = ready.listening.into_iter().next().unwrap_or_default();
-                Ok(server)
-            }
-            Err(error) => Err(server.blame(error)),
-        }
-    }
-
-    /// The next line that it prints.
-    fn line<T: DeserializeOwned>(&mut self) -> anyhow::Result<T> {
-        let mut line = String::new();
-        self.out.read_line(&mut line)?;
-        ensure!(!line.is_empty(), "the server process ended");
-        Ok(serde_json::from_str(&line)?)
-    }
-
-    /// What it says of its session, after the client's end.
-    fn session(mut self) -> anyhow::Result<SessionReport> {
-        self.line()
-    }
-
-    /// What it complained of last, if it did.
-    fn blame(mut self, error: anyhow::Error) -> anyhow::Error {
-        let _ = self.process.kill();
-        let log = self.log.take().and_then(|log| log.join().ok());
-        match log.as_deref().and_then(last_line) {
-            Some(line) => anyhow!("{line}"),
-            None => error,
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has ended by itself, or has nothing more to do.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn read(mut log: ChildStderr) -> String {
-    let mut text = Vec::new();
-    let _ = log.read_to_end(&mut text);
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-/// The last line of a log, without the program's name.
-fn last_line(log: &str) -> Option<&str> {
-    let line = log.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    Some(line.strip_prefix("stria: ").unwrap_or(line))
-}
-
-/// Runs a client to its end.
-fn client(
-    program: &Path,
-    address: &str,
-    arguments: &[String],
-    images: &[PathBuf],
-) -> anyhow::Result<InferReport> {
-    let output = Command::new(program)
-        .args(["infer", "--connect", address, "--patience", PATIENCE])
-        .args(arguments)
-        .arg("--")
-        .args(images)
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot start a client process")?;
-    let log = String::from_utf8_lossy(&output.stderr);
-    let reason = || anyhow!("{}", last_line(&log).unwrap_or("the client process failed"));
-    ensure!(output.status.success(), reason());
-    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// Puts together what both processes and the planner say.
 fn measured(
     subject: &Subject,
-    planned: &[PlannedLayer],
+    plan: &Plan,
     client: &InferReport,
     served: &SessionReport,
 ) -> anyhow::Result<Measured> {
     let first = client.images.first().context("no inference")?;
+    let planned = &plan.layers;
     ensure!(
-        planned.len() == first.layers.len() && planned.len() == served.layers.len(),
+        planned.len() == first.inference.layers.len() && planned.len() == served.layers.len(),
         "client, server and planner disagree on the number of layers"
     );
     let queries = u64::from(served.queries).max(1);
     let layers: Vec<MeasuredLayer> = (0..planned.len())
         .map(|i| layer(&planned[i], &client.images, i, &served.layers[i], queries))
         .collect();
-    let mut predicted = Predicted::default();
-    for layer in planned {
-        predicted.seconds += layer.cost.cost.seconds;
-        predicted.counts += &layer.cost.cost.counts;
-    }
     let mut counts = Counts::default();
     layers.iter().for_each(|layer| counts += &layer.counts);
-    let seconds: Vec<f64> = client.images.iter().map(|image| image.seconds).collect();
+    let seconds: Vec<f64> = client
+        .images
+        .iter()
+        .map(|image| image.inference.seconds)
+        .collect();
     let results = client.images.iter().zip(&subject.expected);
     let agrees = |(image, expected): &(&InferredImage, &Vec<i32>)| {
-        top_k(&image.logits, 1) == top_k(expected, 1)
+        top_k(&image.inference.logits, 1) == top_k(expected, 1)
     };
     Ok(Measured {
         median_seconds: median(seconds.clone()),
@@ -273,13 +137,16 @@ fn measured(
         galois_key_bytes: served.galois_key_bytes as u64,
         agree: results.clone().filter(agrees).count(),
         largest_logit_error: results
-            .map(|(image, expected)| logit_error(&image.logits, expected))
+            .map(|(image, expected)| logit_error(&image.inference.logits, expected))
             .fold(0.0, f64::max),
         client_state_bytes: client.client_state_bytes,
         client_memory_bytes: client.memory_bytes,
         server_memory_bytes: served.memory_bytes,
         counts,
-        predicted,
+        predicted: Predicted {
+            seconds: plan.totals.seconds,
+            counts: plan.totals.counts,
+        },
         layers,
     })
 }
@@ -292,15 +159,12 @@ fn layer(
     served: &Operations,
     queries: u64,
 ) -> MeasuredLayer {
-    let passed = images.iter().filter_map(|image| image.layers.get(index));
+    let passed = images
+        .iter()
+        .filter_map(|image| image.inference.layers.get(index));
     let first = passed.clone().next().copied().unwrap_or_default();
     MeasuredLayer {
-        name: planned.name.clone(),
-        channels: planned.channels,
-        side: planned.side,
-        kernel: planned.kernel.clone(),
-        stride: planned.stride,
-        groups: planned.groups,
+        shape: planned.shape.clone(),
         seconds: median(passed.map(|layer| layer.seconds).collect()),
         counts: Counts {
             operations: served.of_each(queries),
@@ -333,7 +197,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::client::Window;
+    use crate::planner::ClientTraffic;
+    use crate::report::Constants;
+    use crate::session::client::Window;
+    use stria_core::network::layer::Layer;
     use stria_core::protocol::greeting::Settings;
 
     fn runner(program: &str) -> Runner<'static> {
@@ -341,9 +208,9 @@ mod tests {
             program: program.into(),
             images: &[],
             setting: Setting {
-                constants: crate::cost::Constants::default(),
+                constants: Constants::default(),
                 link: Link::loopback(),
-                client: crate::cost::Client::new(Window::Large, Settings::default(), 8).unwrap(),
+                client: ClientTraffic::new(Window::Large, Settings::default(), 8).unwrap(),
             },
         }
     }
@@ -367,7 +234,7 @@ mod tests {
         assert!(error("/nonexistent", vec![]).starts_with("cannot start a server process"));
         #[cfg(unix)]
         assert_eq!(error("true", vec![]), "the server process ended");
-        let network = crate::networks::BUILDERS[0].network();
+        let network = crate::model::networks::BUILDERS[0].network();
         let shapes = crate::model::shapes(&network).unwrap();
         let stem = Layer {
             in_side: 0,
@@ -392,12 +259,5 @@ mod tests {
             logit_error(&[i32::MIN, i32::MAX], &[i32::MAX, i32::MIN]),
             1.0
         );
-    }
-
-    #[test]
-    fn the_last_complaint_counts() {
-        let log = "WARN something\nstria: cannot prepare the model: no\n\n";
-        assert_eq!(last_line(log), Some("cannot prepare the model: no"));
-        assert_eq!(last_line("\n"), None);
     }
 }

@@ -5,14 +5,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use stria_core::packing::Packing;
 use stria_core::protocol::greeting::Settings;
-use stria_host::bench::run::{Runner, Subject};
-use stria_host::bench::{self, Bench, Machine, NetworkFacts, Outcome, Run};
-use stria_host::cost::{Client, Constants, Link, Setting, calibrate};
-use stria_host::net::client::Window;
-use stria_host::{Model, bundle, present};
+use stria_host::Model;
+use stria_host::bench::{self, Runner, Subject, calibrate};
+use stria_host::data::bundle;
+use stria_host::planner::{ClientTraffic, Setting};
+use stria_host::report::{Bench, Constants, Machine, NetworkFacts, Outcome, Run, html, text};
+use stria_host::session::client::Window;
+use stria_host::transport::Link;
 
-use super::Named;
-use super::costs;
+use super::models::{Named, load_model, named};
+use super::output::{OutputArgs, progress};
+use super::pictures::pictures;
+use super::setting;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -43,9 +47,8 @@ pub struct Args {
     /// The file with the times of single operations, if not the one in the configuration folder.
     #[arg(long, value_name = "FILE")]
     constants: Option<PathBuf>,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
@@ -57,11 +60,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         false => merge(&args.from)?,
     };
     store(&bench, &args.out)?;
-    if args.json {
-        super::print_json(&bench)?;
-    } else {
-        present::bench::table_of(&mut std::io::stdout().lock(), &bench)?;
-    }
+    args.output.print(&bench, text::bench)?;
     let runs = bench.runs.iter();
     let failed = runs.filter(|run| matches!(run.outcome, Outcome::Failed { .. }));
     match failed.count() {
@@ -77,11 +76,8 @@ fn calibrate(args: Args) -> anyhow::Result<()> {
     constants
         .save(&path)
         .with_context(|| format!("cannot store the constants in {}", path.display()))?;
-    if args.json {
-        return super::print_json(&constants);
-    }
-    present::costs::constants(&mut std::io::stdout().lock(), &constants, &path)?;
-    Ok(())
+    let show = |out: &mut _, constants: &_| text::constants(out, constants, &path);
+    args.output.print(&constants, show)
 }
 
 /// A link, and the arguments that name it to both parties.
@@ -93,7 +89,7 @@ struct LinkArgument {
 fn link(name: &str) -> anyhow::Result<LinkArgument> {
     let path = Path::new(name);
     let (link, option) = match path.is_file() || path.extension().is_some() {
-        true => (costs::load_link(path)?, "--link-file"),
+        true => (setting::load_link(path)?, "--link-file"),
         false => (Link::named(name)?, "--link"),
     };
     Ok(LinkArgument {
@@ -110,7 +106,7 @@ fn measure(args: &Args) -> anyhow::Result<Bench> {
         .collect::<Result<_, _>>()?;
     // All names before the first run, which may take long.
     for name in &args.networks {
-        super::named(name)?;
+        named(name)?;
     }
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
@@ -122,7 +118,7 @@ fn measure(args: &Args) -> anyhow::Result<Bench> {
         images.len()
     );
     images.truncate(count);
-    let constants = costs::constants(args.constants.as_deref())?.values;
+    let constants = setting::constants(args.constants.as_deref())?.values;
     let mut bench = Bench {
         version: env!("CARGO_PKG_VERSION").into(),
         machine: Machine::this(),
@@ -131,14 +127,14 @@ fn measure(args: &Args) -> anyhow::Result<Bench> {
         runs: Vec::new(),
     };
     let runs = args.networks.len() * args.packings.len() * links.len();
-    let bar = super::progress(runs, "runs");
+    let bar = progress(runs, "runs");
     for name in &args.networks {
         let (subject, shift) = subject(name, &images)?;
         bench.networks.push(subject.facts.clone());
         let setting = Setting {
             constants: constants.clone(),
             link: Link::loopback(),
-            client: Client::new(Window::Large, Settings::default(), shift)?,
+            client: ClientTraffic::new(Window::Large, Settings::default(), shift)?,
         };
         let runner = Runner {
             program: std::env::current_exe().context("where is this program?")?,
@@ -165,9 +161,9 @@ fn measure(args: &Args) -> anyhow::Result<Bench> {
 
 /// A network with what it makes of the images, and its shift.
 fn subject(name: &str, images: &[PathBuf]) -> anyhow::Result<(Subject, u32)> {
-    let named = super::named(name)?;
-    let model = super::load_model(Some(name))?;
-    let tensors = super::pictures(images, &model.input, &model.classes)?;
+    let named = named(name)?;
+    let model = load_model(Some(name))?;
+    let tensors = pictures(images, &model.input, &model.classes)?;
     let tensors: Vec<Vec<i32>> = tensors.into_iter().map(|picture| picture.tensor).collect();
     let facts = facts(&named, &model);
     Ok((
@@ -219,8 +215,7 @@ fn merge(files: &[PathBuf]) -> anyhow::Result<Bench> {
         let bench = load(path).with_context(what)?;
         all = Some(match all {
             None => bench,
-            Some(all) => all
-                .merge(bench)
+            Some(all) => bench::merge(all, bench)
                 .map_err(|reason| anyhow::anyhow!("{}: {reason}", path.display()))?,
         });
     }
@@ -230,7 +225,7 @@ fn merge(files: &[PathBuf]) -> anyhow::Result<Bench> {
 fn store(bench: &Bench, folder: &Path) -> anyhow::Result<()> {
     store_json(bench, folder)?;
     let path = folder.join("report.html");
-    let text = bench::html(bench).context("cannot draw the report")?;
+    let text = html::html(bench).context("cannot draw the report")?;
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 

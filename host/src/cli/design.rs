@@ -1,10 +1,10 @@
 //! `stria design`: a StriaNet for a budget.
 
-use stria_host::design::{Request, propose};
-use stria_host::present;
-use stria_host::report::{DesignReport, PlanReport};
+use stria_host::planner::design::{Request, propose};
+use stria_host::report::{DesignReport, text};
 
-use super::costs::Options;
+use super::output::OutputArgs;
+use super::setting::SettingArgs;
 
 /// s of the networks that are proposed.
 const SHIFT: u32 = 8;
@@ -23,25 +23,22 @@ pub struct Args {
           value_parser = clap::value_parser!(u16).range(1..=8192))]
     classes: u16,
     #[command(flatten)]
-    options: Options,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
+    setting: SettingArgs,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let (setting, constants) = args.options.setting(SHIFT)?;
+    let (setting, constants) = args.setting.setting(SHIFT)?;
     let request = Request {
         schedule: args.schedule,
         budget: args.activations,
         classes: args.classes.into(),
     };
-    let packing = args.options.packing;
+    let packing = args.setting.packing;
     let proposal = propose(&request, &setting, packing)?;
-    let mut plan = PlanReport::new(proposal.network.name, packing, &setting, constants);
-    for (name, layer, cost) in proposal.layers {
-        plan.push(name, &layer, cost);
-    }
+    let name = proposal.network.name;
+    let plan = setting.report(proposal.plan, name, packing, constants);
     let report = DesignReport {
         schedule: request.schedule,
         budget: request.budget,
@@ -49,9 +46,5 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         plan,
         constant_bottleneck: proposal.constant,
     };
-    if args.json {
-        return super::print_json(&report);
-    }
-    present::costs::design(&mut std::io::stdout().lock(), &report)?;
-    Ok(())
+    args.output.print(&report, text::design)
 }

@@ -1,14 +1,15 @@
 //! `stria import`: make a model file from a trained network in floating point.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
-use stria_host::data::Dataset;
-use stria_host::image;
-use stria_host::import::{Images, Trained};
-use stria_host::report::ImportReport;
+use stria_host::data::{Dataset, picture};
+use stria_host::import::{FloatLayer, Images, Imported, Trained};
+use stria_host::model::ModelLayer;
+use stria_host::report::{ImportReport, ImportedLayer, text};
+
+use super::output::{OutputArgs, progress};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -30,9 +31,8 @@ pub struct Args {
     /// The model file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
@@ -49,13 +49,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     anyhow::ensure!(count > 0, "--limit 0 leaves no images");
 
     // In floating point and in integers, and again where the integers do not fit at once.
-    let bar = super::progress(2 * count, "images");
+    let bar = progress(2 * count, "images");
     let tensor = |i: usize| {
         bar.inc(1);
         // Files are in the order of their folders, which may be classes.
-        let picture = data.image(i * data.len() / count)?;
-        let pixels = image::crop(&picture, trained.input())?;
-        Ok(image::normalised(&pixels, trained.input()))
+        let whole = data.image(i * data.len() / count)?;
+        let pixels = picture::crop(&whole, trained.input())?;
+        Ok(picture::normalised(&pixels, trained.input()))
     };
     let images = Images {
         count,
@@ -68,37 +68,41 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .with_context(|| cannot("write the model", &args.out))?;
     let file = args.out.display().to_string();
     let seconds = start.elapsed().as_secs_f64();
-    let report = ImportReport::new(trained.layers(), &imported, count, file, seconds);
-    if args.json {
-        return super::print_json(&report);
-    }
-    print(&report)
+    let report = report(trained.layers(), &imported, count, file, seconds);
+    args.output.print(&report, text::import)
 }
 
-fn print(report: &ImportReport) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    let name = report.layers.iter().map(|layer| layer.name.len()).max();
-    let name = name.unwrap_or(0).max("layer".len());
-    let (weight, allowed) = ("weight", "allowed");
-    writeln!(
-        out,
-        "{:name$}  {weight:>7}  {:>7}  max |y|  {allowed}",
-        "layer", "bias"
-    )?;
-    for layer in &report.layers {
-        let evidence = format!("{:?}", layer.evidence).to_lowercase();
-        let (weight, bias) = (layer.weight, layer.bias);
-        let (max_abs, allowed) = (layer.max_abs, layer.allowed);
-        writeln!(
-            out,
-            "{:name$}  {weight:>7}  {bias:>7}  {max_abs:>7}  {allowed:>7}  {evidence}",
-            layer.name
-        )?;
+/// What became of the layers.
+fn report(
+    layers: &[FloatLayer],
+    imported: &Imported,
+    images: usize,
+    file: String,
+    seconds: f64,
+) -> ImportReport {
+    let model = &imported.model;
+    let pairs = layers.iter().zip(&model.layers);
+    ImportReport {
+        name: model.name.clone(),
+        file,
+        bytes: imported.bytes.len(),
+        images,
+        shift: model.shift,
+        logit_scale: model.logit_scale,
+        seconds,
+        layers: pairs.map(|(float, layer)| of_layer(float, layer)).collect(),
     }
-    writeln!(
-        out,
-        "{}: {} bytes, shift {}, calibrated on {} images in {:.1} s",
-        report.file, report.bytes, report.shift, report.images, report.seconds
-    )?;
-    Ok(())
+}
+
+fn of_layer(float: &FloatLayer, layer: &ModelLayer) -> ImportedLayer {
+    let largest = |values: &[i32]| values.iter().map(|v| v.unsigned_abs()).max();
+    ImportedLayer {
+        name: layer.name.clone(),
+        float_weight: float.weights.iter().fold(0.0, |most, w| w.abs().max(most)),
+        weight: largest(&layer.weights).unwrap_or(0),
+        bias: largest(&layer.bias).unwrap_or(0),
+        max_abs: layer.bound.max_abs.unwrap_or(0),
+        allowed: layer.bound.allowed.magnitude(),
+        evidence: layer.bound.evidence,
+    }
 }

@@ -4,13 +4,15 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use stria_host::machine;
-use stria_host::net::serial::DEFAULT_BAUD;
-use stria_host::present::{self, Colours, Seen};
-use stria_host::report::{InferReport, InferredImage, guesses};
+use stria_host::report::text::{self, Colours, Seen};
+use stria_host::report::{InferReport, InferredImage, machine};
+use stria_host::session::client::{ClientOptions, Session};
+use stria_host::transport::serial::DEFAULT_BAUD;
 
-use super::costs::LinkOptions;
-use super::session::{Options, Remote};
+use super::client::ClientArgs;
+use super::output::{OutputArgs, progress};
+use super::pictures::{guesses, pictures};
+use super::setting::LinkArgs;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -25,62 +27,69 @@ pub struct Args {
     baud: u32,
     /// Send as slowly as on this link, for measurements; the server needs the same.
     #[command(flatten)]
-    link: LinkOptions,
+    link: LinkArgs,
     #[command(flatten)]
-    options: Options,
+    client: ClientArgs,
     /// How many of the most likely classes to show.
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     top: usize,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let pace = args.link.pace()?;
-    let mut session = Remote::connect(&args.connect, args.baud, pace, &args.options)
+    let options = ClientOptions {
+        baud: args.baud,
+        pace: args.link.pace()?,
+        ..args.client.options()
+    };
+    let mut session = Session::connect(&args.connect, options)
         .with_context(|| format!("no session with {}", args.connect))?;
-    let network = session.announced()?;
-    let pictures = super::pictures(&args.images, &network.input, &network.classes)?;
-    let bar = super::progress(pictures.len(), "images");
+    let scale = session.welcome().map_or(1.0, |welcome| welcome.logit_scale);
+    anyhow::ensure!(
+        scale.is_finite() && scale > 0.0,
+        "the server's logits have no scale"
+    );
+    let classes = session.classes().to_vec();
+    let pictures = pictures(&args.images, &session.input()?, &classes)?;
+    let bar = progress(pictures.len(), "images");
     let mut images = Vec::with_capacity(pictures.len());
     for picture in pictures {
-        let outcome = session
+        let inference = session
             .infer(&picture.tensor)
             .with_context(|| format!("cannot classify {}", picture.name))?;
-        let scale = network.logit_scale;
-        let top = guesses(&outcome.logits, &network.classes, scale, args.top);
-        if !args.json {
+        let top = guesses(&inference.logits, &classes, scale, args.top);
+        if !args.output.json {
             let seen = Seen {
                 name: &picture.name,
                 pixels: &picture.pixels,
                 top: &top,
                 label: None,
                 reference: None,
-                seconds: outcome.seconds,
+                seconds: inference.seconds,
             };
-            let show =
-                || present::image(&mut std::io::stdout().lock(), Colours::of_stdout(), &seen);
-            bar.suspend(show)?;
+            let colours = Colours::of_stdout();
+            bar.suspend(|| text::picture(&mut std::io::stdout().lock(), colours, &seen))?;
         }
-        images.push(InferredImage::new(picture.name, top, outcome));
+        images.push(InferredImage {
+            name: picture.name,
+            top,
+            bytes: inference.bytes_up + inference.bytes_down,
+            inference,
+        });
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let (bytes_setup, seconds_setup, client_state_bytes) = session.costs();
-    session.finish()?;
     let report = InferReport {
         images,
-        bytes_setup,
-        seconds_setup,
-        client_state_bytes,
+        bytes_setup: session.setup_bytes(),
+        seconds_setup: session.setup_seconds(),
+        client_state_bytes: session.state_bytes() as u64,
         memory_bytes: machine::peak_memory(),
     };
-    if args.json {
-        return super::print_json(&report);
-    }
-    let mut out = std::io::stdout().lock();
-    writeln!(out)?;
-    present::infer_costs(&mut out, &report)?;
-    Ok(())
+    session.finish()?;
+    args.output.print(&report, |out, report| {
+        writeln!(out)?;
+        text::infer(out, report)
+    })
 }

@@ -1,30 +1,25 @@
 //! The subcommands, one a module.
 
 mod bench;
-mod costs;
+mod client;
 mod demo;
 mod design;
 mod eval;
 mod import;
 mod infer;
 mod inspect;
+mod models;
+mod output;
+mod pictures;
 mod plan;
 mod serve;
-mod session;
+mod setting;
 
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal;
 
-use ::image::RgbImage;
-use anyhow::Context;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Serialize;
 use stria_core::packing::Packing;
-use stria_host::model::Input;
-use stria_host::networks::{self, Builder};
-use stria_host::{Model, bundle, image};
 use tracing_subscriber::EnvFilter;
 
 /// Private inference: the client keeps its image, the server keeps its network.
@@ -92,101 +87,4 @@ fn packing() -> impl TypedValueParser<Value = Packing> {
     let named = |name: String| Packing::ALL.into_iter().find(|p| p.name() == name);
     PossibleValuesParser::new(Packing::ALL.map(Packing::name))
         .map(move |name| named(name).unwrap_or_default())
-}
-
-/// Seed of the random weights of a built network.
-const WEIGHTS_SEED: u64 = 1;
-
-/// What the name of a network on the command line means.
-enum Named {
-    /// A model file.
-    File(PathBuf),
-    /// A network of this program, with random weights.
-    Builder(Builder),
-}
-
-/// The model file of that path, if the name looks like one, or the network of that name.
-fn named(name: &str) -> anyhow::Result<Named> {
-    let path = Path::new(name);
-    Ok(if path.is_file() || path.extension().is_some() {
-        Named::File(path.into())
-    } else {
-        Named::Builder(networks::find(name)?)
-    })
-}
-
-/// Loads the named model file, builds the named network, or loads the bundled model.
-fn load_model(name: Option<&str>) -> anyhow::Result<Model> {
-    let (model, from) = match name.map(named).transpose()? {
-        Some(Named::Builder(builder)) => {
-            let model = builder.model(WEIGHTS_SEED);
-            let model = model.with_context(|| format!("cannot build {}", builder.name))?;
-            (model, format!("{} with random weights", builder.name))
-        }
-        Some(Named::File(path)) => (load(&path)?, path.display().to_string()),
-        None => {
-            let path = bundle::model()?;
-            (load(&path)?, path.display().to_string())
-        }
-    };
-    tracing::info!(
-        model = from,
-        layers = model.layers.len(),
-        activations = model.activations(),
-        "loaded"
-    );
-    Ok(model)
-}
-
-fn load(path: &Path) -> anyhow::Result<Model> {
-    Model::load(path).with_context(|| format!("cannot use the model {}", path.display()))
-}
-
-/// A bar on standard error, or nothing where that is not a terminal.
-fn progress(length: usize, what: &'static str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr());
-    let template = "{prefix} {wide_bar} {pos}/{len} {elapsed} (left {eta})";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.with_prefix(what)
-}
-
-/// Prints one JSON object on standard output.
-fn print_json(report: &impl Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, report)?;
-    writeln!(out)?;
-    Ok(())
-}
-
-/// An image as a command needs it.
-struct Picture {
-    /// File name without its folders.
-    name: String,
-    /// True class, where the file name tells it.
-    label: Option<String>,
-    /// The pixels that the network sees.
-    pixels: RgbImage,
-    /// The first tensor, [channels, side, side].
-    tensor: Vec<i32>,
-}
-
-/// Reads images as a network sees them.
-fn pictures(paths: &[PathBuf], input: &Input, classes: &[String]) -> anyhow::Result<Vec<Picture>> {
-    let picture = |path: &PathBuf| {
-        let pixels = image::crop(&image::open(path)?, input)
-            .with_context(|| format!("cannot use the image {}", path.display()))?;
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        Ok(Picture {
-            name: name.to_string_lossy().into_owned(),
-            label: bundle::label(path, classes).map(String::from),
-            tensor: image::normalised(&pixels, input),
-            pixels,
-        })
-    };
-    paths.iter().map(picture).collect()
 }

@@ -10,22 +10,21 @@ use anyhow::Context;
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stria_core::packing::Packing;
-use stria_host::net::Listener;
-use stria_host::net::serial::DEFAULT_BAUD;
-use stria_host::net::server::{Ended, Options, WEIGHT_MEMORY, network_within, serve};
-use stria_host::report::{Listening, SessionReport};
+use stria_host::report::Listening;
+use stria_host::session::server::{Ended, ServerOptions, WEIGHT_MEMORY, network_within, serve};
+use stria_host::transport::Listener;
+use stria_host::transport::serial::DEFAULT_BAUD;
 
-use super::costs::LinkOptions;
+use super::models::ModelArgs;
+use super::setting::LinkArgs;
 
 /// Where a server listens if it is not told.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:7433";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The model file, or the name of a network that is built with random weights; the bundled
-    /// model by default.
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Address and port to listen on; may be given more than once. 127.0.0.1:7433 if there is
     /// nothing else to listen on.
     #[arg(long, value_name = "ADDRESS")]
@@ -64,7 +63,7 @@ pub struct Args {
     queries: u32,
     /// Send as slowly as on this link, for measurements; the client needs the same.
     #[command(flatten)]
-    link: LinkOptions,
+    link: LinkArgs,
     /// Print one JSON object a line: where it listens, then every session that ends.
     #[arg(long)]
     json: bool,
@@ -72,7 +71,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let pace = args.link.pace()?;
-    let model = super::load_model(args.model.as_deref())?;
+    let model = args.model.load()?;
     let memory = (args.weight_memory as usize).saturating_mul(1 << 20);
     let network = network_within(&model, args.packing, memory);
     let network = Arc::new(network.context("cannot prepare the model")?);
@@ -95,7 +94,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             listening: addresses,
         });
     }
-    let options = Options {
+    let options = ServerOptions {
         sessions: args.sessions.into(),
         timeout: Duration::from_secs(args.timeout),
         queries: args.queries,
@@ -103,7 +102,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     let ended = |ended: Ended| {
         if args.json {
-            print(&SessionReport::new(&ended));
+            print(&ended.report());
         }
     };
     serve(&listeners, &network, options, &stop, &ended)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ImportError;
+use super::error::ImportError;
 use crate::model::ModelError;
 use crate::model::schema::{Layer, Network, SCHEMA};
 

@@ -4,9 +4,11 @@
 use rayon::prelude::*;
 use stria_core::network::layer::{Activation, TensorId};
 
-use super::{Images, ImportError, Trained};
+use super::error::ImportError;
+use super::fold::FloatLayer;
+use super::trained::{Images, Trained};
 use crate::model::Model;
-use crate::reference::{self, LANES};
+use crate::model::reference::{self, LANES};
 
 /// What the images show of the network in floating point.
 pub(super) struct Seen {
@@ -88,7 +90,7 @@ struct Network<'a> {
 
 impl<'a> Network<'a> {
     fn new(trained: &'a Trained) -> Self {
-        let layer = |layer: &super::FloatLayer| {
+        let layer = |layer: &FloatLayer| {
             // The executor sums where the network takes the mean.
             let pooled = f64::from(layer.layer.pool_side()).powi(2);
             let weights = layer.weights.iter().map(|w| (w / pooled) as f32);
@@ -103,7 +105,7 @@ impl<'a> Network<'a> {
 
     /// Runs up to [`LANES`] images.
     fn run(&self, images: &[Vec<i32>]) -> Seen {
-        let scale = self.trained.input.scale;
+        let scale = self.trained.network.input.scale;
         let pixels = images.first().map_or(0, Vec::len);
         let mut image = vec![[0.0; LANES]; pixels];
         for (lane, values) in images.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use safetensors::{Dtype, SafeTensors};
 use stria_core::network::layer::Kernel;
 
-use super::ImportError;
+use super::error::ImportError;
 use super::fold::{Convolution, FloatLayer, Norm, fold};
 use crate::model::Shape;
 

@@ -1,6 +1,6 @@
 //! Why a trained network cannot become a model file.
 
-use crate::image::ImageError;
+use crate::data::picture::ImageError;
 use crate::model::ModelError;
 
 /// Everything that can be wrong with a checkpoint, its architecture or its calibration.

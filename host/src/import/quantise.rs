@@ -2,8 +2,10 @@
 
 use stria_core::network::layer::{Activation, Kernel};
 
+use super::fold::FloatLayer;
+use super::rounding;
 use super::scale::{Scales, allowed};
-use super::{FloatLayer, Trained, rounding};
+use super::trained::Trained;
 use crate::model::Integers;
 use crate::model::schema::Network;
 

@@ -3,7 +3,9 @@
 use stria_core::network::layer::{Activation, TensorId};
 use stria_core::params::ACC_BITS;
 
-use super::{FloatLayer, HEADROOM, ImportError, Trained};
+use super::error::ImportError;
+use super::fold::FloatLayer;
+use super::trained::{HEADROOM, Trained};
 use crate::model::allowed as allowed_range;
 
 /// Where a convolution reads sums that are not truncated, they leave this factor of their range
@@ -34,8 +36,7 @@ impl Scales {
 
 /// Largest |y| that the protocol computes correctly on either side of 0.
 pub(super) fn allowed(layer: &FloatLayer, shift: u32) -> u64 {
-    let range = allowed_range(layer.layer.activation, shift);
-    range.low.unsigned_abs().min(range.high.unsigned_abs())
+    allowed_range(layer.layer.activation, shift).magnitude()
 }
 
 /// The finest scales that keep `largest`, every layer's largest |y| in real units, in the part
@@ -46,7 +47,7 @@ pub(super) fn finest(
     slack: f64,
 ) -> Result<Scales, ImportError> {
     let (layers, shift) = (&trained.layers, trained.network.shift);
-    let image = f64::from(trained.input.scale);
+    let image = f64::from(trained.network.input.scale);
     // Tensors that skips join have the scale of the first of them: the image, or a layer.
     let mut stream: Vec<usize> = vec![0];
     let mut finest = vec![f64::INFINITY; layers.len() + 1];
@@ -63,7 +64,7 @@ pub(super) fn finest(
         let joins = stream.iter().skip(1).position(|&first| first == 0);
         return Err(ImportError::ImageSkip {
             layer: joins.map_or_else(String::new, |i| layers[i].name.clone()),
-            scale: trained.input.scale,
+            scale: trained.network.input.scale,
         });
     }
     let sums: Vec<f64> = stream[1..].iter().map(|&first| finest[first]).collect();

@@ -8,9 +8,8 @@ use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::ModelError;
-use crate::model::schema::{IMAGE, Layer, Pool};
-use crate::reference;
+use crate::model::schema::{IMAGE, Layer, Network, Pool};
+use crate::model::{Model, ModelError, reference};
 
 /// A checkpoint and its architecture, in parts.
 struct File {

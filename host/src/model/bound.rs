@@ -1,14 +1,8 @@
-//! How large a layer's sums can get, and how large they may be.
-//! DESIGN sections 6 (ranges) and 7 (worst case and calibration).
+//! Ranges of a layer's sums, and why they stay in them. DESIGN section 7.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use stria_core::network::layer::{Activation, Layer, Layout};
-use stria_core::params::ACC_BITS;
-
-use super::ModelError;
-
-/// h: the fewest top bits of a share that the comparison may look at.
-pub const COMPARE_BITS: u32 = 8;
 
 /// An interval of integers, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -20,17 +14,36 @@ pub struct Range {
 }
 
 impl Range {
+    /// The integers from `low` to `high`.
+    pub const fn new(low: i64, high: i64) -> Self {
+        Self { low, high }
+    }
+
+    /// The integers of at most this magnitude.
+    pub fn around_zero(magnitude: u64) -> Self {
+        let high = i64::try_from(magnitude).unwrap_or(i64::MAX);
+        Self::new(-high, high)
+    }
+
+    /// The largest magnitude that is inside on either side of 0.
+    pub fn magnitude(self) -> u64 {
+        self.low.unsigned_abs().min(self.high.unsigned_abs())
+    }
+
     /// Whether `other` lies inside.
     pub fn contains(self, other: Self) -> bool {
         self.low <= other.low && other.high <= self.high
     }
 
-    /// The smallest range with 0 in it.
-    fn with_zero(self) -> Self {
-        Self {
-            low: self.low.min(0),
-            high: self.high.max(0),
-        }
+    /// The smallest range that holds both.
+    pub(super) fn union(self, other: Self) -> Self {
+        Self::new(self.low.min(other.low), self.high.max(other.high))
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..={}", self.low, self.high)
     }
 }
 
@@ -61,179 +74,8 @@ impl Bound {
     /// The sums y that are reached, as far as is known.
     pub fn reached(&self) -> Range {
         match (self.evidence, self.max_abs) {
-            (Evidence::Calibrated, Some(max)) => {
-                let max = i64::try_from(max).unwrap_or(i64::MAX);
-                Range {
-                    low: -max,
-                    high: max,
-                }
-            }
+            (Evidence::Calibrated, Some(max)) => Range::around_zero(max),
             _ => self.worst,
         }
-    }
-}
-
-/// The sums y for which the activation is right at every h of at least [`COMPARE_BITS`].
-pub fn allowed(activation: Activation, shift: u32) -> Range {
-    let half = 1i64 << (ACC_BITS - 1);
-    match activation {
-        Activation::Relu => Range {
-            low: -half + (1 << (ACC_BITS - COMPARE_BITS)) + (1 << shift),
-            high: half - (1 << shift) - 1,
-        },
-        Activation::Logits | Activation::Linear => Range {
-            low: -half + 1,
-            high: half - 1,
-        },
-    }
-}
-
-/// The values that an activation can take: [0, 2^(k-1)) with k = 20 - shift.
-pub fn activations(shift: u32) -> Range {
-    Range {
-        low: 0,
-        high: (1 << (ACC_BITS - shift - 1)) - 1,
-    }
-}
-
-/// The worst case of a layer's sums. `inputs` has one range per channel before the shuffle, `skip`
-/// one per output channel, both of single pixels.
-pub fn worst_case(
-    layer: &Layer,
-    layout: &Layout,
-    weights: &[i32],
-    bias: &[i32],
-    inputs: &[Range],
-    skip: Option<&[Range]>,
-) -> Range {
-    let group_inputs = usize::from(layer.in_channels / layer.groups);
-    let group_outputs = usize::from(layer.out_channels / layer.groups);
-    let phases = layout.phases();
-    let taps = layer.kernel.taps();
-    let pixels = i64::from(layer.pool_side()).pow(2);
-    let factor = layer.skip.map_or(0, |skip| i64::from(skip.factor));
-    let mut worst: Option<Range> = None;
-    for (out, kernels) in weights.chunks_exact(group_inputs * taps).enumerate() {
-        let mut y = Range {
-            low: i64::from(bias[out]),
-            high: i64::from(bias[out]),
-        };
-        for (channel, kernel) in kernels.chunks_exact(taps).enumerate() {
-            let source = layout.source_channel(out / group_outputs, channel * phases);
-            // A tap that reads padding sees 0.
-            let x = inputs[source].with_zero();
-            for &weight in kernel {
-                let (a, b) = (
-                    i64::from(weight) * x.low * pixels,
-                    i64::from(weight) * x.high * pixels,
-                );
-                y.low += a.min(b);
-                y.high += a.max(b);
-            }
-        }
-        if let Some(skip) = skip {
-            y.low += factor * skip[out].low;
-            y.high += factor * skip[out].high;
-        }
-        worst = Some(worst.map_or(y, |worst| Range {
-            low: worst.low.min(y.low),
-            high: worst.high.max(y.high),
-        }));
-    }
-    worst.unwrap_or(Range { low: 0, high: 0 })
-}
-
-/// Decides whether a layer stays in its range, or why it is refused.
-pub fn prove_or_calibrate(
-    name: &str,
-    worst: Range,
-    allowed: Range,
-    max_abs: Option<u64>,
-) -> Result<Bound, ModelError> {
-    if worst.low < i64::from(i32::MIN) || worst.high > i64::from(i32::MAX) {
-        return Err(ModelError::Accumulator {
-            layer: name.into(),
-            low: worst.low,
-            high: worst.high,
-        });
-    }
-    let calibrated = max_abs.map(|max| {
-        let max = i64::try_from(max).unwrap_or(i64::MAX);
-        Range {
-            low: -max,
-            high: max,
-        }
-    });
-    let evidence = match calibrated {
-        _ if allowed.contains(worst) => Evidence::Proved,
-        Some(seen) if allowed.contains(seen) => Evidence::Calibrated,
-        Some(_) => {
-            return Err(ModelError::Calibration {
-                layer: name.into(),
-                max_abs: max_abs.unwrap_or(0),
-                allowed_low: allowed.low,
-                allowed_high: allowed.high,
-            });
-        }
-        None => {
-            return Err(ModelError::NotCalibrated {
-                layer: name.into(),
-                low: worst.low,
-                high: worst.high,
-                allowed_low: allowed.low,
-                allowed_high: allowed.high,
-            });
-        }
-    };
-    Ok(Bound {
-        worst,
-        allowed,
-        max_abs,
-        evidence,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_those_of_the_design() {
-        let relu = allowed(Activation::Relu, 8);
-        assert_eq!(
-            (relu.low, relu.high),
-            (-524_288 + 4096 + 256, 524_288 - 257)
-        );
-        let logits = allowed(Activation::Logits, 8);
-        assert_eq!((logits.low, logits.high), (-524_287, 524_287));
-        assert_eq!(activations(8), Range { low: 0, high: 2047 });
-        assert_eq!(activations(12), Range { low: 0, high: 127 });
-    }
-
-    #[test]
-    fn the_edges_of_the_range_are_inside() {
-        let allowed = allowed(Activation::Relu, 8);
-        let decide = |worst, max_abs| prove_or_calibrate("l", worst, allowed, max_abs);
-        let proved = decide(allowed, None).unwrap();
-        assert_eq!(proved.evidence, Evidence::Proved);
-
-        let beyond = Range {
-            high: allowed.high + 1,
-            ..allowed
-        };
-        let error = decide(beyond, None).unwrap_err();
-        assert!(matches!(error, ModelError::NotCalibrated { .. }), "{error}");
-        let most = allowed.low.unsigned_abs();
-        let calibrated = decide(beyond, Some(most)).unwrap();
-        assert_eq!(calibrated.evidence, Evidence::Calibrated);
-        let error = decide(beyond, Some(most + 1)).unwrap_err();
-        assert!(matches!(error, ModelError::Calibration { .. }), "{error}");
-
-        let wide = Range {
-            high: i64::from(i32::MAX) + 1,
-            ..allowed
-        };
-        let error = decide(wide, Some(1)).unwrap_err();
-        assert!(matches!(error, ModelError::Accumulator { .. }), "{error}");
     }
 }

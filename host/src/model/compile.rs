@@ -1,27 +1,30 @@
 //! From the file's description to layers that can be run: names, shapes, packing and ranges.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
+use stria_core::network::input::normalise;
 use stria_core::network::layer::{Activation, Kernel, Layer, MAX_SIDE, Pool, Skip, TensorId};
 use stria_core::params::ACC_BITS;
 
-use super::bound::{self, Range};
-use super::schema::{self, IMAGE, Network};
-use super::{Input, Integers, Model, ModelError, ModelLayer, Shape};
-use crate::{input, plan};
+use super::bound::Range;
+use super::checked::{Integers, Model, ModelLayer, Shape};
+use super::error::ModelError;
+use super::schema::{self, IMAGE, Input, Network};
+use super::{packing, proof};
 
 /// Largest number of layers: tensors are named by 16 bits, and 0 is the image.
 const MAX_LAYERS: usize = TensorId::MAX as usize;
 
-/// Checks everything that does not need the weights, and plans the packing.
+/// Checks everything that does not need the weights, and chooses the packing.
 pub(super) fn outline(network: &Network) -> Result<Vec<Shape>, ModelError> {
     check_network(network)?;
     let mut tensors = HashMap::from([(
         IMAGE,
         Tensor {
             id: 0,
-            channels: network.input.channels,
-            side: network.input.side,
+            channels: network.input.channels as u64,
+            side: network.input.side as u64,
         },
     )]);
     let mut outlines = Vec::with_capacity(network.layers.len());
@@ -62,7 +65,6 @@ pub(super) fn finish(
     integers: Vec<Integers>,
 ) -> Result<Model, ModelError> {
     let shift = network.shift;
-    let input = checked_input(&network.input)?;
     let mut layers: Vec<ModelLayer> = Vec::with_capacity(outlines.len());
     for (outline, Integers { weights, bias }) in outlines.into_iter().zip(integers) {
         let Shape {
@@ -72,17 +74,17 @@ pub(super) fn finish(
             max_abs,
         } = outline;
         let ranges = |tensor: TensorId| match usize::from(tensor).checked_sub(1) {
-            None => image_ranges(&input),
+            None => image_ranges(&network.input),
             Some(i) => {
                 let layer: &ModelLayer = &layers[i];
                 let range = match layer.layer.activation {
-                    Activation::Relu => bound::activations(shift),
+                    Activation::Relu => proof::activations(shift),
                     Activation::Logits | Activation::Linear => layer.bound.reached(),
                 };
                 vec![range; usize::from(layer.layer.out_channels)]
             }
         };
-        let worst = bound::worst_case(
+        let worst = proof::worst_case(
             &layer,
             &layout,
             &weights,
@@ -90,8 +92,8 @@ pub(super) fn finish(
             &ranges(layer.input),
             layer.skip.map(|skip| ranges(skip.tensor)).as_deref(),
         );
-        let allowed = bound::allowed(layer.activation, shift);
-        let bound = bound::prove_or_calibrate(&name, worst, allowed, max_abs)?;
+        let allowed = proof::allowed(layer.activation, shift);
+        let bound = proof::prove_or_calibrate(&name, worst, allowed, max_abs)?;
         layers.push(ModelLayer {
             name,
             layer,
@@ -104,7 +106,7 @@ pub(super) fn finish(
     Ok(Model {
         name: network.name,
         classes: network.classes,
-        input,
+        input: network.input,
         shift,
         logit_scale: network.logit_scale,
         layers,
@@ -134,7 +136,7 @@ fn check_network(network: &Network) -> Result<(), ModelError> {
         return Err(field("network", "shift", shift, 8..=12));
     }
     positive("network", "logit_scale", network.logit_scale)?;
-    checked_input(&network.input).map(drop)
+    check_input(&network.input)
 }
 
 fn names<'a>(
@@ -154,74 +156,42 @@ fn names<'a>(
     Ok(())
 }
 
-pub(super) fn checked_input(input: &schema::Input) -> Result<Input, ModelError> {
-    if input.channels != 1 && input.channels != 3 {
-        return Err(ModelError::Field {
-            at: "input".into(),
-            field: "channels",
-            value: input.channels.to_string(),
-            allowed: "1 or 3".into(),
-        });
+fn check_input(input: &Input) -> Result<(), ModelError> {
+    let at = "input";
+    let channels = input.channels;
+    if !matches!(channels, 1 | 3) {
+        return Err(refused(at, "channels", channels, "1 or 3"));
     }
-    let side = number("input", "side", input.side, 1..=u64::from(MAX_SIDE))?;
-    let resize = number(
-        "input",
-        "resize",
-        input.resize,
-        input.side..=u64::from(MAX_SIDE),
-    )?;
+    let largest = usize::from(MAX_SIDE);
+    within(at, "side", input.side, 1..=largest)?;
+    within(at, "resize", input.resize, input.side..=largest)?;
     for (field, values) in [("mean", &input.mean), ("std", &input.std)] {
-        if values.len() as u64 != input.channels {
-            return Err(ModelError::Field {
-                at: "input".into(),
-                field,
-                value: format!("{values:?}"),
-                allowed: format!("one number for each of {} channels", input.channels),
-            });
+        if values.len() != channels {
+            let allowed = format!("one number for each of {channels} channels");
+            return Err(refused(at, field, format!("{values:?}"), allowed));
         }
     }
-    for &mean in &input.mean {
-        if !mean.is_finite() {
-            return Err(ModelError::Field {
-                at: "input".into(),
-                field: "mean",
-                value: mean.to_string(),
-                allowed: "finite".into(),
-            });
-        }
+    if let Some(mean) = input.mean.iter().find(|mean| !mean.is_finite()) {
+        return Err(refused(at, "mean", mean, "finite"));
     }
     for &std in &input.std {
-        positive("input", "std", std)?;
+        positive(at, "std", std)?;
     }
-    positive("input", "scale", input.scale)?;
-    let input = Input {
-        channels: input.channels as usize,
-        side,
-        resize,
-        mean: input.mean.clone(),
-        std: input.std.clone(),
-        scale: input.scale,
-    };
-    let largest = image_ranges(&input)
-        .iter()
-        .map(|range| range.high.max(-range.low))
-        .max();
+    positive(at, "scale", input.scale)?;
+    let ranges = image_ranges(input).into_iter();
+    let largest = ranges.map(|range| range.high.max(-range.low)).max();
     if largest >= Some(1 << (ACC_BITS - 1)) {
-        return Err(ModelError::Field {
-            at: "input".into(),
-            field: "scale",
-            value: input.scale.to_string(),
-            allowed: "so small that normalised pixels stay below 2^19".into(),
-        });
+        let allowed = "so small that normalised pixels stay below 2^19";
+        return Err(refused(at, "scale", input.scale, allowed));
     }
-    Ok(input)
+    Ok(())
 }
 
 /// What normalisation can give, per channel.
 fn image_ranges(input: &Input) -> Vec<Range> {
-    let range = |(&mean, &std)| Range {
-        low: input::normalise(0, mean, std, input.scale).into(),
-        high: input::normalise(255, mean, std, input.scale).into(),
+    let range = |(&mean, &std)| {
+        let [low, high] = [0, 255].map(|pixel| normalise(pixel, mean, std, input.scale));
+        Range::new(low.into(), high.into())
     };
     input.mean.iter().zip(&input.std).map(range).collect()
 }
@@ -294,7 +264,7 @@ fn outline_layer(
     let repeat = given(at, "repeat", layer.repeat, word)?;
     let tile = given(at, "tile", layer.tile, any)?;
     let (described, layout) =
-        plan::plan(described, repeat, tile).map_err(|reason| ModelError::Layout {
+        packing::fewest_bytes(described, repeat, tile).map_err(|reason| ModelError::Layout {
             layer: at.clone(),
             reason,
         })?;
@@ -326,7 +296,7 @@ fn given(
     at: &str,
     name: &'static str,
     value: Option<u64>,
-    allowed: std::ops::RangeInclusive<u64>,
+    allowed: RangeInclusive<u64>,
 ) -> Result<Option<u16>, ModelError> {
     value.map(|v| number(at, name, v, allowed)).transpose()
 }
@@ -336,36 +306,51 @@ fn number<T: TryFrom<u64>>(
     at: &str,
     name: &'static str,
     value: u64,
-    allowed: std::ops::RangeInclusive<u64>,
+    allowed: RangeInclusive<u64>,
 ) -> Result<T, ModelError> {
-    match T::try_from(value) {
-        Ok(number) if allowed.contains(&value) => Ok(number),
-        _ => Err(field(at, name, value, allowed)),
+    within(at, name, value, allowed.clone())?;
+    T::try_from(value).map_err(|_| field(at, name, value, allowed))
+}
+
+fn within<T: PartialOrd + ToString>(
+    at: &str,
+    name: &'static str,
+    value: T,
+    allowed: RangeInclusive<T>,
+) -> Result<(), ModelError> {
+    match allowed.contains(&value) {
+        true => Ok(()),
+        false => Err(field(at, name, value, allowed)),
     }
 }
 
 fn positive(at: &str, name: &'static str, value: f32) -> Result<(), ModelError> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
+    match value.is_finite() && value > 0.0 {
+        true => Ok(()),
+        false => Err(refused(at, name, value, "finite and above 0")),
     }
-    Err(ModelError::Field {
-        at: at.into(),
-        field: name,
-        value: value.to_string(),
-        allowed: "finite and above 0".into(),
-    })
 }
 
-fn field(
+fn field<T: ToString>(
+    at: &str,
+    name: &'static str,
+    value: T,
+    allowed: RangeInclusive<T>,
+) -> ModelError {
+    let [low, high] = [allowed.start(), allowed.end()].map(T::to_string);
+    refused(at, name, value, format!("{low}..={high}"))
+}
+
+fn refused(
     at: &str,
     field: &'static str,
-    value: u64,
-    allowed: std::ops::RangeInclusive<u64>,
+    value: impl ToString,
+    allowed: impl Into<String>,
 ) -> ModelError {
     ModelError::Field {
         at: at.into(),
         field,
         value: value.to_string(),
-        allowed: format!("{}..={}", allowed.start(), allowed.end()),
+        allowed: allowed.into(),
     }
 }

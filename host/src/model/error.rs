@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::bound::Range;
+
 /// Everything that can be wrong with a model file. Names and values are those of the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -150,44 +152,34 @@ pub enum ModelError {
     },
     /// Weights whose sums do not fit 32 bits in the worst case.
     #[error(
-        "layer {layer}: its weights are too large: in the worst case y is in {low}..={high}, beyond 32 bits"
+        "layer {layer}: its weights are too large: in the worst case y is in {worst}, beyond 32 bits"
     )]
     Accumulator {
         /// The layer.
         layer: String,
-        /// Smallest possible y.
-        low: i64,
-        /// Largest possible y.
-        high: i64,
+        /// All y that are possible.
+        worst: Range,
     },
     /// A layer whose range is not proved and that has no calibrated maximum.
     #[error(
-        "layer {layer}: in the worst case y is in {low}..={high}, beyond {allowed_low}..={allowed_high}, and it has no calibrated max_abs"
+        "layer {layer}: in the worst case y is in {worst}, beyond {allowed}, and it has no calibrated max_abs"
     )]
     NotCalibrated {
         /// The layer.
         layer: String,
-        /// Smallest possible y.
-        low: i64,
-        /// Largest possible y.
-        high: i64,
-        /// Smallest y that is allowed.
-        allowed_low: i64,
-        /// Largest y that is allowed.
-        allowed_high: i64,
+        /// All y that are possible.
+        worst: Range,
+        /// All y that are allowed.
+        allowed: Range,
     },
     /// A calibrated maximum outside of the range.
-    #[error(
-        "layer {layer}: its calibrated max_abs {max_abs} is beyond {allowed_low}..={allowed_high}"
-    )]
+    #[error("layer {layer}: its calibrated max_abs {max_abs} is beyond {allowed}")]
     Calibration {
         /// The layer.
         layer: String,
         /// The calibrated maximum.
         max_abs: u64,
-        /// Smallest y that is allowed.
-        allowed_low: i64,
-        /// Largest y that is allowed.
-        allowed_high: i64,
+        /// All y that are allowed.
+        allowed: Range,
     },
 }

@@ -41,11 +41,11 @@ pub struct Network {
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// 3 for RGB, 1 for grey.
-    pub channels: u64,
+    pub channels: usize,
     /// Side of the map that the network sees, in pixels.
-    pub side: u64,
+    pub side: usize,
     /// Pixels that the picture's shorter side is resized to first.
-    pub resize: u64,
+    pub resize: usize,
     /// Mean per channel, of pixels between 0 and 1.
     pub mean: Vec<f32>,
     /// Standard deviation per channel.

@@ -7,8 +7,9 @@ use safetensors::{Dtype, SafeTensors};
 use stria_core::network::layer::Kernel;
 use stria_core::params::ACC_BITS;
 
+use super::checked::{Integers, Shape};
+use super::error::ModelError;
 use super::schema::{METADATA_KEY, Network, SCHEMA, Version};
-use super::{Integers, ModelError, Shape};
 
 /// Biases stay below this magnitude, as every sum does.
 const BIAS_LIMIT: i64 = (1 << (ACC_BITS - 1)) - 1;

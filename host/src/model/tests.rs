@@ -1,11 +1,14 @@
 //! Every refusal, by breaking a small model file in one place at a time.
 
+use std::path::Path;
+
 use std::collections::{BTreeMap, HashMap};
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
+use super::schema::Network;
 use super::*;
 
 /// A model file in parts.

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use crate::import::{FloatLayer, Imported};
-use crate::model::{Evidence, ModelLayer};
+use crate::model::Evidence;
 
 /// `stria import --json`.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -43,46 +42,4 @@ pub struct ImportedLayer {
     pub allowed: u64,
     /// Whether the range is proved or only calibrated.
     pub evidence: Evidence,
-}
-
-impl ImportReport {
-    /// Of an imported model and the layers that it came from.
-    pub fn new(
-        layers: &[FloatLayer],
-        imported: &Imported,
-        images: usize,
-        file: String,
-        seconds: f64,
-    ) -> Self {
-        let model = &imported.model;
-        let pairs = layers.iter().zip(&model.layers);
-        Self {
-            name: model.name.clone(),
-            file,
-            bytes: imported.bytes.len(),
-            images,
-            shift: model.shift,
-            logit_scale: model.logit_scale,
-            seconds,
-            layers: pairs
-                .map(|(float, layer)| ImportedLayer::new(float, layer))
-                .collect(),
-        }
-    }
-}
-
-impl ImportedLayer {
-    fn new(float: &FloatLayer, layer: &ModelLayer) -> Self {
-        let largest = |values: &[i32]| values.iter().map(|v| v.unsigned_abs()).max();
-        let allowed = layer.bound.allowed;
-        Self {
-            name: layer.name.clone(),
-            float_weight: float.weights.iter().fold(0.0, |most, w| w.abs().max(most)),
-            weight: largest(&layer.weights).unwrap_or(0),
-            bias: largest(&layer.bias).unwrap_or(0),
-            max_abs: layer.bound.max_abs.unwrap_or(0),
-            allowed: allowed.low.unsigned_abs().min(allowed.high.unsigned_abs()),
-            evidence: layer.bound.evidence,
-        }
-    }
 }

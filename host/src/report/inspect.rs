@@ -1,10 +1,8 @@
 //! `stria inspect`: what a model's layers are and what they cost.
 
 use serde::Serialize;
-use stria_core::network::layer::{Kernel, Layout};
 
-use crate::model::{Bound, Model, ModelLayer};
-use crate::plan;
+use crate::model::Bound;
 
 /// `stria inspect --json`.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -80,64 +78,4 @@ pub struct InspectedLayer {
     pub parameters: usize,
     /// The range of its sums, and whether it is proved or calibrated.
     pub bound: Bound,
-}
-
-impl InspectReport {
-    /// Describes a model.
-    pub fn new(model: &Model) -> Self {
-        let layers: Vec<InspectedLayer> = model
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(i, layer)| InspectedLayer::new(model, i, layer))
-            .collect();
-        let sum = |of: fn(&InspectedLayer) -> usize| layers.iter().map(of).sum();
-        Self {
-            name: model.name.clone(),
-            classes: model.classes.clone(),
-            input: model.tensor_shape(0),
-            shift: model.shift,
-            activations: model.activations(),
-            parameters: model.parameters(),
-            input_ciphertexts: sum(|layer| layer.input_ciphertexts),
-            output_ciphertexts: sum(|layer| layer.output_ciphertexts),
-            bytes_up: sum(|layer| layer.bytes_up),
-            bytes_down: sum(|layer| layer.bytes_down),
-            layers,
-        }
-    }
-}
-
-impl InspectedLayer {
-    fn new(model: &Model, index: usize, layer: &ModelLayer) -> Self {
-        let (shape, layout): (_, &Layout) = (&layer.layer, &layer.layout);
-        let (bytes_up, bytes_down) = plan::bytes(layout);
-        Self {
-            name: layer.name.clone(),
-            input: model.tensor_name(shape.input).into(),
-            input_shape: model.tensor_shape(shape.input),
-            output_shape: model.tensor_shape(index as u16 + 1),
-            kernel: match shape.kernel {
-                Kernel::Square(side) => format!("{side}x{side}"),
-                Kernel::Cross => "cross".into(),
-            },
-            stride: shape.stride,
-            padding: shape.padding,
-            groups: shape.groups,
-            shuffle: shape.shuffle,
-            pool: shape.pool_side(),
-            skip: shape.skip.map(|skip| model.tensor_name(skip.tensor).into()),
-            repeat: shape.repeat,
-            tile: layout.tile,
-            depth: layout.depth,
-            g: layout.blocks,
-            input_ciphertexts: layout.inputs(),
-            output_ciphertexts: layout.outputs(),
-            bytes_up,
-            bytes_down,
-            activations: layer.activations(),
-            parameters: layer.parameters(),
-            bound: layer.bound,
-        }
-    }
 }

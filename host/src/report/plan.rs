@@ -1,12 +1,12 @@
 //! `stria plan` and `stria design`: estimated costs.
 
 use serde::Serialize;
-use stria_core::network::layer::{Kernel, Layer};
-
-use crate::cost::constants::Source;
 use stria_core::packing::Packing;
 
-use crate::cost::{Constants, Cost, LayerCost, Link, Setting};
+use super::constants::{Constants, Source};
+use super::cost::{Cost, LayerCost};
+use super::layer::LayerShape;
+use crate::transport::Link;
 
 /// The constants of an estimate.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -47,18 +47,9 @@ pub struct PlanReport {
 /// One layer of `stria plan`.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct PlannedLayer {
-    /// Name of the layer.
-    pub name: String,
-    /// Channels in and out.
-    pub channels: [u16; 2],
-    /// Side of the input maps in pixels.
-    pub side: u16,
-    /// Like "3x3", "1x1" or "cross".
-    pub kernel: String,
-    /// Stride.
-    pub stride: u8,
-    /// Groups of channels.
-    pub groups: u16,
+    /// What it computes.
+    #[serde(flatten)]
+    pub shape: LayerShape,
     /// Repetitions in segment packing.
     pub repeat: u16,
     /// Side of an output tile; 0 for the whole map.
@@ -66,55 +57,6 @@ pub struct PlannedLayer {
     /// What it costs.
     #[serde(flatten)]
     pub cost: LayerCost,
-}
-
-impl PlanReport {
-    /// Without any layer yet.
-    pub fn new(
-        network: String,
-        packing: Packing,
-        setting: &Setting,
-        constants: ConstantsUsed,
-    ) -> Self {
-        Self {
-            network,
-            parameters: 0,
-            deviations: Vec::new(),
-            packing,
-            link: setting.link.clone(),
-            constants,
-            layers: Vec::new(),
-            totals: Cost::default(),
-        }
-    }
-
-    /// Adds the next layer.
-    pub fn push(&mut self, name: String, layer: &Layer, cost: LayerCost) {
-        let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
-        self.parameters += usize::from(layer.out_channels) * (per_output + 1);
-        self.totals += &cost.cost;
-        self.layers.push(PlannedLayer::new(name, layer, cost));
-    }
-}
-
-impl PlannedLayer {
-    /// Describes a layer with its cost.
-    pub fn new(name: String, layer: &Layer, cost: LayerCost) -> Self {
-        Self {
-            name,
-            channels: [layer.in_channels, layer.out_channels],
-            side: layer.in_side,
-            kernel: match layer.kernel {
-                Kernel::Square(side) => format!("{side}x{side}"),
-                Kernel::Cross => "cross".into(),
-            },
-            stride: layer.stride,
-            groups: layer.groups,
-            repeat: layer.repeat,
-            tile: layer.tile,
-            cost,
-        }
-    }
 }
 
 /// `stria design --json`.

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::counts::Operations;
-use crate::machine;
-use crate::net::server::Ended;
+use super::counts::Operations;
 
 /// A server is ready.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -42,26 +40,4 @@ pub struct SessionReport {
     pub layers: Vec<Operations>,
     /// Why it ended, if not by the client's goodbye.
     pub error: Option<String>,
-}
-
-impl SessionReport {
-    /// Sums a session up.
-    pub fn new(ended: &Ended) -> Self {
-        let work = ended.counters.work();
-        Self {
-            peer: ended.peer.to_string(),
-            queries: ended.counters.queries,
-            internal_rotations: work.internal_rotations,
-            external_rotations: work.external_rotations,
-            key_switches: work.key_switches,
-            galois_key_bytes: ended.counters.galois_key_bytes(),
-            bytes_up: ended.bytes_up,
-            bytes_down: ended.bytes_down,
-            seconds: ended.seconds,
-            seconds_waited: ended.seconds_waited,
-            memory_bytes: machine::peak_memory(),
-            layers: ended.counters.layers.iter().map(Operations::from).collect(),
-            error: ended.error.as_ref().map(ToString::to_string),
-        }
-    }
 }

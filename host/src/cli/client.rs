@@ -1,0 +1,59 @@
+//! How the client of a session runs, as the commands take it.
+
+use std::time::Duration;
+
+use stria_core::packing::Packing;
+use stria_core::protocol::greeting::Settings;
+use stria_host::session::client::{ClientOptions, Window};
+
+/// How the client runs.
+#[derive(clap::Args)]
+pub struct ClientArgs {
+    /// Run the client that fits a microcontroller, with its window of 56 activations.
+    #[arg(long)]
+    small: bool,
+    /// How activations are packed: segment, coefficient, or slot (with rotations and Galois keys). A
+    /// server chooses by itself between the first two, which take the same client.
+    #[arg(long, value_name = "PACKING", default_value = Packing::Segment.name(),
+          value_parser = super::packing())]
+    packing: Packing,
+    /// k_s of the oblivious transfer extension: 1, 2, 4 or 8. More is less traffic and more work.
+    #[arg(long, value_name = "BITS", default_value_t = 4, value_parser = k_s)]
+    ks: u8,
+    /// h: bits that a comparison takes, from 8 to the shares' 20 - shift (exact).
+    #[arg(long, value_name = "BITS", default_value_t = 8,
+          value_parser = clap::value_parser!(u8).range(8..=12))]
+    compare: u8,
+    /// Seconds to wait for a silent server.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120,
+          value_parser = super::seconds())]
+    patience: u64,
+}
+
+impl ClientArgs {
+    /// The same for a session.
+    pub fn options(&self) -> ClientOptions {
+        ClientOptions {
+            window: if self.small {
+                Window::Small
+            } else {
+                Window::Large
+            },
+            packing: self.packing,
+            settings: Settings {
+                k_s: self.ks,
+                h: self.compare,
+                labels: true,
+            },
+            timeout: Duration::from_secs(self.patience),
+            ..ClientOptions::default()
+        }
+    }
+}
+
+fn k_s(text: &str) -> Result<u8, &'static str> {
+    match text.parse() {
+        Ok(k_s @ (1 | 2 | 4 | 8)) => Ok(k_s),
+        _ => Err("not 1, 2, 4 or 8"),
+    }
+}

@@ -1,0 +1,238 @@
+//! A session with a server, over any connection.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use stria_core::error::Error as ProtocolError;
+use stria_core::network::layer::MAX_SIDE;
+use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME, write_failure};
+use stria_core::protocol::greeting::Welcome;
+use stria_core::protocol::share::SharePrf;
+
+use super::super::entropy;
+use super::super::error::SessionError;
+use super::any::{AnyClient, client};
+use super::classification::Classification;
+use super::mark::{Mark, ciphertext};
+use super::options::ClientOptions;
+use crate::model::Input;
+use crate::report::Inference;
+use crate::transport::{self, FrameSocket, Socket, shape};
+
+/// A session with a server whose set-up is done.
+pub struct Session {
+    client: Box<dyn AnyClient>,
+    line: Option<FrameSocket>,
+    classification: Classification,
+    /// Where the layers of the inference under way began.
+    marks: Vec<Mark>,
+    /// Bytes of ciphertexts, both ways.
+    ciphertexts: u64,
+    setup_seconds: f64,
+    setup_bytes: u64,
+}
+
+impl Session {
+    /// Connects to `address`, and sets a session up: `HOST:PORT`, `unix:PATH`, or `serial:NAME` where
+    /// NAME is a serial port or `unix:PATH`.
+    pub fn connect(address: &str, options: ClientOptions) -> Result<Self, SessionError> {
+        let refused = |source| SessionError::Connect {
+            address: address.into(),
+            source,
+        };
+        let socket = transport::connect(address, options.baud, options.timeout).map_err(refused)?;
+        Self::open(socket, options)
+    }
+
+    /// Sets a session up on a connection.
+    pub fn open(socket: Box<dyn Socket>, options: ClientOptions) -> Result<Self, SessionError> {
+        let start = Instant::now();
+        let socket = match options.pace {
+            Some(pace) => shape(socket, pace)?,
+            None => socket,
+        };
+        let mut rng = entropy::session_rng("client")?;
+        let client = client(&options, &mut rng)?;
+        let never = Arc::new(AtomicBool::new(false));
+        let mut session = Self {
+            client,
+            line: Some(FrameSocket::new(socket, options.timeout, never)?),
+            classification: Classification::default(),
+            marks: Vec::new(),
+            ciphertexts: 0,
+            setup_seconds: 0.0,
+            setup_bytes: 0,
+        };
+        session.run()?;
+        session.setup_seconds = start.elapsed().as_secs_f64();
+        let end = session.mark();
+        session.setup_bytes = end.sent + end.received;
+        session.input()?;
+        Ok(session)
+    }
+
+    fn mark(&self) -> Mark {
+        let line = self.line.as_ref();
+        Mark {
+            sent: line.map_or(0, FrameSocket::sent),
+            received: line.map_or(0, FrameSocket::received),
+            ciphertexts: self.ciphertexts,
+            at: Instant::now(),
+        }
+    }
+
+    /// Exchanges frames until the client rests. After an error the session is dead.
+    fn run(&mut self) -> Result<(), SessionError> {
+        let result = self.exchange();
+        if let (Err(error), Some(line)) = (&result, self.line.take_if(|_| result.is_err())) {
+            let mut buffer = [0; MAX_FRAME];
+            match error {
+                SessionError::Protocol(ProtocolError::Peer(_)) | SessionError::Closed => {}
+                SessionError::Protocol(error) => {
+                    let len = write_failure(&mut buffer, error);
+                    line.close_with(&buffer[..len]);
+                }
+                _ => {}
+            }
+        }
+        result
+    }
+
+    fn exchange(&mut self) -> Result<(), SessionError> {
+        let line = self.line.as_mut().ok_or(SessionError::Closed)?;
+        let (client, image) = (&mut self.client, &mut self.classification);
+        let mut buffer = [0; MAX_FRAME];
+        loop {
+            let sent = loop {
+                match client.poll(image, &mut buffer)? {
+                    None => break line.flush(),
+                    Some(len) => {
+                        self.ciphertexts += ciphertext(Frame::new_checked(&buffer[..len])?);
+                        if let Err(error) = line.write_frame(&buffer[..len]) {
+                            break Err(error);
+                        }
+                    }
+                }
+            };
+            if sent.is_ok() && client.rests() {
+                return Ok(());
+            }
+            // If the server hung up, it may have said why.
+            let received = line.received();
+            let frame = match (sent, line.read_frame(&mut buffer, false)) {
+                (Err(error), Err(_)) => return Err(error.into()),
+                (_, frame) => frame?,
+            };
+            if frame.kind == Kind::Layer {
+                self.marks.push(Mark {
+                    sent: line.sent(),
+                    received,
+                    ciphertexts: self.ciphertexts,
+                    at: Instant::now(),
+                });
+            }
+            self.ciphertexts += ciphertext(frame);
+            client.handle(image, frame)?;
+        }
+    }
+
+    /// What the server told of its network.
+    pub fn welcome(&self) -> Option<&Welcome> {
+        self.client.welcome()
+    }
+
+    /// Class names, in the order of the logits, if they were asked for.
+    pub fn classes(&self) -> &[String] {
+        &self.classification.classes
+    }
+
+    /// How a picture becomes the network's input.
+    pub fn input(&self) -> Result<Input, SessionError> {
+        let welcome = self.welcome().ok_or(SessionError::Closed)?;
+        let spec = &welcome.input;
+        let channels = usize::from(spec.channels);
+        let (mean, std) = (&spec.mean[..channels], &spec.std[..channels]);
+        if !matches!(channels, 1 | 3) {
+            return Err(SessionError::Input("neither grey nor RGB"));
+        }
+        if spec.side > spec.resize || spec.resize > MAX_SIDE {
+            return Err(SessionError::Input("a crop larger than the picture"));
+        }
+        let finite = mean.iter().chain(std).all(|x| x.is_finite()) && spec.scale.is_finite();
+        if !finite || std.iter().any(|&x| x <= 0.0) {
+            return Err(SessionError::Input("constants that are not numbers"));
+        }
+        Ok(Input {
+            channels,
+            side: spec.side.into(),
+            resize: spec.resize.into(),
+            mean: mean.to_vec(),
+            std: std.to_vec(),
+            scale: spec.scale,
+        })
+    }
+
+    /// Classifies one image, [channels, side, side].
+    pub fn infer(&mut self, pixels: &[i32]) -> Result<Inference, SessionError> {
+        let start = self.mark();
+        let welcome = self.welcome().ok_or(SessionError::Closed)?;
+        let side = usize::from(welcome.input.side);
+        let classes = usize::from(welcome.classes);
+        if pixels.len() != side * side * usize::from(welcome.input.channels) {
+            return Err(ProtocolError::Usage("an image of another shape than announced").into());
+        }
+        self.classification.pixels = pixels.to_vec();
+        self.classification.side = side;
+        self.classification.logits = vec![0; classes];
+        self.classification.received = 0;
+        self.marks.clear();
+        self.client.start()?;
+        self.run()?;
+        if self.classification.received != classes {
+            return Err(ProtocolError::Malformed("answer: not one logit a class").into());
+        }
+        let end = self.mark();
+        // The first layer begins with the inference.
+        if let Some(first) = self.marks.first_mut() {
+            *first = start;
+        }
+        self.marks.push(end);
+        let layers = self.marks.windows(2).map(|pair| pair[0].to(&pair[1]));
+        let layers = layers.collect();
+        let all = start.to(&end);
+        Ok(Inference {
+            bytes_up: all.bytes_up,
+            bytes_down: all.bytes_down,
+            seconds: all.seconds,
+            logits: std::mem::take(&mut self.classification.logits),
+            layers,
+        })
+    }
+
+    /// Says goodbye.
+    pub fn finish(mut self) -> Result<(), SessionError> {
+        self.client.finish()?;
+        self.run()
+    }
+
+    /// Seconds from the connection to the end of the set-up.
+    pub fn setup_seconds(&self) -> f64 {
+        self.setup_seconds
+    }
+
+    /// Bytes of the set-up, both ways.
+    pub fn setup_bytes(&self) -> u64 {
+        self.setup_bytes
+    }
+
+    /// Bytes of the client's whole state.
+    pub fn state_bytes(&self) -> usize {
+        self.client.bytes()
+    }
+
+    /// See [`Client::audit_shares`].
+    pub fn audit_shares(&self) -> Option<SharePrf> {
+        self.client.audit_shares()
+    }
+}

@@ -1,0 +1,71 @@
+//! Why a session ended before its time.
+
+use stria_core::error::Error as ProtocolError;
+use stria_core::link::LinkError;
+use stria_core::protocol::frame::ReadError;
+
+/// Why a session ended before its time.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The line could not be opened.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// Where to.
+        address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The operating system gives no randomness.
+    #[error("no randomness from the operating system: {0}")]
+    Entropy(getrandom::Error),
+    /// The line failed.
+    #[error("the line failed")]
+    Io(#[source] std::io::Error),
+    /// The connection over a serial line failed.
+    #[error(transparent)]
+    Link(LinkError),
+    /// The peer closed the line in the middle of a session.
+    #[error("the peer closed the line")]
+    Closed,
+    /// The peer said nothing for too long.
+    #[error("the peer was silent for too long")]
+    Silent,
+    /// This side is asked to stop, and the session is between inferences.
+    #[error("shutting down")]
+    Stopped,
+    /// The peer broke the protocol, or refused to go on.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// Slot packing, with the small client.
+    #[error("the client that fits a microcontroller has no room for slot packing")]
+    NoRoom,
+    /// The server's greeting does not describe an input that this client can make.
+    #[error("the server's network has an input that this client cannot make: {0}")]
+    Input(&'static str),
+}
+
+impl From<std::io::Error> for SessionError {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind::*;
+        match error.kind() {
+            TimedOut | WouldBlock => Self::Silent,
+            Interrupted => Self::Stopped,
+            ConnectionReset | ConnectionAborted | BrokenPipe => Self::Closed,
+            _ => match error.get_ref().and_then(|source| source.downcast_ref()) {
+                Some(&error) => Self::Link(error),
+                None => Self::Io(error),
+            },
+        }
+    }
+}
+
+impl From<ReadError<std::io::Error>> for SessionError {
+    fn from(error: ReadError<std::io::Error>) -> Self {
+        match error {
+            ReadError::Closed => Self::Closed,
+            ReadError::Protocol(error) => Self::Protocol(error),
+            ReadError::Io(error) => error.into(),
+        }
+    }
+}
