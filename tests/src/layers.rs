@@ -107,7 +107,9 @@ pub fn run<W: Weights>(
         let sums = shares.map(|(&c, &s)| T_MOD.centered(T_MOD.sub(c, s)));
         sums.collect::<Vec<_>>()
     };
-    let opened = weights.apply(&inputs, keys, &mut operations, finish).unwrap();
+    let opened = weights
+        .apply(&inputs, keys, &mut operations, finish)
+        .unwrap();
     let area = layout.out_side().pow(2);
     let mut out = vec![None; usize::from(layer.out_channels) * area];
     let mut cursor = OutputCursor::start();

@@ -146,7 +146,10 @@ impl Wide {
         let mut c1 = poly(&self.c1);
         Q_NTT[0].forward(&mut c1, LOG_N);
         let half = 1 << (Ring4096::DROPPED_BITS - 1);
-        [poly(&self.c0).map(|x| (x + half) >> Ring4096::DROPPED_BITS), c1]
+        [
+            poly(&self.c0).map(|x| (x + half) >> Ring4096::DROPPED_BITS),
+            c1,
+        ]
     }
 }
 

@@ -2,7 +2,7 @@
 //! pooling windows, depthwise layers.
 
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
-use stria_tests::linear::layer;
+use stria_tests::layers::layer;
 use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};
 
 fn network() -> Plain {

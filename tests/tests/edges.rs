@@ -1,8 +1,8 @@
 //! The ReLU at the edges of DESIGN section 6's ranges, end to end.
 
+use stria_core::arith::field::ACC_BITS;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
-use stria_core::params::ACC_BITS;
-use stria_tests::linear::layer;
+use stria_tests::layers::layer;
 use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};
 
 /// Runs a layer whose channel i has y = `edges[i]` in every one of its 225 pixels; gives the

@@ -3,6 +3,7 @@
 use num_bigint::BigInt;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use stria_core::arith::field::T;
 use stria_core::network::layer::{Kernel, Layer};
 use stria_core::packing::segment::SegmentLayout;
 use stria_core::protocol::frame::{Frame, HEADER, MAX_FRAME};

@@ -4,15 +4,16 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stria_core::Error;
+use stria_core::arith::field::T;
 use stria_core::error::PeerError;
+use stria_core::network::LayerError;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
-use stria_core::params::T;
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD};
 use stria_core::protocol::greeting::{
     Hello, MAX_NAME, VERSION, Welcome, read_control, write_control,
 };
 use stria_tests::damage::{FROM_CLIENT, FROM_SERVER, damage_all};
-use stria_tests::linear::layer;
+use stria_tests::layers::layer;
 use stria_tests::replay::{Recording, Side, failure, frame, raw_frame};
 use stria_tests::two_party::{Image, Pair, Plain, SmallPair, settings};
 
@@ -129,13 +130,13 @@ fn a_failure_out_of_turn_is_the_peers() {
 /// An application has room for the classes that were announced.
 #[test]
 fn logits_of_other_classes_than_announced_are_refused() {
-    let changes: [Change; 3] = [
-        |l| l.out_channels = 4,
-        |l| l.out_channels = 6,
-        |l| l.out_channels = 8192,
+    let changes: [(usize, Change); 3] = [
+        (4, |l| l.out_channels = 4),
+        (6, |l| l.out_channels = 6),
+        (8192, |l| l.out_channels = 8192),
     ];
-    for change in changes {
-        refuses(1, "number of logits", change);
+    for (logits, change) in changes {
+        refuses(1, LayerError::Classes { logits, classes: 5 }, change);
     }
 }
 
@@ -461,7 +462,7 @@ type Change = fn(&mut Layer);
 
 /// Feeds a client that waits for layer `index` that layer with a change, which it must refuse for
 /// `reason`.
-fn refuses(index: usize, reason: &str, change: Change) {
+fn refuses(index: usize, reason: LayerError, change: Change) {
     let recording = Recording::tiny();
     let mut layer = Plain::tiny().layers[index].0;
     change(&mut layer);
@@ -471,8 +472,8 @@ fn refuses(index: usize, reason: &str, change: Change) {
         Err(Error::Layer {
             index: at,
             reason: told,
-        }) if usize::from(at) == index && told.contains(reason) => {}
-        other => panic!("layer {index}, {layer:?}: {other:?}"),
+        }) if usize::from(at) == index && told == reason => {}
+        other => panic!("layer {index}, expected {reason:?}, {layer:?}: {other:?}"),
     }
     client.assert_dead();
 }
@@ -483,68 +484,79 @@ const fn skip(tensor: u16, factor: u32) -> Option<Skip> {
 
 #[test]
 fn hostile_layers_are_refused() {
-    let first: &[(&str, Change)] = &[
-        ("channels out of range", |l| l.in_channels = 0),
-        ("channels out of range", |l| l.in_channels = 8193),
-        ("channels out of range", |l| l.in_channels = u16::MAX),
-        ("channels out of range", |l| l.out_channels = 0),
-        ("channels out of range", |l| l.out_channels = u16::MAX),
-        ("side out of range", |l| l.in_side = 0),
-        ("side out of range", |l| l.in_side = u16::MAX),
-        ("kernel out of range", |l| l.kernel = Kernel::Square(0)),
-        ("kernel out of range", |l| l.kernel = Kernel::Square(8)),
-        ("kernel out of range", |l| l.kernel = Kernel::Square(255)),
-        ("stride out of range", |l| l.stride = 0),
-        ("stride out of range", |l| l.stride = 5),
-        ("padding as wide", |l| l.padding = 3),
-        ("padding as wide", |l| l.padding = 255),
-        ("no groups or repeats", |l| l.groups = 0),
-        ("no groups or repeats", |l| l.repeat = 0),
-        ("multiple of the groups", |l| l.groups = 3),
-        ("multiple of the groups", |l| {
-            (l.groups, l.out_channels) = (2, 3)
-        }),
-        ("multiple of the shuffle", |l| l.shuffle = 0),
-        ("multiple of the shuffle", |l| l.shuffle = 3),
-        ("power of two", |l| l.repeat = 3),
-        ("power of two", |l| l.repeat = 8192),
-        ("power of two", |l| (l.groups, l.repeat) = (2, u16::MAX)),
-        ("pooling window", |l| l.pool = Pool::Window(4)),
-        ("pooling window", |l| l.pool = Pool::Window(0)),
-        ("kernel larger", |l| l.pool = Pool::Map),
-        ("tile larger", |l| l.tile = 5),
-        ("tile larger", |l| l.tile = u16::MAX),
-        ("does not fit", |l| l.repeat = 4096),
-        ("too many values", |l| {
+    use LayerError::{
+        Block, Channels, Ciphertexts, Groups, LogitsPlace, Padded, Padding, Repeat, Shuffle, Side,
+        SkipFactor, SkipLogits, Stride, Tensor, Tile, Values,
+    };
+    const fn groups(channels: u16, groups: u16) -> LayerError {
+        Groups { channels, groups }
+    }
+    const fn shuffle(channels: u16, groups: u16) -> LayerError {
+        Shuffle { channels, groups }
+    }
+    const fn pool(side: u16, window: u16) -> LayerError {
+        LayerError::Pool { side, window }
+    }
+    let first: &[(LayerError, Change)] = &[
+        (Channels(0), |l| l.in_channels = 0),
+        (Channels(8193), |l| l.in_channels = 8193),
+        (Channels(u16::MAX), |l| l.in_channels = u16::MAX),
+        (Channels(0), |l| l.out_channels = 0),
+        (Channels(u16::MAX), |l| l.out_channels = u16::MAX),
+        (Side(0), |l| l.in_side = 0),
+        (Side(u16::MAX), |l| l.in_side = u16::MAX),
+        (LayerError::Kernel(0), |l| l.kernel = Kernel::Square(0)),
+        (LayerError::Kernel(8), |l| l.kernel = Kernel::Square(8)),
+        (LayerError::Kernel(255), |l| l.kernel = Kernel::Square(255)),
+        (Stride(0), |l| l.stride = 0),
+        (Stride(5), |l| l.stride = 5),
+        (Padding(3), |l| l.padding = 3),
+        (Padding(255), |l| l.padding = 255),
+        (groups(2, 0), |l| l.groups = 0),
+        (Repeat(0), |l| l.repeat = 0),
+        (groups(2, 3), |l| l.groups = 3),
+        (groups(3, 2), |l| (l.groups, l.out_channels) = (2, 3)),
+        (shuffle(2, 0), |l| l.shuffle = 0),
+        (shuffle(2, 3), |l| l.shuffle = 3),
+        (Repeat(3), |l| l.repeat = 3),
+        (Repeat(8192), |l| l.repeat = 8192),
+        (Repeat(u16::MAX), |l| (l.groups, l.repeat) = (2, u16::MAX)),
+        (pool(15, 4), |l| l.pool = Pool::Window(4)),
+        (pool(15, 0), |l| l.pool = Pool::Window(0)),
+        (Padded(1), |l| l.pool = Pool::Map),
+        (Tile(5), |l| l.tile = 5),
+        (Tile(u16::MAX), |l| l.tile = u16::MAX),
+        (Block(16), |l| l.repeat = 4096),
+        (Values(8192 << 20), |l| {
             (l.in_channels, l.in_side, l.tile) = (8192, 1024, 8);
         }),
-        ("too many ciphertexts", |l| (l.in_side, l.tile) = (1023, 1)),
-        ("another shape", |l| l.in_channels = 4),
-        ("another shape", |l| l.in_channels = 8192),
-        ("another shape", |l| l.in_side = 16),
-        ("does not exist", |l| l.input = 1),
-        ("does not exist", |l| l.input = u16::MAX),
-        ("does not exist", |l| l.skip = skip(1, 1)),
-        ("does not exist", |l| l.skip = skip(u16::MAX, 1)),
-        ("adds the image", |l| l.skip = skip(0, 1)),
-        ("not below t", |l| {
+        (Ciphertexts(262144), |l| (l.in_side, l.tile) = (1023, 1)),
+        (Tensor(0), |l| l.in_channels = 4),
+        (Tensor(0), |l| l.in_channels = 8192),
+        (Tensor(0), |l| l.in_side = 16),
+        (Tensor(1), |l| l.input = 1),
+        (Tensor(u16::MAX), |l| l.input = u16::MAX),
+        (Tensor(1), |l| l.skip = skip(1, 1)),
+        (Tensor(u16::MAX), |l| l.skip = skip(u16::MAX, 1)),
+        (Tensor(0), |l| l.skip = skip(0, 1)),
+        (SkipFactor(T), |l| {
             // In the image's shape, so that it may add the image.
             *l = layer(2, 15, 2, Kernel::Square(1));
             l.skip = skip(0, T);
         }),
-        ("last layer", |l| l.activation = Activation::Logits),
+        (LogitsPlace, |l| l.activation = Activation::Logits),
     ];
     for (reason, change) in first {
-        refuses(0, reason, *change);
+        refuses(0, *reason, *change);
     }
-    let last: &[(&str, Change)] = &[
-        ("last layer", |l| l.activation = Activation::Relu),
-        ("does not exist", |l| l.input = 2),
-        ("residual sum of logits", |l| l.skip = skip(1, 1)),
-        ("another shape", |l| l.input = 0),
+    let last: &[(LayerError, Change)] = &[
+        (LogitsPlace, |l| l.activation = Activation::Relu),
+        (Tensor(2), |l| l.input = 2),
+        (SkipLogits, |l| l.skip = skip(1, 1)),
+        (Tensor(0), |l| l.input = 0),
     ];
     for (reason, change) in last {
-        refuses(1, reason, *change);
+        refuses(1, *reason, *change);
     }
 }
 

@@ -5,27 +5,36 @@
 use std::collections::BTreeSet;
 
 use num_bigint::BigUint;
-use stria_core::arith::transform::{Poly, Q_NTT};
-use stria_core::network::layer::{Kernel, Layer, Layout};
+use stria_core::arith::field::{T, T_BITS, T_MOD};
+use stria_core::network::layer::{Kernel, Layer};
 use stria_core::ot::{COLUMNS, Direction, Key, ReceiverTrees, SenderTrees, scratch_words};
-use stria_core::packing::OutputCursor;
-use stria_core::packing::segment::{self, pack_input};
-use stria_core::params::{DROPPED_BITS, LOG_N, N, Q, Q_MOD, T, T_BITS, T_MOD};
+use stria_core::packing::segment::{SegmentLayout, SegmentWeights};
+use stria_core::packing::{Layout, OutputCursor, Places, Weights};
 use stria_core::protocol::base::{
     Message, SLOTS, decode_keys, encode_choices, encode_messages, forward_response,
     reverse_response,
 };
 use stria_core::protocol::frame::{HEADER, Kind};
+use stria_core::protocol::transfer::Dense;
 use stria_core::random::{Seed, SessionId};
-use stria_core::rlwe::ciphertext::{Ciphertext, SegmentWeights};
-use stria_core::rlwe::operations::Work;
-use stria_core::rlwe::respond::{Response, respond, uniform_mask};
-use stria_core::rlwe::{Expansion, decrypt_coefficient, multiply_key};
-use stria_tests::linear::{Parties, layer};
+use stria_core::rlwe::ring::ring4096::{LOG_N, N, Poly, Q, Q_MOD, Q_NTT, T_NTT};
+use stria_core::rlwe::{Expansion, Operations, Randomness, Ring, Ring4096, respond};
+use stria_tests::layers::layer;
 use stria_tests::model::{self, ALL, Steps, Wide};
+use stria_tests::ring::{Parties as AnyParties, crt, public};
 use stria_tests::stats::{CHI_SQUARE_LIMIT, KS_LIMIT, chi_square, deviation, kolmogorov_smirnov};
 use stria_tests::two_party::{Image, Pair, Plain, SmallPair, settings};
 use stria_tests::values;
+
+type Parties = AnyParties<Ring4096>;
+type Ciphertext = stria_core::rlwe::Ciphertext<Ring4096>;
+
+const DROPPED_BITS: u32 = Ring4096::DROPPED_BITS;
+
+/// The mask that a response's seed gives.
+fn uniform_mask(seed: &Seed) -> Box<Poly> {
+    Randomness::<Ring4096>::new(seed.clone()).mask()
+}
 
 /// Weights that leave different noise: the encoding spreads every single weight over the whole
 /// range, so that their number tells more than their size.
@@ -52,7 +61,7 @@ impl Filling {
 struct Scene {
     parties: Parties,
     layer: Layer,
-    layout: Layout,
+    layout: SegmentLayout,
     inputs: Vec<Ciphertext>,
     key: Vec<i128>,
     public: [Vec<u128>; 2],
@@ -78,14 +87,15 @@ impl Scene {
             groups: 4,
             ..layer(24, 20, 12, Kernel::Square(3))
         };
-        let layout = layer.layout().unwrap();
+        let layout = SegmentLayout::new(&layer).unwrap();
         let input = values(1, 24 * 20 * 20, 2000);
         let inputs: Vec<_> = (0..layout.inputs())
             .map(|i| {
                 let mut message: Box<Poly> = Box::new([0; N]);
-                pack_input(&layout, i, &mut message, |channel, row, col| {
+                layout.pack(i, &mut message, |channel, row, col| {
                     T_MOD.from_i32(input[(channel * 20 + row) * 20 + col])
                 });
+                layout.encode(&mut message);
                 parties.encrypt(&message, i as u64)
             })
             .collect();
@@ -93,8 +103,8 @@ impl Scene {
         Self {
             key: model::key(&parties.secret),
             public: [
-                model::crt(&parties.b),
-                model::public(&parties.a, Expansion::PublicKey),
+                crt::<Ring4096>(&parties.b),
+                public::<Ring4096>(&parties.a, Expansion::PublicKey),
             ],
             parties,
             layer,
@@ -106,8 +116,10 @@ impl Scene {
     /// The layer's first output, before anything hides it.
     fn result(&self, filling: Filling) -> Ciphertext {
         let weights = filling.weights(12 * 6 * 9);
-        let prepared = SegmentWeights::prepared(&self.layer, &self.layout, &weights);
-        prepared.apply(&self.inputs, 0, &mut Work::default())
+        let weights = SegmentWeights::new(&self.layer, &self.layout, &weights, |_| true);
+        let first = |o, sum| (o == 0).then_some(sum);
+        let outputs = weights.apply(&self.inputs, &(), &mut Operations::default(), first);
+        outputs.unwrap().remove(0).unwrap()
     }
 
     /// What the client sees of the layer's first output. With all steps this is the response of
@@ -132,19 +144,19 @@ impl Scene {
         let [c0, c1] = ciphertext.switch();
         if steps.zero && steps.mask && steps.flood {
             let key = &self.parties.public;
-            let real = respond(self.result(weights), key, mask, &seed);
+            let random = Randomness::new(seed);
+            let real = respond(self.result(weights), key, mask, &random);
             assert!(
-                *real.c0 == c0 && *real.c1 == c1,
+                *real.c0() == c0 && *real.c1() == c1,
                 "the model is not what the server does"
             );
         }
 
-        let (mut phase, mut scratch) = (c1, [0; N]);
-        multiply_key(&self.parties.secret, &mut phase, &mut scratch);
+        let phase = self.parties.multiply_key(&c1);
         let mut decrypted: Box<Poly> = Box::new([0; N]);
         let mut returned = Vec::new();
         for i in 0..N {
-            decrypted[i] = decrypt_coefficient(c0[i], phase[i]);
+            decrypted[i] = Ring4096::decrypt_coefficient(c0[i], phase[i]);
             assert_eq!(decrypted[i], message[i], "noise beyond the margin");
             let sum = Q_MOD[0].add(Q_MOD[0].reduce_once(c0[i] << DROPPED_BITS), phase[i]);
             let ideal = f64::from(Q[0]) * f64::from(message[i]) / f64::from(T);
@@ -255,7 +267,7 @@ fn the_clients_share_is_uniform_wherever_it_looks() {
         let mask = uniform_mask(&Seed([seed; 32]));
         let view = scene.view(weights, steps, &mask, seed);
         let mut segments = view.message.clone();
-        segment::decode(&mut segments, scene.layout.depth);
+        scene.layout.decode(&mut segments);
         let (valid, garbage): (Vec<_>, Vec<_>) = (0..N).partition(|i| outputs.contains(i));
         [
             chi_square(valid.iter().map(|&i| segments[i]), T),
@@ -273,15 +285,6 @@ fn the_clients_share_is_uniform_wherever_it_looks() {
         let [valid, garbage, _] = statistics(weights, Steps { mask: false, ..ALL }, 40);
         assert!(valid > 10.0 * CHI_SQUARE_LIMIT && garbage > 10.0 * CHI_SQUARE_LIMIT);
     }
-}
-
-/// All coefficients of a response.
-fn decrypt(parties: &Parties, response: &Response) -> Box<Poly> {
-    let (mut phase, mut scratch) = (response.c1.clone(), [0; N]);
-    multiply_key(&parties.secret, &mut phase, &mut scratch);
-    Box::new(std::array::from_fn(|i| {
-        decrypt_coefficient(response.c0[i], phase[i])
-    }))
 }
 
 #[test]
@@ -303,9 +306,9 @@ fn base_transfers_answer_with_the_chosen_key_and_nothing_else() {
     let choices = parties.encrypt(&plaintext, 1);
     let seed = Seed([8; 32]);
     let response =
-        reverse_response(&choices, &server, &parties.public, &seed, &mut scratch).unwrap();
-    let mut slots = decrypt(&parties, &response);
-    segment::decode(&mut slots, LOG_N);
+        reverse_response(&choices, &server, &parties.public, seed, &mut scratch).unwrap();
+    let mut slots = parties.decrypt(&response, &Dense(N));
+    T_NTT.forward(&mut slots, LOG_N);
     for (index, key) in keys(&slots[..SLOTS]).iter().enumerate() {
         assert_eq!(*key, chosen(&server, index));
     }
@@ -320,9 +323,9 @@ fn base_transfers_answer_with_the_chosen_key_and_nothing_else() {
     let zero = ciphertext(Message::Zero, 2);
     let difference = ciphertext(Message::Difference, 3);
     let seed = Seed([9; 32]);
-    let (response, mask) = forward_response(zero, &difference, &delta, &parties.public, &seed);
-    let mut slots = decrypt(&parties, &response);
-    segment::decode(&mut slots, LOG_N);
+    let (response, mask) = forward_response(zero, &difference, &delta, &parties.public, seed);
+    let mut slots = parties.decrypt(&response, &Dense(N));
+    T_NTT.forward(&mut slots, LOG_N);
     assert!(chi_square(slots[..SLOTS].iter().copied(), T) < CHI_SQUARE_LIMIT);
     assert!(chi_square(slots[SLOTS..].iter().copied(), T) < CHI_SQUARE_LIMIT);
     let opened: Vec<u32> = (0..SLOTS).map(|i| T_MOD.sub(slots[i], mask[i])).collect();
@@ -438,7 +441,7 @@ fn nothing_is_used_twice() {
     let layouts = plain
         .layers
         .iter()
-        .map(|(layer, ..)| layer.layout().unwrap());
+        .map(|(layer, ..)| SegmentLayout::new(layer).unwrap());
     let inputs: usize = layouts.map(|layout| layout.inputs()).sum();
     let seeds = sessions
         .each_ref()

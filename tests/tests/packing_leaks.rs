@@ -4,21 +4,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use stria_core::arith::field::{T, T_MOD};
 use stria_core::network::layer::{Kernel, Layer};
-use stria_core::packing::slot::conv::SlotWeights;
-use stria_core::packing::slot::layout::SlotLayout;
-use stria_core::packing::slot::params::N;
-use stria_core::packing::slot::rlwe::add_errors;
-use stria_core::packing::{Packing, Places};
-use stria_core::params::{T, T_MOD};
+use stria_core::packing::slot::{SlotLayout, SlotWeights};
+use stria_core::packing::{Layout, Packing, Places};
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::linear::segment::Segments;
-use stria_core::protocol::linear::slot::transfer::{Object, ReceiveDownload, SendUpload};
-use stria_core::protocol::linear::slot::{SlotKeys, SlotLayer, Slots};
-use stria_core::protocol::linear::{ClientLinear, Keys, LinearLayer, UploadSeeds};
+use stria_core::protocol::linear::slot::Slots;
+use stria_core::protocol::linear::{Buffers, ClientLinear, Keys, LinearLayer, SlotKeys};
+use stria_core::protocol::transfer::{ReceiveResponse, SendUpload, UploadSeeds};
 use stria_core::random::{Kdf, SessionId};
-use stria_tests::linear::layer;
-use stria_tests::slot::{Parties, seed_of};
+use stria_core::rlwe::ring::ring8192::N;
+use stria_core::rlwe::{Expansion, Ring, Ring8192, add_errors};
+use stria_tests::layers::layer;
+use stria_tests::ring::{Parties, seed_of};
 use stria_tests::stats::{CHI_SQUARE_LIMIT, chi_square};
 use stria_tests::two_party::{Image, Pair, Plain, settings};
 use stria_tests::values;
@@ -131,7 +130,7 @@ fn the_clients_share_is_uniform_in_every_slot() {
     };
     let layout = SlotLayout::new(&layer).unwrap();
     assert_eq!((layout.inputs(), layout.outputs()), (1, 1));
-    let parties = Parties::new(3);
+    let parties = Parties::<Ring8192>::new(3);
     let galois = parties.galois_keys(layout.rotations());
     let Parties { secret, public, .. } = parties;
     let keys = Keys {
@@ -145,16 +144,20 @@ fn the_clients_share_is_uniform_in_every_slot() {
         .iter()
         .enumerate()
     {
-        let weights = SlotWeights::on_the_fly(&layout, weights);
-        let mut server = Arc::new(SlotLayer::new(layout, weights)).begin();
+        let mut server = Arc::new(SlotWeights::new(&layout, weights, |_| false)).begin();
         // The client's share of the input is zero, the server's is one.
         let seeds = UploadSeeds::next(&kdf, &mut uploads, UploadSeeds::CIPHERTEXT);
-        let (mut message, mut scratch, mut slots) =
-            (Box::new([0; N]), Box::new([0; N]), Box::new([0; N]));
-        add_errors(&mut message, &seeds.error);
-        let mut upload = SendUpload::new(Object::Ciphertext, seeds);
+        let (mut poly, mut scratch) = (Box::new([0; N]), Box::new(Ring8192::SCRATCH));
+        add_errors(&mut *poly, &seeds.error);
+        let mut upload = SendUpload::new(seeds.a);
+        let mut buffers = Buffers::<Ring8192> {
+            key: &secret,
+            poly: &mut poly,
+            scratch: &mut scratch,
+        };
         loop {
-            let (len, last) = upload.poll(&secret, &message, &mut scratch, &mut buffer);
+            let expansion = Expansion::Ciphertext;
+            let (len, last) = buffers.poll(&mut upload, expansion, &mut buffer);
             let frame = Frame::new_checked(&buffer[..len]).unwrap();
             let received = server.receive(frame, Some(&mut |_, _, _| 1)).unwrap();
             assert_eq!(received.is_some(), last);
@@ -169,14 +172,16 @@ fn the_clients_share_is_uniform_in_every_slot() {
                 .collect()
         };
         let (shares, _) = server
-            .run(&keys, &[seed_of(2, run as u64)], &negated)
+            .run(&keys, vec![seed_of(2, run as u64)], &negated)
             .unwrap();
-        let mut download = ReceiveDownload::default();
+        let mut response = ReceiveResponse::default();
         while let Some(len) = server.poll(&mut buffer) {
             let frame = Frame::new_checked(&buffer[..len]).unwrap();
-            let polys = [&mut *message, &mut *scratch, &mut *slots];
-            download.handle(frame, &secret, polys).unwrap();
+            let Buffers { key, poly, scratch } = &mut buffers;
+            (response.handle::<Ring8192>(frame, &layout, key, poly, scratch)).unwrap();
         }
+        layout.decode(&mut poly);
+        let slots = poly;
         let outputs: Vec<_> = (0..layout.places())
             .filter_map(|i| layout.output(0, i))
             .collect();

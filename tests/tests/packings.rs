@@ -6,11 +6,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
-use stria_core::packing::Packing;
-use stria_core::packing::slot::layout::SlotLayout;
-use stria_core::packing::slot::params::{
-    CIPHERTEXT_BYTES, GALOIS_KEY_BYTES, PUBLIC_KEY_BYTES, RESPONSE_BYTES,
-};
+use stria_core::packing::segment::SegmentLayout;
+use stria_core::packing::slot::SlotLayout;
+use stria_core::packing::{Layout, Packing, Places};
 use stria_core::protocol::client::Client;
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, write_failure};
 use stria_core::protocol::linear::ClientLinear;
@@ -18,8 +16,10 @@ use stria_core::protocol::linear::segment::Segments;
 use stria_core::protocol::linear::slot::Slots;
 use stria_core::protocol::network::{NetworkLayer, WeightMemory};
 use stria_core::protocol::server::Counters;
+use stria_core::rlwe::ring::ring8192::{GALOIS_KEY_BYTES, N};
+use stria_core::rlwe::{Ring, Ring4096, Ring8192};
 use stria_core::{Error, error::PeerError};
-use stria_tests::linear::layer;
+use stria_tests::layers::layer;
 use stria_tests::two_party::{Image, Pair, Plain, SlotPair, SmallPair, settings};
 
 /// Runs `inferences` with a client of any size, and checks every layer; the positives that each
@@ -75,12 +75,12 @@ fn coefficients_return_a_sparse_ciphertext_for_each_output() {
         assert_eq!((counters.rotations(), counters.galois_key_bytes()), (0, 0));
         let mut expected = 0;
         for (counted, (layer, ..)) in counters.layers.iter().zip(&plain.layers) {
-            let layout = layer.dense().layout().unwrap();
+            let layout = SegmentLayout::new(&layer.dense()).unwrap();
             assert_eq!((layout.depth, layout.segments), (0, 1));
             assert_eq!(layout.outputs(), usize::from(layer.out_channels));
             assert_eq!(counted.inputs, 2 * layout.inputs());
             assert_eq!(counted.outputs, 2 * layout.outputs());
-            expected += 2 * layout.outputs() * layout.download_bytes();
+            expected += 2 * layout.outputs() * Ring4096::response_bytes(layout.returned());
         }
         assert_eq!(down, expected);
     }
@@ -98,8 +98,8 @@ fn structural_zeros_are_no_products() {
         };
         let plain = Plain::around(grouped, 1);
         let (_, counters, _) = run::<64, 7, Segments>(&plain, Packing::Coefficient, 0, 1);
-        assert_eq!(grouped.dense().layout().unwrap().inputs(), 4);
-        assert_eq!(counters.layers[1].work.products, 8 * per_output);
+        assert_eq!(SegmentLayout::new(&grouped.dense()).unwrap().inputs(), 4);
+        assert_eq!(counters.layers[1].operations.products, 8 * per_output);
     }
 }
 
@@ -112,21 +112,24 @@ fn slots_count_what_their_layouts_say() {
         let (mut keys, mut expected, mut inputs) = (BTreeSet::new(), 0, 0);
         for (counted, (layer, ..)) in counters.layers.iter().zip(&plain.layers) {
             let layout = SlotLayout::new(layer).unwrap();
-            let mut work = layout.work();
-            work.add(&layout.work());
-            assert_eq!(counted.work, work);
+            let mut twice = layout.operations();
+            twice.add(&layout.operations());
+            assert_eq!(counted.operations, twice);
             assert_eq!(counted.inputs, 2 * layout.inputs());
             assert_eq!(counted.outputs, 2 * layout.outputs());
             keys.extend(layout.rotations());
-            expected += 2 * layout.outputs() * RESPONSE_BYTES;
-            inputs += 2 * layout.inputs() * CIPHERTEXT_BYTES;
+            expected += 2 * layout.outputs() * Ring8192::response_bytes(N);
+            inputs += 2 * layout.inputs() * Ring8192::upload_bytes();
         }
         assert_eq!(down, expected);
         assert!(counters.rotations() > 0 && keys.len() > 4);
         assert_eq!(counters.galois_key_bytes(), keys.len() * GALOIS_KEY_BYTES);
         // Two public keys at N = 4096 and three ciphertexts of the base transfers.
         let small = 54_304;
-        assert_eq!(counters.public_key_bytes, 2 * small + PUBLIC_KEY_BYTES);
+        assert_eq!(
+            counters.public_key_bytes,
+            2 * small + Ring8192::upload_bytes()
+        );
         assert_eq!(counters.ciphertext_bytes, 3 * small + inputs);
     }
 }
@@ -211,15 +214,15 @@ proptest! {
                 if cross { Kernel::Cross } else { Kernel::Square(kernel) })
         };
         // What coefficient packing can lay out, which has no limits but the layer's own.
-        prop_assume!(middle.dense().layout().is_ok());
+        prop_assume!(SegmentLayout::new(&middle.dense()).is_ok());
         let slot = SlotLayout::new(&middle).unwrap();
-        prop_assume!(slot.rotations().count() < 30 && slot.work().key_switches < 60);
+        prop_assume!(slot.rotations().count() < 30 && slot.operations().key_switches < 60);
         let plain = Plain::around(middle, seed >> 1);
         for packing in Packing::ALL {
             match packing {
                 Packing::Slot => { run_slot(&plain, 1 << 22, 1); }
                 // Segments are refused where there are not a power of two of them, or no room.
-                Packing::Segment if middle.layout().is_err() => {
+                Packing::Segment if SegmentLayout::new(&middle).is_err() => {
                     let (layer, weights, bias) = &plain.layers[1];
                     let mut memory = WeightMemory::new(0);
                     let refused = NetworkLayer::new(packing, *layer, weights, bias, &mut memory);

@@ -166,7 +166,7 @@ proptest! {
             let rotation = parties.galois_key(Element::rotation(1));
             let fresh = parties.encrypt(&encode(&x), i);
             let input = rotate(&fresh, &rotation, Rotation::Internal, &mut Operations::default());
-            sum.multiply_add(&Factor::lift(&encode(&w)), &input);
+            sum.multiply_add(&Factor::<Ring8192>::lift(&encode(&w)), &input);
             let x = rotated(&x, 1, false);
             for (e, (&x, &w)) in expected.iter_mut().zip(x.iter().zip(w.iter())) {
                 *e = T_MOD.add(*e, T_MOD.mul(x, w));

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use stria_core::network::layer::{Kernel, Layer};
 use stria_core::arith::field::T;
+use stria_core::network::layer::{Kernel, Layer};
 use stria_core::packing::slot::{Schedule, SlotLayout, SlotWeights};
 use stria_core::packing::{Places, Weights};
 use stria_core::rlwe::ring::ring8192::N;

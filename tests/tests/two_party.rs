@@ -1,5 +1,7 @@
 //! Whole inferences in memory, layer by layer against the integers of DESIGN section 7.
 
+use stria_core::packing::Places;
+use stria_core::packing::segment::SegmentLayout;
 use stria_core::protocol::client::SmallClient;
 use stria_tests::two_party::{Image, Pair, Plain, settings};
 
@@ -29,10 +31,13 @@ fn check<const CHUNKS: usize, const SUPPLY: usize>(k_s: u8, h: u8) {
     let activations: usize = counters.layers.iter().map(|layer| layer.activations).sum();
     assert_eq!(activations, 2 * 49 * (16 + 8 + 8 + 16));
     for (layer, (plain, ..)) in counters.layers.iter().zip(&plain.layers) {
-        let layout = plain.layout().unwrap();
+        let layout = SegmentLayout::new(plain).unwrap();
         assert_eq!(layer.inputs, 2 * layout.inputs());
         assert_eq!(layer.outputs, 2 * layout.outputs());
-        assert_eq!(layer.work.products, layer.outputs * layout.inputs_per_part);
+        assert_eq!(
+            layer.operations.products,
+            layer.outputs * layout.inputs_per_part
+        );
     }
     pair.client.finish().unwrap();
     pair.run(&mut image).unwrap();

@@ -94,6 +94,11 @@ impl Geometry {
         })
     }
 
+    /// Values of the output: what an activation is applied to.
+    pub fn out_values(&self) -> usize {
+        self.groups * self.group_outputs * self.out_side.pow(2)
+    }
+
     /// Channel of the input tensor, before the shuffle, of a group's channel.
     pub fn source_channel(&self, group: usize, channel: usize) -> usize {
         let shuffled = group * self.group_inputs + channel;

@@ -2,7 +2,7 @@
 //! interrupts and without waiting. A call belongs to the phase of the frame that it takes or
 //! gives; what it does ahead for the next frame (packing the next input, say) goes with it.
 
-use stria_core::params::T_BITS;
+use stria_core::arith::field::T_BITS;
 use stria_core::protocol::frame::Kind;
 
 use crate::board::Stopwatch;

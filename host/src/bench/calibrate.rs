@@ -33,7 +33,7 @@ pub fn calibrate() -> Result<Constants, SessionError> {
     let model = built("strianet-cifar10")?;
     let session = PartSeconds::run(&model, Packing::Segment, LargeClient::closed())?;
     let activations: usize = model.layers.iter().map(ModelLayer::activations).sum();
-    let operations = operations::segments(cores).map_err(Error::Usage)?;
+    let operations = operations::segments(cores)?;
     let segment = ring(&model, Packing::Segment, &session, operations)?;
 
     // Few Galois keys, so that the set-up is short.
@@ -59,8 +59,9 @@ fn ring(
     operations: OperationSeconds,
 ) -> Result<Ring, Error> {
     let (mut inputs, mut outputs) = (0, 0);
-    for layer in &model.layers {
-        let linear = count(packing, &layer.layer).map_err(Error::Usage)?;
+    for (index, layer) in (0..).zip(&model.layers) {
+        let unfit = |reason| Error::Layer { index, reason };
+        let linear = count(packing, &layer.layer).map_err(unfit)?;
         inputs += linear.inputs;
         outputs += linear.outputs();
     }

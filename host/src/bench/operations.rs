@@ -3,23 +3,19 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use stria_core::arith::transform::Poly;
+use stria_core::Error;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
-use stria_core::packing::segment;
-use stria_core::packing::slot;
-use stria_core::packing::slot::cipher as slot_cipher;
-use stria_core::packing::slot::conv::SlotWeights;
-use stria_core::packing::slot::encoding::encode;
-use stria_core::packing::slot::galois::Element;
-use stria_core::packing::slot::layout::SlotLayout;
-use stria_core::packing::slot::privacy as slot_privacy;
-use stria_core::packing::slot::rotate::{GaloisKey, GaloisKeys, Hoisted};
+use stria_core::packing::segment::{SegmentLayout, SegmentWeights};
+use stria_core::packing::slot::{SlotLayout, SlotWeights};
+use stria_core::packing::{Layout, Places, RingOf, Weights};
 use stria_core::parallel;
-use stria_core::params::{N, Q};
 use stria_core::random::Seed;
-use stria_core::rlwe::ciphertext::{Ciphertext, Limbs, SegmentWeights};
-use stria_core::rlwe::operations::{Rotation, Work};
-use stria_core::rlwe::respond::{PublicKey, respond, uniform_mask};
+use stria_core::rlwe::galois::{Element, GaloisKey, GaloisKeys, Hoisted};
+use stria_core::rlwe::ring::ring8192::{KEY_LIMBS, LIMBS};
+use stria_core::rlwe::{
+    Ciphertext, Limbs, Operations, PublicKey, Randomness, Ring, Ring8192, Rotation, respond,
+    zero_poly, zero_polys,
+};
 
 /// How long a single operation is repeated.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -33,44 +29,93 @@ pub(super) struct OperationSeconds {
 }
 
 /// N = 4096.
-pub(super) fn segments(cores: usize) -> Result<OperationSeconds, &'static str> {
-    // 8 products into each of 128 responses: more plaintexts than the caches of a core hold.
+pub(super) fn segments(cores: usize) -> Result<OperationSeconds, Error> {
+    // 8 products into each of 128 responses: more factors than the caches of a core hold.
     let layer = Layer {
         repeat: 64,
         ..layer([8, 128 * 64], Kernel::Square(3), 1)
     };
-    let layout = layer.layout()?;
-    let mut weights = SegmentWeights::on_the_fly(&layer, &layout, &vec![1; 8 * 9 * 128 * 64]);
-    let inputs: Vec<_> = (0..layout.inputs_per_part)
-        .map(|_| Ciphertext::from_wire(limbs(), &Seed([1; 32])))
-        .collect();
-    let outputs = layout.outputs_per_tile();
-    let products = |weights: &SegmentWeights| {
-        let response = side_by_side(cores, |i| {
-            let mut work = Work::default();
-            black_box(weights.apply(&inputs, i % outputs, &mut work));
-        });
-        response / inputs.len() as f64
-    };
-    let fresh_product = products(&weights);
-    weights.prepare();
-    let product = products(&weights);
-    let key = PublicKey::from_wire(limbs(), &Seed([2; 32]));
-    let respond = side_by_side(cores, |i| {
-        let seed = Seed([i as u8; 32]);
-        let mut mask = uniform_mask(&seed);
-        let response = respond(Ciphertext::zero(), &key, &mask, &seed);
-        segment::decode(&mut mask, layout.depth);
-        black_box((response.c0[0], mask[0]))
+    let unfit = |reason| Error::Layer { index: 0, reason };
+    let layout = SegmentLayout::new(&layer).map_err(unfit)?;
+    let numbers = vec![1; 8 * 9 * 128 * 64];
+    let weights = |keep| SegmentWeights::new(&layer, &layout, &numbers, |_| keep);
+    ring(cores, weights, &(), [0.0; 2])
+}
+
+/// N = 8192, and the seconds of a decomposition and of a key switch.
+pub(super) fn slots(cores: usize) -> Result<(OperationSeconds, [f64; 2]), Error> {
+    // 2 input ciphertexts and 5 shifts of them, into each of 64 responses.
+    let layer = layer([2 * 128, 64 * 128], Kernel::Cross, 128);
+    let unfit = |reason| Error::Layer { index: 0, reason };
+    let layout = SlotLayout::new(&layer).map_err(unfit)?;
+    let mut keys = GaloisKeys::default();
+    for element in layout.rotations() {
+        keys.insert(element, galois_key(element));
+    }
+    let inputs = inputs::<Ring8192>(layout.inputs());
+    let decompose = side_by_side(cores, |i| {
+        let input = &inputs[i % inputs.len()];
+        black_box(Hoisted::new(input, &mut Operations::default()));
     });
-    let mut message: Box<Poly> = Box::new([0; N]);
+    let mut counted = Operations::default();
+    let split: Vec<_> = (inputs.iter())
+        .map(|x| Hoisted::new(x, &mut counted))
+        .collect();
+    let used: Vec<_> = layout.rotations().filter_map(|e| keys.get(e)).collect();
+    let key_switch = side_by_side(cores, |i| {
+        let (key, mut counted) = (used[i % used.len()], Operations::default());
+        black_box(split[i % split.len()].rotate(key, Rotation::Internal, &mut counted));
+    });
+    let numbers = vec![1; 2 * 5 * 64 * 128];
+    let weights = |keep| SlotWeights::new(&layout, &numbers, |_| keep);
+    let rotation = [decompose, key_switch];
+    Ok((ring(cores, weights, &keys, rotation)?, rotation))
+}
+
+/// A layer's operations, with factors that are kept and that are not.
+fn ring<W: Weights>(
+    cores: usize,
+    weights: impl Fn(bool) -> W,
+    keys: &W::Keys,
+    rotation: [f64; 2],
+) -> Result<OperationSeconds, Error> {
+    let (kept, fresh) = (weights(true), weights(false));
+    kept.prepare();
+    let layout = *kept.layout();
+    let inputs = inputs::<RingOf<W>>(layout.inputs());
+    let per_product = |weights: &W| {
+        let mut counted = Operations::default();
+        let mut failed = None;
+        let seconds = repeat(|| {
+            counted = Operations::default();
+            let outputs = weights.apply(&inputs, keys, &mut counted, |_, sum| drop(sum));
+            failed = black_box(outputs).err();
+        });
+        let rotations =
+            counted.decompositions as f64 * rotation[0] + counted.key_switches as f64 * rotation[1];
+        match failed {
+            None => Ok((seconds - rotations) / counted.products as f64),
+            Some(error) => Err(error),
+        }
+    };
+    let product = per_product(&kept)?;
+    let fresh_product = per_product(&fresh)?;
+    let key =
+        PublicKey::<RingOf<W>>::from_wire(limbs::<RingOf<W>>(RingOf::<W>::LIMBS), &Seed([2; 32]));
+    let respond = side_by_side(cores, |i| {
+        let random = Randomness::new(Seed([i as u8; 32]));
+        let mask = layout.mask(&random);
+        black_box(respond(Ciphertext::zero(), &key, &mask.message, &random));
+    });
+    let mut message = zero_poly::<RingOf<W>>();
     let receive = repeat(|| {
-        let mut limbs: Box<Limbs> = limbs();
-        segment::pack_input(&layout, 0, &mut message, |channel, row, col| {
+        let mut c0 = limbs::<RingOf<W>>(RingOf::<W>::LIMBS);
+        layout.pack(0, &mut message, |channel, row, col| {
             (channel + row + col) as u32
         });
-        Ciphertext::add_plaintext(&mut limbs, &message);
-        black_box(Ciphertext::from_wire(limbs, &Seed([3; 32])).c0[0][0]);
+        layout.encode(&mut message);
+        Ciphertext::<RingOf<W>>::add_plaintext(&mut c0, &message);
+        black_box(Ciphertext::<RingOf<W>>::from_wire(c0, &Seed([3; 32])));
     });
     Ok(OperationSeconds {
         receive,
@@ -78,77 +123,6 @@ pub(super) fn segments(cores: usize) -> Result<OperationSeconds, &'static str> {
         fresh_product,
         respond,
     })
-}
-
-/// N = 8192, and the seconds of a decomposition and of a key switch.
-pub(super) fn slots(cores: usize) -> Result<(OperationSeconds, [f64; 2]), stria_core::Error> {
-    // 2 input ciphertexts and 5 shifts of them, into each of 64 responses.
-    let layer = layer([2 * 128, 64 * 128], Kernel::Cross, 128);
-    let layout = SlotLayout::new(&layer).map_err(stria_core::Error::Usage)?;
-    let mut keys = GaloisKeys::default();
-    for element in layout.rotations() {
-        keys.insert(element, galois_key(element));
-    }
-    let inputs: Vec<_> = (0..layout.inputs_per_set)
-        .map(|_| slot_cipher::Ciphertext::from_wire(limbs(), &Seed([1; 32])))
-        .collect();
-    let mut work = Work::default();
-    let decompose = side_by_side(cores, |i| {
-        black_box(Hoisted::new(
-            &inputs[i % inputs.len()],
-            &mut Work::default(),
-        ));
-    });
-    let split: Vec<_> = inputs.iter().map(|x| Hoisted::new(x, &mut work)).collect();
-    let used: Vec<_> = layout.rotations().filter_map(|e| keys.get(e)).collect();
-    let key_switch = side_by_side(cores, |i| {
-        let key = used[i % used.len()];
-        let mut work = Work::default();
-        black_box(split[i % split.len()].rotate(key, Rotation::Internal, &mut work));
-    });
-
-    let mut weights = SlotWeights::on_the_fly(&layout, &vec![1; 2 * 5 * 64 * 128]);
-    let rotated = weights.rotate_inputs(&inputs, &keys, &mut work)?;
-    let outputs = layout.outputs_per_set;
-    let products = |weights: &SlotWeights| {
-        let response = side_by_side(cores, |i| {
-            let at = (0, i % outputs);
-            let sum = weights.output(&rotated, at, &keys, &mut Work::default());
-            black_box(sum).is_ok()
-        });
-        response * outputs as f64 / weights.factors() as f64
-    };
-    let fresh_product = products(&weights);
-    weights.prepare();
-    let product = products(&weights);
-    let key = slot_privacy::PublicKey::from_wire(limbs(), &Seed([2; 32]));
-    let respond = side_by_side(cores, |i| {
-        let seed = Seed([i as u8; 32]);
-        let mask = slot_privacy::uniform_mask(&seed);
-        let mut message = polynomial();
-        encode(&mask, &mut message);
-        let zero = slot_cipher::Ciphertext::zero();
-        let response = slot_privacy::respond(zero, &key, &message, &seed);
-        black_box((response.c0[0], mask[0]))
-    });
-    let (mut slots, mut message) = (polynomial(), polynomial());
-    let receive = repeat(|| {
-        let mut limbs: Box<slot_cipher::Limbs> = limbs();
-        layout.pack_input(0, &mut slots, |channel, row, col| {
-            (channel + row + col) as u32
-        });
-        encode(&slots, &mut message);
-        slot_cipher::Ciphertext::add_plaintext(&mut limbs, &message);
-        let ciphertext = slot_cipher::Ciphertext::from_wire(limbs, &Seed([3; 32]));
-        black_box(ciphertext.c0[0][0]);
-    });
-    let operations = OperationSeconds {
-        receive,
-        product,
-        fresh_product,
-        respond,
-    };
-    Ok((operations, [decompose, key_switch]))
 }
 
 /// On maps of side 7: 64 coefficients or slots a block.
@@ -194,22 +168,25 @@ fn repeat(mut operation: impl FnMut()) -> f64 {
     best.as_secs_f64()
 }
 
-/// A polynomial of slots.
-fn polynomial() -> Box<slot::params::Poly> {
-    Box::new([0; slot::params::N])
+/// So many polynomials, as they come over the wire: residues below every prime.
+fn limbs<R: Ring>(count: usize) -> Limbs<R> {
+    let smallest = R::MODULI.iter().map(|m| m.value()).min().unwrap_or(1);
+    let mut limbs = zero_polys::<R>(count);
+    for poly in &mut limbs {
+        for (i, x) in poly.as_mut().iter_mut().enumerate() {
+            *x = (i as u32).wrapping_mul(0x9e37_79b9) % smallest;
+        }
+    }
+    limbs
 }
 
-/// Residues of so many limbs, as they come over the wire; below every prime.
-fn limbs<const SIZE: usize, const LIMBS: usize>() -> Box<[[u32; SIZE]; LIMBS]> {
-    let smallest = Q.into_iter().min().unwrap_or(1);
-    let residue = |i: usize| (i as u32).wrapping_mul(0x9e37_79b9) % smallest;
-    let limbs: Box<[[u32; SIZE]]> = vec![std::array::from_fn(residue); LIMBS].into();
-    limbs
-        .try_into()
-        .unwrap_or_else(|_| unreachable!("the length is LIMBS"))
+/// So many ciphertexts.
+fn inputs<R: Ring>(count: usize) -> Vec<Ciphertext<R>> {
+    let ciphertext = || Ciphertext::from_wire(limbs::<R>(R::LIMBS), &Seed([1; 32]));
+    std::iter::repeat_with(ciphertext).take(count).collect()
 }
 
 fn galois_key(element: Element) -> GaloisKey {
-    let digits = std::array::from_fn(|_| limbs());
-    GaloisKey::from_wire(element, digits, &Seed([4; 32]))
+    let b = limbs::<Ring8192>(LIMBS * KEY_LIMBS);
+    GaloisKey::from_wire(element, &b, &Seed([4; 32]))
 }

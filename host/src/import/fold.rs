@@ -87,7 +87,7 @@ pub(super) fn fold(shape: &Shape, convolution: &Convolution, norm: Option<&Norm>
     FloatLayer {
         name: shape.name.clone(),
         layer,
-        out_side: shape.layout.out_side,
+        out_side: shape.layout.geometry.out_side,
         weights,
         bias: biases,
     }

@@ -1,7 +1,7 @@
 //! How fine a layer's integers may be: scales that use the whole range of the sums.
 
+use stria_core::arith::field::ACC_BITS;
 use stria_core::network::layer::{Activation, TensorId};
-use stria_core::params::ACC_BITS;
 
 use super::error::ImportError;
 use super::fold::FloatLayer;

@@ -1,7 +1,8 @@
 //! A network as the server holds it: layers, layouts, integer weights and proved ranges.
 //! DESIGN section 7.
 
-use stria_core::network::layer::{Activation, Kernel, Layer, Layout, TensorId};
+use stria_core::network::layer::{Activation, Kernel, Layer, TensorId};
+use stria_core::packing::segment::SegmentLayout;
 
 use super::bound::Bound;
 use super::schema::{IMAGE, Input};
@@ -33,7 +34,7 @@ pub struct ModelLayer {
     /// What both parties know of it.
     pub layer: Layer,
     /// The packing that follows from that.
-    pub layout: Layout,
+    pub layout: SegmentLayout,
     /// Weights, [out channels, in channels / groups, taps].
     pub weights: Vec<i32>,
     /// Biases, one per output channel.
@@ -51,7 +52,7 @@ pub struct Shape {
     /// What both parties know of it.
     pub layer: Layer,
     /// The packing that follows from that.
-    pub layout: Layout,
+    pub layout: SegmentLayout,
     pub(super) max_abs: Option<u64>,
 }
 
@@ -81,7 +82,10 @@ impl Model {
             None => (self.input.channels, self.input.side),
             Some(i) => {
                 let layer = &self.layers[i];
-                (layer.layer.out_channels.into(), layer.layout.out_side)
+                (
+                    layer.layer.out_channels.into(),
+                    layer.layout.geometry.out_side,
+                )
             }
         };
         [channels, side, side]
@@ -103,9 +107,9 @@ impl Shape {
     }
 }
 
-fn activations(layer: &Layer, layout: &Layout) -> usize {
+fn activations(layer: &Layer, layout: &SegmentLayout) -> usize {
     match layer.activation {
-        Activation::Relu => layer.outputs(layout),
+        Activation::Relu => layout.geometry.out_values(),
         Activation::Logits | Activation::Linear => 0,
     }
 }

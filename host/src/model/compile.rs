@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
+use stria_core::arith::field::ACC_BITS;
 use stria_core::network::input::normalise;
 use stria_core::network::layer::{Activation, Kernel, Layer, MAX_SIDE, Pool, Skip, TensorId};
-use stria_core::params::ACC_BITS;
 
 use super::bound::Range;
 use super::checked::{Integers, Model, ModelLayer, Shape};
@@ -271,7 +271,7 @@ fn outline_layer(
     let output = Tensor {
         id: 0,
         channels: out_channels,
-        side: layout.out_side as u64,
+        side: layout.geometry.out_side as u64,
     };
     if let Some((tensor, skip)) = skip
         && (tensor.channels, tensor.side) != (output.channels, output.side)

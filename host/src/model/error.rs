@@ -1,6 +1,7 @@
 //! Why a model file is refused.
 
 use std::path::PathBuf;
+use stria_core::network::LayerError;
 
 use super::bound::Range;
 
@@ -98,7 +99,7 @@ pub enum ModelError {
         /// The layer.
         layer: String,
         /// What is wrong.
-        reason: &'static str,
+        reason: LayerError,
     },
     /// A ReLU after the last layer.
     #[error("layer {layer}: the last layer must end in logits, without a ReLU")]

@@ -2,17 +2,19 @@
 //! DESIGN section 4, "Repetition r" and "What traffic a grouped layer costs"; section 9 for the
 //! other packings.
 
-use stria_core::network::layer::{Layer, Layout};
-use stria_core::packing::Packing;
-use stria_core::packing::slot;
-use stria_core::packing::slot::layout::SlotLayout;
-use stria_core::params::N;
+use stria_core::network::LayerError;
+use stria_core::network::layer::Layer;
+use stria_core::packing::segment::SegmentLayout;
+use stria_core::packing::slot::SlotLayout;
+use stria_core::packing::{Layout, Packing, Places};
+use stria_core::rlwe::ring::ring4096::N;
+use stria_core::rlwe::{Ring, Ring4096, Ring8192};
 
 /// Bytes that a layer's ciphertexts take on the wire, up and down.
-pub fn ciphertext_bytes(layout: &Layout) -> (usize, usize) {
+pub fn ciphertext_bytes(layout: &SegmentLayout) -> (usize, usize) {
     (
-        layout.inputs() * Layout::upload_bytes(),
-        layout.outputs() * layout.download_bytes(),
+        layout.inputs() * Ring4096::upload_bytes(),
+        layout.outputs() * Ring4096::response_bytes(layout.returned()),
     )
 }
 
@@ -24,15 +26,15 @@ pub fn fewest_bytes(
     layer: Layer,
     repeat: Option<u16>,
     tile: Option<u16>,
-) -> Result<(Layer, Layout), &'static str> {
+) -> Result<(Layer, SegmentLayout), LayerError> {
     let plainest = Layer {
         repeat: repeat.unwrap_or(1),
         tile: tile.unwrap_or(0),
         ..layer
     };
-    let mut best: Option<(usize, Layer, Layout)> = None;
+    let mut best: Option<(usize, Layer, SegmentLayout)> = None;
     for candidate in candidates(layer, repeat, tile) {
-        let Ok(layout) = candidate.layout() else {
+        let Ok(layout) = SegmentLayout::new(&candidate) else {
             continue;
         };
         let (up, down) = ciphertext_bytes(&layout);
@@ -42,7 +44,7 @@ pub fn fewest_bytes(
     }
     match best {
         Some((_, layer, layout)) => Ok((layer, layout)),
-        None => plainest.layout().map(|layout| (plainest, layout)),
+        None => SegmentLayout::new(&plainest).map(|layout| (plainest, layout)),
     }
 }
 
@@ -74,10 +76,10 @@ pub struct Packed {
 
 /// A layer that is packed for segments, in any packing. Coefficient packing has tiles of its own,
 /// since it has no repetitions and larger segments.
-pub fn packed(layer: &Layer, packing: Packing) -> Result<Packed, &'static str> {
+pub fn packed(layer: &Layer, packing: Packing) -> Result<Packed, LayerError> {
     Ok(match packing {
         Packing::Segment => {
-            let layout = layer.layout()?;
+            let layout = SegmentLayout::new(layer)?;
             Packed {
                 layer: *layer,
                 depth: layout.depth,
@@ -98,7 +100,7 @@ pub fn packed(layer: &Layer, packing: Packing) -> Result<Packed, &'static str> {
         }
         Packing::Slot => Packed {
             layer: *layer,
-            depth: slot::params::LOG_N,
+            depth: Ring8192::LOG_N,
             g: SlotLayout::new(layer)?.span,
         },
     })
@@ -152,7 +154,7 @@ mod tests {
     }
 
     fn total(layer: &Layer) -> Option<usize> {
-        let layout = layer.layout().ok()?;
+        let layout = SegmentLayout::new(&layer).ok()?;
         let (up, down) = ciphertext_bytes(&layout);
         Some(up + down)
     }
@@ -191,7 +193,7 @@ mod tests {
         };
         for layer in [layer(), wide, large, pooled] {
             let (packed, layout) = fewest_bytes(layer, None, None).unwrap();
-            assert_eq!(packed.layout().unwrap(), layout);
+            assert_eq!(SegmentLayout::new(&packed).unwrap(), layout);
             let chosen = total(&packed).unwrap();
             for log in 0..12 {
                 for tile in 0..=100 {
@@ -215,9 +217,9 @@ mod tests {
             in_side: 224,
             ..layer()
         };
-        assert!(layer.layout().is_err());
+        assert!(SegmentLayout::new(&layer).is_err());
         let (packed, layout) = fewest_bytes(layer, None, None).unwrap();
-        assert!(packed.tile > 0 && layout.tiles > 1);
+        assert!(packed.tile > 0 && layout.tiles.count > 1);
         assert!(fewest_bytes(layer, None, Some(0)).is_err());
     }
 
@@ -232,10 +234,13 @@ mod tests {
             in_channels: 3,
             ..layer()
         };
-        assert!(
-            fewest_bytes(groups, None, None)
-                .unwrap_err()
-                .contains("multiple")
+        let (channels, groups_of) = (3, 2);
+        assert_eq!(
+            fewest_bytes(groups, None, None).unwrap_err(),
+            LayerError::Groups {
+                channels,
+                groups: groups_of
+            }
         );
     }
 }

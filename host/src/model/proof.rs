@@ -1,8 +1,9 @@
 //! How large a layer's sums can get, and how large they may be.
 //! DESIGN sections 6 (ranges) and 7 (worst case and calibration).
 
-use stria_core::network::layer::{Activation, Layer, Layout};
-use stria_core::params::ACC_BITS;
+use stria_core::arith::field::ACC_BITS;
+use stria_core::network::layer::{Activation, Layer};
+use stria_core::packing::segment::SegmentLayout;
 
 use super::bound::{Bound, Evidence, Range};
 use super::error::ModelError;
@@ -31,7 +32,7 @@ pub fn activations(shift: u32) -> Range {
 /// one per output channel, both of single pixels.
 pub fn worst_case(
     layer: &Layer,
-    layout: &Layout,
+    layout: &SegmentLayout,
     weights: &[i32],
     bias: &[i32],
     inputs: &[Range],

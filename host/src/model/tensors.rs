@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use stria_core::arith::field::ACC_BITS;
 use stria_core::network::layer::Kernel;
-use stria_core::params::ACC_BITS;
 
 use super::checked::{Integers, Shape};
 use super::error::ModelError;

@@ -5,6 +5,7 @@
 //! nearly. All transformed weights count as kept. Shapes and the link decide, never weights: the choice
 //! is public, and goes into the model file's `repeat` and `tile`.
 
+use stria_core::network::LayerError;
 use stria_core::network::layer::Layer;
 use stria_core::packing::Packing;
 
@@ -16,7 +17,7 @@ impl Setting {
     /// The layer in the plan that takes the fewest estimated seconds. Of equal ones it takes the
     /// one with the fewest repetitions, and the whole map before tiles. The error is that of the
     /// plainest plan.
-    pub fn choose(&self, packing: Packing, layer: &Layer) -> Result<Layer, &'static str> {
+    pub fn choose(&self, packing: Packing, layer: &Layer) -> Result<Layer, LayerError> {
         let (repeats, tiles) = match packing {
             Packing::Segment => (None, None),
             Packing::Coefficient => (Some(1), None),

@@ -1,16 +1,18 @@
 //! Coefficient packing, as Cheetah packs: one segment (depth 0), as many channels as it holds, and
 //! one sparse result an output channel. DESIGN sections 4 and 9.
 
+use stria_core::network::LayerError;
 use stria_core::network::layer::Layer;
+use stria_core::packing::segment::SegmentLayout;
 
 use super::linear::Linear;
 use super::segment;
 
-pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
+pub(super) fn linear(layer: &Layer) -> Result<Linear, LayerError> {
     // Channels stand in the order that the layer reads them in, whatever their group.
     let dense = layer.dense();
-    let layout = dense.layout()?;
-    let tiles = layout.tiles * layout.tiles;
+    let layout = SegmentLayout::new(&dense)?;
+    let tiles = layout.tiles.all();
     Ok(Linear {
         products: tiles * products(layer, layout.virtual_channels(), layout.blocks),
         channels: vec![1; usize::from(layer.out_channels)],

@@ -15,7 +15,7 @@
 //! ratio and one number of groups in all stages.
 
 use stria_core::packing::Packing;
-use stria_core::params::N;
+use stria_core::rlwe::ring::ring4096::N;
 
 use super::plan::{Plan, UnfitLayer};
 use super::setting::Setting;

@@ -2,7 +2,7 @@
 
 use stria_core::arith::bits::packed_len;
 use stria_core::protocol::frame::HEADER;
-use stria_core::protocol::upload::PIECE;
+use stria_core::protocol::transfer::PIECE;
 
 /// Bytes of `count` values of `bits` bits in frames of up to [`PIECE`] values, headers included.
 pub(super) fn framed(count: usize, bits: u32) -> usize {

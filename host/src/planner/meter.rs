@@ -2,12 +2,12 @@
 //! `docs/protocol.md`, "Inference".
 
 use stria_core::arith::bits::packed_len;
+use stria_core::arith::field::T_BITS;
 use stria_core::network::layer::{Activation, Layer};
-use stria_core::params::T_BITS;
 use stria_core::protocol::activation::{Sender, WindowTraffic};
 use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::{Settings, relu_params, write_control};
-use stria_core::protocol::upload::PIECE;
+use stria_core::protocol::transfer::PIECE;
 use stria_core::relu::ReluParams;
 
 use super::linear::Linear;

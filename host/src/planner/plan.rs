@@ -1,5 +1,6 @@
 //! The plan of a network: every layer with its estimated cost, and their sum.
 
+use stria_core::network::LayerError;
 use stria_core::network::layer::Layer;
 use stria_core::packing::Packing;
 
@@ -28,13 +29,13 @@ pub struct UnfitLayer {
     /// Its name.
     pub layer: String,
     /// Why not.
-    pub reason: &'static str,
+    pub reason: LayerError,
 }
 
 /// Gives every layer the form that `form` makes of it.
 pub fn formed(
     layers: Vec<NamedLayer>,
-    form: impl Fn(&Layer) -> Result<Layer, &'static str>,
+    form: impl Fn(&Layer) -> Result<Layer, LayerError>,
 ) -> Result<Vec<NamedLayer>, UnfitLayer> {
     let formed = |(name, layer): NamedLayer| match form(&layer) {
         Ok(layer) => Ok((name, layer)),

@@ -1,28 +1,32 @@
 //! Segment packing, as the engine runs it. DESIGN section 4.
 
-use stria_core::network::layer::{Layer, Layout};
-use stria_core::params::{C0_BITS, LIMBS, N, Q_BITS};
+use stria_core::network::LayerError;
+use stria_core::network::layer::Layer;
+use stria_core::packing::segment::SegmentLayout;
+use stria_core::packing::{Layout, Places};
+use stria_core::rlwe::ring::ring4096::N;
+use stria_core::rlwe::{Ring, Ring4096};
 
 use super::linear::{Jobs, Linear, SEED, framed};
 
 /// Bytes of an input ciphertext in its frames.
 fn input_bytes() -> usize {
-    SEED + (0..LIMBS)
-        .map(|limb| framed(N, Q_BITS[limb]))
+    SEED + (Ring4096::BITS.iter())
+        .map(|&bits| framed(N, bits))
         .sum::<usize>()
 }
 
 /// Bytes of a response with so many useful coefficients in its frames.
 fn output_bytes(useful: usize) -> usize {
-    framed(N, Q_BITS[0]) + framed(useful, C0_BITS)
+    framed(N, Ring4096::C1_BITS) + framed(useful, Ring4096::C0_BITS)
 }
 
-pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
-    let layout = layer.layout()?;
+pub(super) fn linear(layer: &Layer) -> Result<Linear, LayerError> {
+    let layout = SegmentLayout::new(layer)?;
     Ok(Linear {
         inputs: layout.inputs(),
         input_bytes: input_bytes(),
-        output_bytes: output_bytes(layout.useful()),
+        output_bytes: output_bytes(layout.returned()),
         products: layout.outputs() * layout.inputs_per_part,
         internal_rotations: 0,
         external_rotations: 0,
@@ -32,15 +36,15 @@ pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
             channels: 1,
             outputs: layout.outputs(),
         },
-        useful: layout.useful(),
+        useful: layout.returned(),
         channels: channels(layer, &layout),
-        out_side: layout.out_side,
-        tile: layout.tile,
+        out_side: layout.geometry.out_side,
+        tile: layout.tiles.side,
     })
 }
 
 /// Output channels in each of a tile's ciphertexts: `repeat` a group, as long as there are any.
-fn channels(layer: &Layer, layout: &Layout) -> Vec<usize> {
+fn channels(layer: &Layer, layout: &SegmentLayout) -> Vec<usize> {
     let per_group = usize::from(layer.out_channels / layer.groups);
     let of = |output: usize| {
         let input = output / layout.outputs_per_part * layout.inputs_per_part;

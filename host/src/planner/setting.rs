@@ -1,9 +1,9 @@
 //! From counts to seconds: what every layer of an inference takes on a machine and a link.
 
-use stria_core::rlwe::ciphertext::SegmentWeights;
+use stria_core::network::LayerError;
 use stria_core::network::layer::{Activation, Layer};
 use stria_core::packing::Packing;
-use stria_core::packing::slot::conv::SlotWeights;
+use stria_core::rlwe::{Factor as PlaintextFactor, Ring4096, Ring8192};
 
 use super::count::count;
 use super::linear::Linear;
@@ -19,7 +19,7 @@ pub struct Unfit {
     /// Its place.
     pub index: usize,
     /// Why not.
-    pub reason: &'static str,
+    pub reason: LayerError,
 }
 
 /// Seconds by factor.
@@ -153,8 +153,8 @@ impl Setting {
 /// takes it. Mirrors [`stria_core::protocol::network::WeightMemory`].
 fn keep(packing: Packing, linear: &Linear, memory: &mut usize) -> bool {
     let size = match packing {
-        Packing::Segment | Packing::Coefficient => SegmentWeights::PLAINTEXT_BYTES,
-        Packing::Slot => SlotWeights::FACTOR_BYTES,
+        Packing::Segment | Packing::Coefficient => PlaintextFactor::<Ring4096>::BYTES,
+        Packing::Slot => PlaintextFactor::<Ring8192>::BYTES,
     };
     let left = memory.checked_sub(linear.plaintexts() * size);
     *memory = left.unwrap_or(*memory);

@@ -1,15 +1,18 @@
 //! Slot packing: a value a slot, N = 8192, with rotations, as GAZELLE and CrypTFlow2 compute.
-//! DESIGN section 9 has the formulas; [`SlotLayout::work`] counts what the engine does.
+//! DESIGN section 9 has the formulas; [`SlotLayout::operations`] counts what the engine does.
 
+use stria_core::network::LayerError;
 use stria_core::network::layer::Layer;
-use stria_core::packing::slot::layout::{Schedule, SlotLayout};
-use stria_core::packing::slot::params::{ANSWER_BITS, C0_BITS, LIMBS, N, Q_BITS};
+use stria_core::packing::Places;
+use stria_core::packing::slot::{Schedule, SlotLayout};
+use stria_core::rlwe::ring::ring8192::{LIMBS, N, Q_BITS};
+use stria_core::rlwe::{Ring, Ring8192};
 
 use super::linear::{Jobs, Linear, SEED, framed};
 
-pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
+pub(super) fn linear(layer: &Layer) -> Result<Linear, LayerError> {
     let layout = SlotLayout::new(layer)?;
-    let work = layout.work();
+    let work = layout.operations();
     let groups = usize::from(layer.groups);
     let outputs = usize::from(layer.out_channels) / groups;
     let per_ciphertext = layout.repeat * layout.diagonals;
@@ -21,7 +24,7 @@ pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
     Ok(Linear {
         inputs: layout.inputs(),
         input_bytes: SEED + LIMBS * framed(N, Q_BITS),
-        output_bytes: framed(N, ANSWER_BITS) + framed(N, C0_BITS),
+        output_bytes: framed(N, Ring8192::C1_BITS) + framed(N, Ring8192::C0_BITS),
         products: work.products,
         internal_rotations: work.internal_rotations,
         external_rotations: work.external_rotations,
@@ -37,7 +40,7 @@ pub(super) fn linear(layer: &Layer) -> Result<Linear, &'static str> {
         },
         useful: N,
         channels: channels.collect(),
-        out_side: layout.out_side,
-        tile: layout.tile,
+        out_side: layout.geometry.out_side,
+        tile: layout.tiles.side,
     })
 }

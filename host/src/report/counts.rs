@@ -50,10 +50,10 @@ impl From<&LayerCounters> for Operations {
         Self {
             ciphertexts_up: counted.inputs as u64,
             ciphertexts_down: counted.outputs as u64,
-            products: counted.work.products as u64,
-            internal_rotations: counted.work.internal_rotations as u64,
-            external_rotations: counted.work.external_rotations as u64,
-            key_switches: counted.work.key_switches as u64,
+            products: counted.operations.products as u64,
+            internal_rotations: counted.operations.internal_rotations as u64,
+            external_rotations: counted.operations.external_rotations as u64,
+            key_switches: counted.operations.key_switches as u64,
             activations: counted.activations as u64,
         }
     }

@@ -1,8 +1,9 @@
 //! `stria demo`: what inferences cost and how well both executors agree.
 
 use serde::Serialize;
+use stria_core::arith::field::T;
 use stria_core::packing::Packing;
-use stria_core::{params, slot};
+use stria_core::rlwe::{Ring, Ring4096, Ring8192};
 
 /// `stria demo --json`. The first four lists have one entry an image, in one order.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -95,20 +96,19 @@ pub struct Security {
 impl Security {
     /// The parameters that this build was compiled with, of a packing's layers.
     pub fn of(packing: Packing) -> Self {
-        let log2 = |primes: &[u32]| primes.iter().map(|&q| f64::from(q).log2()).sum();
         match packing {
-            Packing::Segment | Packing::Coefficient => Self {
-                n: params::N,
-                log2_q: log2(&params::Q),
-                t: params::T,
-                flood_bits: params::FLOOD_BITS,
-            },
-            Packing::Slot => Self {
-                n: slot::params::N,
-                log2_q: log2(&slot::params::Q),
-                t: params::T,
-                flood_bits: slot::params::FLOOD_BITS,
-            },
+            Packing::Segment | Packing::Coefficient => Self::of_ring::<Ring4096>(),
+            Packing::Slot => Self::of_ring::<Ring8192>(),
+        }
+    }
+
+    fn of_ring<R: Ring>() -> Self {
+        let moduli = R::MODULI.iter();
+        Self {
+            n: R::N,
+            log2_q: moduli.map(|m| f64::from(m.value()).log2()).sum(),
+            t: T,
+            flood_bits: R::FLOOD_BITS,
         }
     }
 }

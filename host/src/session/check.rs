@@ -1,8 +1,8 @@
 //! Check mode: a secure inference against the plaintext integers, layer by layer, from both
 //! parties' shares. DESIGN section 7.
 
+use stria_core::arith::field::{ACC_BITS, T_MOD};
 use stria_core::network::layer::Activation;
-use stria_core::params::{ACC_BITS, T_MOD};
 use stria_core::protocol::share::SharePrf;
 
 use crate::model::{Model, reference};
@@ -47,7 +47,7 @@ pub fn layers(
             Activation::Logits => logits.to_vec(),
             Activation::Relu | Activation::Linear => {
                 let shares = server.get(i).map_or(&[][..], Vec::as_slice);
-                open(i, layer.layout.out_side, client, shares)
+                open(i, layer.layout.geometry.out_side, client, shares)
             }
         };
         for (&y, &got) in y.iter().zip(&secure) {

@@ -167,8 +167,8 @@ mod server {
     use crate::packing::slot::SlotWeights;
     use crate::protocol::linear::{Keys, ServerWeights, SlotKeys};
     use crate::protocol::transfer::ReceiveUpload;
-    use crate::rlwe::galois::{GaloisKey, GaloisKeys};
     use crate::rlwe::PublicKey;
+    use crate::rlwe::galois::{GaloisKey, GaloisKeys};
     use alloc::vec::Vec;
 
     impl ServerWeights for SlotWeights {

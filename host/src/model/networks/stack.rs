@@ -1,7 +1,7 @@
 //! Puts a network together: names, shapes, and what most layers have in common.
 
 use crate::model::schema::{IMAGE, Input, Layer, Network, Pool, SCHEMA, Skip};
-use stria_core::params::ACC_BITS;
+use stria_core::arith::field::ACC_BITS;
 
 /// s of all builders: activations have 11 bits.
 const SHIFT: u32 = 8;

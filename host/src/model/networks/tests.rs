@@ -55,7 +55,10 @@ fn strianets_keep_to_maps_that_fill_powers_of_two() {
         let counted: usize = shapes.iter().map(|shape| shape.activations()).sum();
         assert!((most / 2..=most).contains(&counted), "{name}: {counted}");
         for shape in &shapes {
-            assert!((shape.layout.out_side + 1).is_power_of_two(), "{name}");
+            assert!(
+                (shape.layout.geometry.out_side + 1).is_power_of_two(),
+                "{name}"
+            );
             assert_eq!(shape.layout.sets, 1);
         }
     }
@@ -63,7 +66,7 @@ fn strianets_keep_to_maps_that_fill_powers_of_two() {
 
 /// c_n of slot packing for maps of this side.
 fn slot_channels(side: usize) -> u64 {
-    (stria_core::packing::slot::params::N / (side * side).next_power_of_two()) as u64
+    (stria_core::rlwe::ring::ring8192::N / (side * side).next_power_of_two()) as u64
 }
 
 #[test]
@@ -83,7 +86,11 @@ fn simd_strianets_have_the_groups_and_widths_of_slot_packing() {
         };
         assert_eq!((stem.groups, classifier.groups), (1, 1));
         for (layer, shape) in grouped.iter().zip(&shapes[1..]) {
-            assert_eq!(layer.groups, slot_channels(shape.layout.out_side), "{name}");
+            assert_eq!(
+                layer.groups,
+                slot_channels(shape.layout.geometry.out_side),
+                "{name}"
+            );
             assert!(layer.channels.iter().all(|c| c % layer.groups == 0));
         }
     }
@@ -95,14 +102,21 @@ fn the_strianet_for_224_is_as_large_as_that_for_255() {
     let shapes = crate::model::shapes(&network).unwrap();
     let counted: usize = shapes.iter().map(|shape| shape.activations()).sum();
     assert_eq!((counted, parameters(&network)), (1_505_280, 2_133_256));
-    let mut sides: Vec<usize> = shapes.iter().map(|shape| shape.layout.out_side).collect();
+    let mut sides: Vec<usize> = shapes
+        .iter()
+        .map(|shape| shape.layout.geometry.out_side)
+        .collect();
     sides.dedup();
     assert_eq!(sides, [56, 28, 14, 7, 1]);
     // No block of zeros is larger than a quarter of what a power of two leaves.
     for shape in &shapes[..shapes.len() - 1] {
         let layout = &shape.layout;
         let block = layout.block_len.next_power_of_two();
-        assert!(4 * layout.out_side.pow(2) > 3 * block, "{}", shape.name);
+        assert!(
+            4 * layout.geometry.out_side.pow(2) > 3 * block,
+            "{}",
+            shape.name
+        );
     }
 }
 

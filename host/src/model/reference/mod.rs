@@ -85,7 +85,7 @@ pub fn checked(model: &Model, image: &[i32]) -> Result<Trace, OutOfRange> {
         if let Some(i) = traced.y.iter().position(outside) {
             return Err(OutOfRange {
                 layer: layer.name.clone(),
-                channel: i / layer.layout.out_side.pow(2),
+                channel: i / layer.layout.geometry.out_side.pow(2),
                 y: traced.y[i],
                 allowed,
             });
@@ -178,7 +178,7 @@ fn integer_sums<const L: usize>(
     input: &[[i32; L]],
     skip: Option<(i32, &[[i32; L]])>,
 ) -> Vec<[i32; L]> {
-    let out_side = layer.layout.out_side;
+    let out_side = layer.layout.geometry.out_side;
     linear(
         &layer.layer,
         out_side,

@@ -46,8 +46,6 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L> AnyClient for Client<CHUNKS, S
 where
     L: ClientLinear + Send,
     L::Layout: Send,
-    L::Upload: Send,
-    L::Download: Send,
 {
     fn poll(
         &mut self,

@@ -28,7 +28,7 @@ pub struct Ended {
 impl Ended {
     /// The session as `stria serve --json` prints it.
     pub fn report(&self) -> SessionReport {
-        let work = self.counters.work();
+        let work = self.counters.operations();
         SessionReport {
             peer: self.peer.to_string(),
             queries: self.counters.queries,
