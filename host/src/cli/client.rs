@@ -34,11 +34,7 @@ impl ClientArgs {
     /// The same for a session.
     pub fn options(&self) -> ClientOptions {
         ClientOptions {
-            window: if self.small {
-                Window::Small
-            } else {
-                Window::Large
-            },
+            window: Window::small_if(self.small),
             packing: self.packing,
             settings: Settings {
                 k_s: self.ks,

@@ -1,7 +1,7 @@
 //! `stria design`: a StriaNet for a budget.
 
 use stria_host::planner::design::{Request, propose};
-use stria_host::report::{DesignReport, text};
+use stria_host::report::text;
 
 use super::output::OutputArgs;
 use super::setting::SettingArgs;
@@ -35,16 +35,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         budget: args.activations,
         classes: args.classes.into(),
     };
-    let packing = args.setting.packing;
-    let proposal = propose(&request, &setting, packing)?;
-    let name = proposal.network.name;
-    let plan = setting.report(proposal.plan, name, packing, constants);
-    let report = DesignReport {
-        schedule: request.schedule,
-        budget: request.budget,
-        stages: proposal.stages,
-        plan,
-        constant_bottleneck: proposal.constant,
-    };
+    let report = propose(request, &setting, args.setting.packing, constants)?;
     args.output.print(&report, text::design)
 }

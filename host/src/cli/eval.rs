@@ -71,15 +71,16 @@ struct LogitRecord<'a> {
     secure: Option<&'a [i32]>,
 }
 
-/// The file of logits, if one is wanted.
-struct LogitFile(Option<BufWriter<File>>);
+/// Where logits go: a file, or nowhere.
+struct LogitFile(Box<dyn Write>);
 
 impl LogitFile {
     fn create(path: Option<&Path>) -> anyhow::Result<Self> {
-        let create = |path: &Path| {
-            File::create(path).with_context(|| format!("cannot create {}", path.display()))
+        let Some(path) = path else {
+            return Ok(Self(Box::new(std::io::sink())));
         };
-        Ok(Self(path.map(create).transpose()?.map(BufWriter::new)))
+        let file = File::create(path).with_context(|| format!("cannot create {}", path.display()));
+        Ok(Self(Box::new(BufWriter::new(file?))))
     }
 
     fn write(
@@ -89,28 +90,22 @@ impl LogitFile {
         logits: &[i32],
         secure: Option<&[i32]>,
     ) -> anyhow::Result<()> {
-        let Some(file) = &mut self.0 else {
-            return Ok(());
-        };
         let record = LogitRecord {
             image: &data.name(i),
             label: data.label(i),
             logits,
             secure,
         };
-        serde_json::to_writer(&mut *file, &record).context("cannot write the logits")?;
-        writeln!(file).context("cannot write the logits")
+        serde_json::to_writer(&mut self.0, &record).context("cannot write the logits")?;
+        writeln!(self.0).context("cannot write the logits")
     }
 
-    fn finish(self) -> anyhow::Result<()> {
-        match self.0 {
-            Some(mut file) => file.flush().context("cannot write the logits"),
-            None => Ok(()),
-        }
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.0.flush().context("cannot write the logits")
     }
 }
 
-/// Tally over some images.
+/// Counts over some images.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     top1: usize,

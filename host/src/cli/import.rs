@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use stria_host::data::{Dataset, picture};
-use stria_host::import::{FloatLayer, Images, Imported, Trained};
+use stria_host::import::{FloatLayer, Images, Trained};
 use stria_host::model::ModelLayer;
 use stria_host::report::{ImportReport, ImportedLayer, text};
 
@@ -68,30 +68,21 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .with_context(|| cannot("write the model", &args.out))?;
     let file = args.out.display().to_string();
     let seconds = start.elapsed().as_secs_f64();
-    let report = report(trained.layers(), &imported, count, file, seconds);
-    args.output.print(&report, text::import)
-}
-
-/// What became of the layers.
-fn report(
-    layers: &[FloatLayer],
-    imported: &Imported,
-    images: usize,
-    file: String,
-    seconds: f64,
-) -> ImportReport {
-    let model = &imported.model;
-    let pairs = layers.iter().zip(&model.layers);
-    ImportReport {
-        name: model.name.clone(),
+    let model = imported.model;
+    let layers = trained.layers().iter().zip(&model.layers);
+    let report = ImportReport {
+        layers: layers
+            .map(|(float, layer)| of_layer(float, layer))
+            .collect(),
+        name: model.name,
         file,
         bytes: imported.bytes.len(),
-        images,
+        images: count,
         shift: model.shift,
         logit_scale: model.logit_scale,
         seconds,
-        layers: pairs.map(|(float, layer)| of_layer(float, layer)).collect(),
-    }
+    };
+    args.output.print(&report, text::import)
 }
 
 fn of_layer(float: &FloatLayer, layer: &ModelLayer) -> ImportedLayer {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stria_core::network::layer::Layout;
+use stria_core::packing::segment::SegmentLayout;
 use stria_host::model::{Model, ModelLayer, kernel_name, packing};
 use stria_host::report::{InspectReport, InspectedLayer, text};
 
@@ -44,7 +44,7 @@ fn inspect(model: &Model) -> InspectReport {
 }
 
 fn inspected(model: &Model, index: usize, layer: &ModelLayer) -> InspectedLayer {
-    let (shape, layout): (_, &Layout) = (&layer.layer, &layer.layout);
+    let (shape, layout): (_, &SegmentLayout) = (&layer.layer, &layer.layout);
     let (bytes_up, bytes_down) = packing::ciphertext_bytes(layout);
     InspectedLayer {
         name: layer.name.clone(),

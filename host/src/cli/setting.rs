@@ -87,15 +87,10 @@ impl SettingArgs {
             None => Link::named("lan")?,
         };
         let used = constants(self.constants.as_deref())?;
-        let window = if self.small {
-            Window::Small
-        } else {
-            Window::Large
-        };
         let setting = Setting {
             constants: used.values.clone(),
             link,
-            client: ClientTraffic::new(window, Settings::default(), shift)?,
+            client: ClientTraffic::new(Window::small_if(self.small), Settings::default(), shift)?,
         };
         Ok((setting, used))
     }

@@ -20,31 +20,45 @@ pub fn ciphertext_bytes(layout: &SegmentLayout) -> (usize, usize) {
 
 /// Fills in the `repeat` and `tile` that move the fewest bytes; a given one is kept.
 ///
-/// Shapes are all it looks at, never weights. Of equal choices it takes the one with the fewest
-/// repetitions, and the whole map before tiles. The error is that of the plainest choice.
+/// Shapes are all it looks at, never weights.
 pub fn fewest_bytes(
     layer: Layer,
     repeat: Option<u16>,
     tile: Option<u16>,
 ) -> Result<(Layer, SegmentLayout), LayerError> {
+    let bytes = |candidate: &Layer| {
+        let (up, down) = ciphertext_bytes(&SegmentLayout::new(candidate)?);
+        Ok(up + down)
+    };
+    let best = cheapest(layer, repeat, tile, bytes)?;
+    SegmentLayout::new(&best).map(|layout| (best, layout))
+}
+
+/// Fills in the `repeat` and `tile` with the smallest cost; a given one is kept. Of equal choices it
+/// takes the one with the fewest repetitions, and the whole map before tiles. The error is that of
+/// the plainest choice.
+pub fn cheapest<C: PartialOrd>(
+    layer: Layer,
+    repeat: Option<u16>,
+    tile: Option<u16>,
+    cost: impl Fn(&Layer) -> Result<C, LayerError>,
+) -> Result<Layer, LayerError> {
+    let mut best: Option<(C, Layer)> = None;
+    for candidate in candidates(layer, repeat, tile) {
+        if let Ok(cost) = cost(&candidate)
+            && best.as_ref().is_none_or(|(least, _)| cost < *least)
+        {
+            best = Some((cost, candidate));
+        }
+    }
     let plainest = Layer {
         repeat: repeat.unwrap_or(1),
         tile: tile.unwrap_or(0),
         ..layer
     };
-    let mut best: Option<(usize, Layer, SegmentLayout)> = None;
-    for candidate in candidates(layer, repeat, tile) {
-        let Ok(layout) = SegmentLayout::new(&candidate) else {
-            continue;
-        };
-        let (up, down) = ciphertext_bytes(&layout);
-        if best.is_none_or(|(least, ..)| up + down < least) {
-            best = Some((up + down, candidate, layout));
-        }
-    }
     match best {
-        Some((_, layer, layout)) => Ok((layer, layout)),
-        None => SegmentLayout::new(&plainest).map(|layout| (plainest, layout)),
+        Some((_, layer)) => Ok(layer),
+        None => cost(&plainest).map(|_| plainest),
     }
 }
 

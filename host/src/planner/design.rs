@@ -21,7 +21,7 @@ use super::plan::{Plan, UnfitLayer};
 use super::setting::Setting;
 use crate::model::networks::strianet::{Stage, StriaNet};
 use crate::model::{ModelError, schema, shapes};
-use crate::report::{ConstantBottleneck, DesignedStage, PlannedLayer};
+use crate::report::{ConstantBottleneck, ConstantsUsed, DesignReport, DesignedStage, PlannedLayer};
 
 /// The strongest bottleneck, which is also the constant one that is compared with: ResNet's.
 pub const STRONGEST: u64 = 4;
@@ -73,31 +73,19 @@ pub enum DesignError {
     Model(#[from] ModelError),
 }
 
-/// A proposal.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Proposal {
-    /// The network in numbers.
-    pub network: StriaNet,
-    /// Its stages with their costs.
-    pub stages: Vec<DesignedStage>,
-    /// What it costs.
-    pub plan: Plan,
-    /// What would be built without looking at the maps.
-    pub constant: ConstantBottleneck,
-}
-
 /// c_n: channels of a map of this side, with its row and column of zeros, in a ciphertext.
 fn channels_per_ciphertext(side: u64) -> u64 {
     let block = ((side + 1) * (side + 1)).next_power_of_two();
     (N as u64 / block).max(1)
 }
 
-/// Proposes a network.
+/// Proposes a network; `constants` are the setting's, with their source.
 pub fn propose(
-    request: &Request,
+    request: Request,
     setting: &Setting,
     packing: Packing,
-) -> Result<Proposal, DesignError> {
+    constants: ConstantsUsed,
+) -> Result<DesignReport, DesignError> {
     let (kernel, stride, sides) = stem(&request.schedule)?;
     let mut chosen: Option<Vec<Stage>> = None;
     let mut least = usize::MAX;
@@ -147,16 +135,17 @@ pub fn propose(
         blocks: stage.blocks,
         seconds: [&plan, &usual].map(|plan| blocks_seconds(plan, i)),
     });
-    Ok(Proposal {
+    Ok(DesignReport {
         stages: stages.collect(),
-        constant: ConstantBottleneck {
+        constant_bottleneck: ConstantBottleneck {
             bottleneck: STRONGEST,
             groups,
             layers: usual.layers,
             totals: usual.totals,
         },
-        network,
-        plan,
+        plan: setting.report(plan, network.name, packing, constants),
+        budget,
+        schedule: request.schedule,
     })
 }
 

@@ -31,16 +31,20 @@ impl Operations {
     }
 
     /// Those of one of so many inferences of the same network.
-    pub fn of_each(&self, inferences: u64) -> Self {
-        let each = |count: u64| count / inferences.max(1);
+    pub fn of_each(self, inferences: u64) -> Self {
+        self.with(self, |count, _| count / inferences.max(1))
+    }
+
+    /// Every count combined with the other's.
+    fn with(self, other: Self, of: impl Fn(u64, u64) -> u64) -> Self {
         Self {
-            ciphertexts_up: each(self.ciphertexts_up),
-            ciphertexts_down: each(self.ciphertexts_down),
-            products: each(self.products),
-            internal_rotations: each(self.internal_rotations),
-            external_rotations: each(self.external_rotations),
-            key_switches: each(self.key_switches),
-            activations: each(self.activations),
+            ciphertexts_up: of(self.ciphertexts_up, other.ciphertexts_up),
+            ciphertexts_down: of(self.ciphertexts_down, other.ciphertexts_down),
+            products: of(self.products, other.products),
+            internal_rotations: of(self.internal_rotations, other.internal_rotations),
+            external_rotations: of(self.external_rotations, other.external_rotations),
+            key_switches: of(self.key_switches, other.key_switches),
+            activations: of(self.activations, other.activations),
         }
     }
 }
@@ -61,13 +65,7 @@ impl From<&LayerCounters> for Operations {
 
 impl AddAssign<&Self> for Operations {
     fn add_assign(&mut self, other: &Self) {
-        self.ciphertexts_up += other.ciphertexts_up;
-        self.ciphertexts_down += other.ciphertexts_down;
-        self.products += other.products;
-        self.internal_rotations += other.internal_rotations;
-        self.external_rotations += other.external_rotations;
-        self.key_switches += other.key_switches;
-        self.activations += other.activations;
+        *self = self.with(*other, |a, b| a + b);
     }
 }
 

@@ -16,35 +16,28 @@ pub trait Socket: Read + Write + Send {
     fn end(&self) -> io::Result<()>;
 }
 
-impl Socket for TcpStream {
-    fn duplicate(&self) -> io::Result<Box<dyn Socket>> {
-        Ok(Box::new(self.try_clone()?))
-    }
-    fn limit(&self, read: Duration, write: Duration) -> io::Result<()> {
-        self.set_nodelay(true)?;
-        self.set_nonblocking(false)?;
-        self.set_read_timeout(Some(read))?;
-        self.set_write_timeout(Some(write))
-    }
-    fn end(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
+macro_rules! socket {
+    ($stream:ty, $prepare:expr) => {
+        impl Socket for $stream {
+            fn duplicate(&self) -> io::Result<Box<dyn Socket>> {
+                Ok(Box::new(self.try_clone()?))
+            }
+            fn limit(&self, read: Duration, write: Duration) -> io::Result<()> {
+                $prepare(self)?;
+                self.set_nonblocking(false)?;
+                self.set_read_timeout(Some(read))?;
+                self.set_write_timeout(Some(write))
+            }
+            fn end(&self) -> io::Result<()> {
+                self.shutdown(Shutdown::Write)
+            }
+        }
+    };
 }
 
+socket!(TcpStream, |stream: &TcpStream| stream.set_nodelay(true));
 #[cfg(unix)]
-impl Socket for UnixStream {
-    fn duplicate(&self) -> io::Result<Box<dyn Socket>> {
-        Ok(Box::new(self.try_clone()?))
-    }
-    fn limit(&self, read: Duration, write: Duration) -> io::Result<()> {
-        self.set_nonblocking(false)?;
-        self.set_read_timeout(Some(read))?;
-        self.set_write_timeout(Some(write))
-    }
-    fn end(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-}
+socket!(UnixStream, |_| io::Result::Ok(()));
 
 /// An error that says only that nothing has happened yet.
 pub(super) fn is_pause(error: &io::Error) -> bool {

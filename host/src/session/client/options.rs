@@ -29,6 +29,14 @@ pub enum Window {
 }
 
 impl Window {
+    /// The small one, or else the large one.
+    pub fn small_if(small: bool) -> Self {
+        match small {
+            true => Self::Small,
+            false => Self::Large,
+        }
+    }
+
     /// Chunks of activations that it holds.
     pub fn chunks(self) -> usize {
         match self {
