@@ -1,4 +1,5 @@
-//! Whole inferences in memory, layer by layer against the integers of DESIGN section 7.
+//! Whole inferences in memory, layer by layer against the integers of
+//! `core/docs/design.md#integer-model`.
 
 use stria_core::protocol::client::SmallClient;
 use stria_tests::two_party::{Image, Pair, Plain, settings};
