@@ -65,7 +65,7 @@ pub struct Wide {
     pub c1: Vec<u128>,
 }
 
-/// The steps of DESIGN section 5 before the switch.
+/// The steps of `core/docs/design.md#circuit-privacy` before the switch.
 #[derive(Clone, Copy)]
 pub struct Steps {
     /// Adds an encryption of zero.

@@ -1,4 +1,4 @@
-//! The ReLU at the edges of DESIGN section 6's ranges, end to end.
+//! The ReLU at the edges of its ranges, end to end: `core/docs/design.md#ranges`.
 
 use stria_core::arith::field::ACC_BITS;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool};

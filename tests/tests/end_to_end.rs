@@ -1,4 +1,5 @@
-//! The bundled network on the bundled photographs, over a loopback socket: DESIGN section 7.
+//! The bundled network on the bundled photographs, over a loopback socket:
+//! `core/docs/design.md#integer-model`.
 
 use std::ops::Range;
 use std::sync::Once;

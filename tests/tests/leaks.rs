@@ -1,6 +1,6 @@
-//! DESIGN section 5: what the server sends back tells the client its share and nothing else, and
-//! nothing is used twice. Every statistic is also run with the step left out that it watches, and
-//! must see that.
+//! What the server sends back tells the client its share and nothing else
+//! (`core/docs/design.md#circuit-privacy`), and nothing is used twice. Every statistic is also run
+//! with the step left out that it watches, and must see that.
 
 use std::collections::BTreeSet;
 

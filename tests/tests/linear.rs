@@ -19,7 +19,8 @@ fn check(layer: &Layer, seed: u64) {
     assert!(got == direct(layer, &weights, &input), "{layer:?}");
 }
 
-/// The shapes that DESIGN section 4 names, and those that fill their blocks badly.
+/// The shapes that `core/docs/design.md#segment-packing` names, and those that fill their blocks
+/// badly.
 #[test]
 fn named_layouts() {
     let square = Kernel::Square;

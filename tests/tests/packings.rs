@@ -1,5 +1,6 @@
 //! The whole protocol in every packing: each layer's tensor, opened from both parties' shares,
-//! against the integers of DESIGN section 7, and what was counted against what the layouts say.
+//! against the integers of `core/docs/design.md#integer-model`, and what was counted against what
+//! the layouts say.
 
 use std::collections::BTreeSet;
 

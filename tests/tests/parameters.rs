@@ -1,5 +1,5 @@
 //! The fixed parameters, recomputed: primes, roots, the security bound and the noise margins of
-//! DESIGN section 3 to 5.
+//! `core/docs/design.md#parameters`, `#noise` and `#circuit-privacy`.
 
 use num_bigint::BigUint;
 use stria_core::arith::field::{ACC_BITS, T, T_BITS};

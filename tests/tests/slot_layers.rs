@@ -1,5 +1,5 @@
 //! Linear layers in slot packing against the direct convolution, on real ciphertexts, with their
-//! rotations against the formulas of DESIGN section 9.
+//! rotations against the formulas of `core/docs/design.md#rotations`.
 
 use std::collections::BTreeSet;
 

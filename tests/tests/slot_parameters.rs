@@ -78,8 +78,8 @@ fn flood_and_layer_noise_leave_the_message_intact() {
 
 #[test]
 fn statistical_distance_of_responses() {
-    // docs/protocol.md: noise of rms 2^b under four uniforms of half-width 2^78 on 2^20 coefficients
-    // is told with at most 2^(b - 69.2).
+    // core/docs/protocol.md: noise of rms 2^b under four uniforms of half-width 2^78 on 2^20
+    // coefficients is told with at most 2^(b - 69.2).
     let rms = |terms: f64| {
         let digits: f64 = Q[..LIMBS]
             .iter()

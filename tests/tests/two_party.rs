@@ -1,4 +1,5 @@
-//! Whole inferences in memory, layer by layer against the integers of DESIGN section 7.
+//! Whole inferences in memory, layer by layer against the integers of
+//! `core/docs/design.md#integer-model`.
 
 use stria_core::packing::Places;
 use stria_core::packing::segment::SegmentLayout;

@@ -1,5 +1,5 @@
 //! Z_t, the field of plaintexts and of all shares.
-//! DESIGN section 3; section 4 for its roots, section 6 for t mod 2^20.
+//! `docs/design.md#parameters`; section 4 for its roots, section 6 for t mod 2^20.
 
 use super::modulus::Modulus;
 

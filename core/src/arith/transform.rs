@@ -1,6 +1,7 @@
 //! Negacyclic number-theoretic transforms of N residues (a power of two up to 8192), whole or of a
 //! given depth.
-//! DESIGN sections 3 and 4; the loop order is that of Seiler, "Faster AVX2 optimized NTT" (2018).
+//! `docs/design.md#parameters` and `#segment-packing`; the loop order is that of Seiler, "Faster
+//! AVX2 optimized NTT" (2018).
 //!
 //! At depth d, coefficients `b*M .. (b+1)*M` with M = N/2^d hold the polynomial modulo
 //! X^M - zeta_b, lowest power first, and the segments b stand in bit-reversed order.

@@ -1,5 +1,5 @@
 //! Greeting: what both ends tell of themselves when a connection opens.
-//! `docs/protocol.md`, section "Serial lines", `Open` and `Accept`.
+//! `docs/protocol.md#serial-lines`, `Open` and `Accept`.
 
 use super::packet::payload_len;
 

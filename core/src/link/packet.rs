@@ -1,5 +1,5 @@
 //! Packets: header, checksum and payload, COBS-encoded between zero bytes.
-//! The layout is in `docs/protocol.md`, section "Serial lines".
+//! The layout is in `docs/protocol.md#serial-lines`.
 
 use cobs::{CobsEncoder, DecodeResult, DecoderState};
 use crc::{CRC_32_ISCSI, Crc, Table};

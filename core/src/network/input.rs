@@ -1,5 +1,5 @@
 //! The float work at the two ends of a network: pixels to integers, logits to probabilities.
-//! DESIGN section 7; the server's greeting gives the constants.
+//! `docs/design.md#integer-model`; the server's greeting gives the constants.
 
 /// round(((pixel/255 - mean)/std) * scale), halves away from zero, in f32.
 pub fn normalise(pixel: u8, mean: f32, std: f32, scale: f32) -> i32 {

@@ -1,5 +1,5 @@
 //! The public description of a linear layer with its activation: what the client is told of it.
-//! DESIGN sections 4 and 7; [`crate::packing`] lays it out.
+//! `docs/design.md#segment-packing` and `#integer-model`; [`crate::packing`] lays it out.
 
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,7 @@ impl Kernel {
 pub struct Skip {
     /// The tensor.
     pub tensor: TensorId,
-    /// The integer M of DESIGN section 7.
+    /// The integer M of `docs/design.md#integer-model`.
     pub factor: u32,
 }
 

@@ -1,5 +1,6 @@
 //! The extension: one call turns the trees' leaves into 512 correlated oblivious transfers.
-//! SoftSpokenOT's small-field VOLE (Roy, CRYPTO 2022, figure 7) with repetition code; DESIGN section 6.
+//! SoftSpokenOT's small-field VOLE (Roy, CRYPTO 2022, figure 7) with repetition code;
+//! `docs/design.md#oblivious-transfer`.
 //!
 //! With r_x the 512 bits of leaf x, the receiver forms u = sum of all r_x and, for each bit j,
 //! v_j = sum of the r_x where x has bit j, and sends u + choices. The sender lacks the leaf at

@@ -1,5 +1,6 @@
 //! GGM trees: a root expands to 2^k_s leaves; the other party knows all leaves but one.
-//! Goldreich, Goldwasser, Micali (1986); Roy, CRYPTO 2022, section 5.1; DESIGN section 6.
+//! Goldreich, Goldwasser, Micali (1986); Roy, CRYPTO 2022, section 5.1;
+//! `docs/design.md#oblivious-transfer`.
 //!
 //! A tree is expanded in place. Node p of level l (p < 2^l) has its left child at p and its right
 //! child at p + 2^l of level l + 1, so bit l of a leaf's index says which way its path went.

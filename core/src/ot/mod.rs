@@ -1,5 +1,6 @@
 //! Oblivious transfers: 512 correlated ones a call, out of 128 base transfers.
-//! SoftSpokenOT with the repetition code, semi-honest (Roy, CRYPTO 2022, figures 7 and 8); DESIGN section 6.
+//! SoftSpokenOT with the repetition code, semi-honest (Roy, CRYPTO 2022, figures 7 and 8);
+//! `docs/design.md#oblivious-transfer`.
 //!
 //! Two directions run in a session, by the same code with the roles swapped:
 //!

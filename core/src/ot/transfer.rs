@@ -1,5 +1,6 @@
 //! What correlated transfers are hashed into: table lookups, 1-out-of-4 and correlated pads.
-//! DESIGN section 6; the lookup is 1-out-of-n transfer as in Naor and Pinkas (STOC 1999).
+//! `docs/design.md#oblivious-transfer`; the lookup is 1-out-of-n transfer as in Naor and Pinkas
+//! (STOC 1999).
 //!
 //! The sender's row q gives it two keys, q for the choice 0 and q + delta for the choice 1; the
 //! receiver's row v is the key of its choice. Each transfer i < 512 serves one purpose, once.

@@ -1,6 +1,6 @@
 //! What every packing needs to know of a layer: whether it can be run, its maps, strides and groups,
 //! and where the pixels of a tile lie in the output.
-//! DESIGN sections 4 and 9.
+//! `docs/design.md#segment-packing` and `#baselines`.
 
 use crate::network::LayerError;
 use crate::network::layer::{

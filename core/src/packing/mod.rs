@@ -1,6 +1,6 @@
 //! The packings of activations into plaintexts, and what every part of the protocol that does not
 //! depend on them needs to know of a layer's layout.
-//! DESIGN sections 4 and 9.
+//! `docs/design.md#segment-packing` and `#baselines`.
 
 #[cfg(feature = "server")]
 mod factors;

@@ -1,5 +1,5 @@
 //! Base oblivious transfers out of RLWE: 128 keys of 128 bits are 1024 slots of 16 bits.
-//! DESIGN section 6, "Oblivious transfer".
+//! `docs/design.md#oblivious-transfer`.
 //!
 //! | direction | client sends | server answers |
 //! |---|---|---|

@@ -1,5 +1,5 @@
 //! Greeting: both sides' settings and nonces, from which the session gets its name.
-//! DESIGN section 8; every value is checked against compile-time limits before it is used.
+//! `docs/design.md#channel`; every value is checked against compile-time limits before it is used.
 
 use heapless::String;
 use serde::{Deserialize, Serialize};

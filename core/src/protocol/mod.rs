@@ -1,6 +1,6 @@
 //! The two-party protocol: what is exchanged (`frame`), one module a step with both parties'
 //! sides, and the two state machines that put the steps in order (`client`, `server`).
-//! DESIGN sections 2 to 8; `docs/protocol.md` lists the messages.
+//! `docs/design.md#one-inference` and what follows; `docs/protocol.md` lists the messages.
 //!
 //! A state machine does no I/O and never blocks. Its driver repeats: write the frames that `poll`
 //! gives; when it gives none, read one frame and `handle` it. The parties take turns, so a driver

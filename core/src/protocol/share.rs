@@ -1,5 +1,5 @@
 //! Additive shares modulo t: the client's as a pseudo-random function, and the step from the
-//! field to a ring. DESIGN sections 2 and 6 ("Field to ring, free").
+//! field to a ring. `docs/design.md#pseudo-random-shares` and `#field-to-ring`.
 
 use crate::arith::field::{ACC_BITS, T_MOD};
 use crate::network::layer::TensorId;

@@ -1,7 +1,7 @@
 //! Polynomials on their way, in any ring: the client's seeded ciphertexts and keys to the server, the
 //! server's responses to the client.
-//! DESIGN section 3: c0 limb by limb, coefficient domain; of a response c1 first, which the client
-//! multiplies by its key in place.
+//! `docs/design.md#parameters`: c0 limb by limb, coefficient domain; of a response c1 first, which
+//! the client multiplies by its key in place.
 
 use super::frame::{Frame, FrameBuf, Kind, write};
 use crate::Error;

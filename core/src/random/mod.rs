@@ -1,6 +1,6 @@
 //! Pseudo-random bits: ChaCha8 as generator and correlation-robust hash, and the key derivation
 //! that makes every seed belong to one purpose of one session.
-//! DESIGN sections 5 ("Nothing is used twice") and 6 ("Oblivious transfer").
+//! `docs/design.md#nothing-is-used-twice` and `#oblivious-transfer`.
 
 #[cfg(any(target_pointer_width = "32", test))]
 mod chacha;

@@ -1,6 +1,6 @@
 //! Samplers over a ChaCha stream: uniform, ternary, error, mask and flood.
-//! DESIGN sections 3 and 5. Where a sampler rejects, what it rejects is independent of what it
-//! returns, so its timing tells nothing about the result.
+//! `docs/design.md#parameters` and `#circuit-privacy`. Where a sampler rejects, what it rejects is
+//! independent of what it returns, so its timing tells nothing about the result.
 
 use crate::arith::field::T_MOD;
 use crate::arith::modulus::{Modulus, sign_mask};

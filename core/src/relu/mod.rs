@@ -1,5 +1,5 @@
 //! The two-party ReLU: from shares of u modulo 2^k to shares of max(0, u) modulo t.
-//! DESIGN section 6. The comparison is one table lookup; the product with its bit takes one
+//! `docs/design.md#relu`. The comparison is one table lookup; the product with its bit takes one
 //! 1-out-of-4 transfer and one correlated transfer in the other direction.
 //!
 //! With shares a (client) and b (server), u = a + b mod 2^k, read as a signed number:

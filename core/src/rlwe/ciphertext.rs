@@ -1,5 +1,5 @@
 //! Ciphertexts and plaintext factors, as the server computes with them.
-//! DESIGN sections 3 and 4.
+//! `docs/design.md#parameters` and `#segment-packing`.
 
 use alloc::boxed::Box;
 

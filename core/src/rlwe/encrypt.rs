@@ -1,5 +1,5 @@
 //! Seeded symmetric encryption, one limb at a time: nothing is allocated.
-//! DESIGN section 3.
+//! `docs/design.md#encryption`.
 
 use super::{Ring, SecretKey};
 use crate::arith::modulus::Modulus;

@@ -1,5 +1,6 @@
 //! RLWE encryption, one limb at a time on the client, and what the server does to ciphertexts.
-//! DESIGN sections 3 and 5 (BFV: Fan and Vercauteren, 2012); every item is generic over the [`Ring`].
+//! `docs/design.md#encryption` and `#circuit-privacy` (BFV: Fan and Vercauteren, 2012); every item
+//! is generic over the [`Ring`].
 
 #[cfg(feature = "server")]
 mod ciphertext;

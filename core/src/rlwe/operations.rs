@@ -1,5 +1,6 @@
 //! What linear layers cost, in operations on ciphertexts.
-//! DESIGN section 9 has the formulas; [`crate::packing::slot::SlotLayout::operations`] predicts them.
+//! `docs/design.md#rotations` has the formulas; [`crate::packing::slot::SlotLayout::operations`]
+//! predicts them.
 
 /// What a rotation is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

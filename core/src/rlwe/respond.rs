@@ -1,6 +1,7 @@
 //! Circuit privacy: what the server does to a result before it goes back.
-//! DESIGN section 5. Each step is needed; the order is fixed (all before the switch), and it is the
-//! only way from a [`Ciphertext`] to an [`Response`], which alone can be sent:
+//! `docs/design.md#circuit-privacy`. Each step is needed; the order is fixed (all before the
+//! switch), and it is the only way from a [`Ciphertext`] to an [`Response`], which alone can be
+//! sent:
 //!
 //! | step | takes | gives |
 //! |---|---|---|

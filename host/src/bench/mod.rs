@@ -1,5 +1,5 @@
 //! `stria bench`: secure inferences of networks in several packings over shaped links, client and
-//! server as two processes; and the times of single operations. DESIGN section 9.
+//! server as two processes; and the times of single operations. `core/docs/design.md#baselines`.
 
 pub mod calibrate;
 mod merge;

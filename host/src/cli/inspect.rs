@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use stria_core::packing::Places;
 use stria_core::packing::segment::SegmentLayout;
 use stria_host::model::{Model, ModelLayer, kernel_name, packing};
 use stria_host::report::{InspectReport, InspectedLayer, text};
@@ -59,7 +60,7 @@ fn inspected(model: &Model, index: usize, layer: &ModelLayer) -> InspectedLayer 
         pool: shape.pool_side(),
         skip: shape.skip.map(|skip| model.tensor_name(skip.tensor).into()),
         repeat: shape.repeat,
-        tile: layout.tile,
+        tile: layout.tiles.side,
         depth: layout.depth,
         g: layout.blocks,
         input_ciphertexts: layout.inputs(),

@@ -1,5 +1,5 @@
 //! From a trained network in floating point to a model file: what `stria import` does.
-//! DESIGN section 7; docs/import.md describes the files and the mathematics.
+//! `core/docs/design.md#integer-model`; docs/import.md describes the files and the mathematics.
 //!
 //! A layer's sums y have a scale, in units per 1.0; its activations have 2^-shift times that.
 //! Layers that skips join share the scale of sums, so that every skip's factor is an integer. The

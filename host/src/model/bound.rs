@@ -1,4 +1,4 @@
-//! Ranges of a layer's sums, and why they stay in them. DESIGN section 7.
+//! Ranges of a layer's sums, and why they stay in them. `core/docs/design.md#integer-model`.
 
 use std::fmt;
 

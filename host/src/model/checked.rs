@@ -1,5 +1,5 @@
 //! A network as the server holds it: layers, layouts, integer weights and proved ranges.
-//! DESIGN section 7.
+//! `core/docs/design.md#integer-model`.
 
 use stria_core::network::layer::{Activation, Kernel, Layer, TensorId};
 use stria_core::packing::segment::SegmentLayout;

@@ -1,5 +1,5 @@
 //! Networks: the model file, what is checked of it, what it computes in plaintext, and networks that
-//! are built in. DESIGN section 7; docs/model-file.md describes the file.
+//! are built in. `core/docs/design.md#integer-model`; docs/model-file.md describes the file.
 //!
 //! [`schema`] is the architecture as the file states it; `compile` turns it into layers that can be
 //! run, with `packing` for their layouts and `proof` for their ranges; `tensors` holds the integers.

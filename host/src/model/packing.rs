@@ -1,6 +1,6 @@
 //! How a layer is packed: how often its channels are repeated and how its map is tiled.
-//! DESIGN section 4, "Repetition r" and "What traffic a grouped layer costs"; section 9 for the
-//! other packings.
+//! `core/docs/design.md#repetition` and `#traffic-of-a-grouped-layer`; `#packing-aware-scaling` for
+//! the other packings.
 
 use stria_core::network::LayerError;
 use stria_core::network::layer::Layer;

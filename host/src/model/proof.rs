@@ -1,5 +1,5 @@
 //! How large a layer's sums can get, and how large they may be.
-//! DESIGN sections 6 (ranges) and 7 (worst case and calibration).
+//! `core/docs/design.md#ranges` and `#integer-model`.
 
 use stria_core::arith::field::ACC_BITS;
 use stria_core::network::layer::{Activation, Layer};

@@ -1,5 +1,6 @@
 //! The choice for a link: repetitions and tiles of every layer by the estimated seconds.
-//! DESIGN section 4; [`crate::model::packing`] chooses by bytes where a model file leaves it open.
+//! `core/docs/design.md#segment-packing`; [`crate::model::packing`] chooses by bytes where a model
+//! file leaves it open.
 //!
 //! Ciphertexts and products are what is chosen by: activations are the same in every plan, and rounds
 //! nearly. All transformed weights count as kept. Shapes and the link decide, never weights: the choice

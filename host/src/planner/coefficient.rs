@@ -1,5 +1,5 @@
 //! Coefficient packing, as Cheetah packs: one segment (depth 0), as many channels as it holds, and
-//! one sparse result an output channel. DESIGN sections 4 and 9.
+//! one sparse result an output channel. `core/docs/design.md#segment-packing` and `#baselines`.
 
 use stria_core::network::LayerError;
 use stria_core::network::layer::Layer;

@@ -1,6 +1,6 @@
 //! Proposes a StriaNet for a schedule of resolutions, a budget of activations and a link.
-//! DESIGN section 9: Focused Constraint, Channel Packing-Aware Scaling; the rules that turn the two
-//! principles into numbers are this project's.
+//! `core/docs/design.md#focused-constraint` and `#packing-aware-scaling`; the rules that turn the
+//! two principles into numbers are this project's.
 //!
 //! * **Widths** are multiples of c_n, the channels that fit a ciphertext, and double from stage to
 //!   stage: fewer channels would leave ciphertexts half empty.

@@ -1,5 +1,5 @@
 //! Bytes and rounds of an inference, frame by frame as both parties send them.
-//! `docs/protocol.md`, "Inference".
+//! `core/docs/protocol.md#inference`.
 
 use stria_core::arith::bits::packed_len;
 use stria_core::arith::field::T_BITS;

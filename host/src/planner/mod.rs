@@ -1,6 +1,6 @@
 //! What an inference costs, counted without running it: operations, bytes and rounds of every
 //! layer in each of the three packings, and the time that they take on a machine and a link.
-//! DESIGN sections 4 and 9; `docs/protocol.md` has the frames.
+//! `core/docs/design.md#segment-packing` and `#baselines`; `core/docs/protocol.md` has the frames.
 
 mod choose;
 mod coefficient;

@@ -1,4 +1,4 @@
-//! Segment packing, as the engine runs it. DESIGN section 4.
+//! Segment packing, as the engine runs it. `core/docs/design.md#segment-packing`.
 
 use stria_core::network::LayerError;
 use stria_core::network::layer::Layer;

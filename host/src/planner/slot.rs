@@ -1,5 +1,6 @@
 //! Slot packing: a value a slot, N = 8192, with rotations, as GAZELLE and CrypTFlow2 compute.
-//! DESIGN section 9 has the formulas; [`SlotLayout::operations`] counts what the engine does.
+//! `core/docs/design.md#rotations` has the formulas; [`SlotLayout::operations`] counts what the
+//! engine does.
 
 use stria_core::network::LayerError;
 use stria_core::network::layer::Layer;

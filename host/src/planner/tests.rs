@@ -1,4 +1,4 @@
-//! Predictions against runs, and against the formulas of DESIGN section 9.
+//! Predictions against runs, and against the formulas of `core/docs/design.md#baselines`.
 
 use std::sync::Arc;
 

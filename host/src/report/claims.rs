@@ -1,5 +1,5 @@
-//! What the paper claims, beside what these runs show. DESIGN section 9; the claims are those of
-//! the abstract of arXiv 2601.21287.
+//! What the paper claims, beside what these runs show. `core/docs/design.md#baselines`; the claims
+//! are those of the abstract of arXiv 2601.21287.
 
 use serde::Serialize;
 

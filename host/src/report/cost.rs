@@ -33,7 +33,7 @@ impl AddAssign<&Self> for Cost {
     }
 }
 
-/// What the seconds of a layer go into. DESIGN section 9, "Focused Constraint Principle".
+/// What the seconds of a layer go into. `core/docs/design.md#focused-constraint`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Factor {

@@ -76,7 +76,7 @@ pub struct DemoLayer {
     /// Largest distance from the exact activation over all images, in units of an activation,
     /// without the activations in `zeroed`.
     pub max_error_units: u32,
-    /// Small positives that became zero, over all images: DESIGN section 6, h < k.
+    /// Small positives that became zero, over all images: `core/docs/design.md#relu`, h < k.
     pub zeroed: u64,
 }
 

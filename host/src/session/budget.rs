@@ -1,4 +1,5 @@
-//! How many inferences each client may start. DESIGN section 1: enough of them copy a network.
+//! How many inferences each client may start. `core/docs/design.md#threat-model`: enough of them
+//! copy a network.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

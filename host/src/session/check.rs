@@ -1,5 +1,5 @@
 //! Check mode: a secure inference against the plaintext integers, layer by layer, from both
-//! parties' shares. DESIGN section 7.
+//! parties' shares. `core/docs/design.md#integer-model`.
 
 use stria_core::arith::field::{ACC_BITS, T_MOD};
 use stria_core::network::layer::Activation;

@@ -1,8 +1,8 @@
 //! A connection slowed down to a link's rate and delay, for measurements on one machine.
 //!
 //! What a side writes is paced by a token bucket and delivered after half a round trip; each side
-//! shapes what it sends, so that both directions are shaped if both sides are told to. DESIGN
-//! section 9 measures on such links.
+//! shapes what it sends, so that both directions are shaped if both sides are told to.
+//! `core/docs/design.md#baselines` measures on such links.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,6 @@
 //! Where the pixels of a layer stand in the segments of its ciphertexts.
-//! DESIGN section 4: segments, blocks, channels per segment, repetition, stride phases, tiles.
+//! `docs/design.md#segment-packing`: segments, blocks, channels per segment, repetition, stride
+//! phases, tiles.
 
 use crate::network::LayerError;
 use crate::network::layer::Layer;

@@ -1,6 +1,6 @@
 //! Segment packing: small convolutions side by side in one ciphertext, without any rotation. With one
 //! segment it is coefficient packing, as in Cheetah.
-//! DESIGN section 4.
+//! `docs/design.md#segment-packing`.
 
 mod layout;
 #[cfg(feature = "server")]

@@ -1,5 +1,5 @@
 //! The server's ExRot-Free convolution on ciphertexts: weights as plaintext factors, products summed
-//! in the NTT domain, no rotation. DESIGN section 4.
+//! in the NTT domain, no rotation. `docs/design.md#segment-packing`.
 
 use alloc::vec::Vec;
 

@@ -1,6 +1,6 @@
 //! The server's convolution in slot packing: products with weights, and the rotations that bring
 //! taps and channels together.
-//! DESIGN section 9; the positions come from [`SlotLayout`].
+//! `docs/design.md#rotations`; the positions come from [`SlotLayout`].
 //!
 //! With output rotations, diagonals are summed by Horner's rule, the last first: one rotation by the
 //! same step between each two, so that the number of rotations is that of the diagonals but one

@@ -1,4 +1,4 @@
-//! The client's side of a window. DESIGN section 6.
+//! The client's side of a window. `docs/design.md#relu`.
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! The ReLU of one window of activations: what both parties share here, their sides in `client`
 //! and `server`.
-//! DESIGN section 6; the mathematics is in [`crate::relu`].
+//! `docs/design.md#relu`; the mathematics is in [`crate::relu`].
 //!
 //! | message | from | per activation, at h = 8 |
 //! |---|---|---|

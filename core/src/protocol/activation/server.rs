@@ -1,4 +1,4 @@
-//! The server's side of a window. DESIGN section 6.
+//! The server's side of a window. `docs/design.md#relu`.
 
 use super::*;
 use crate::ot::correlated_pads_receiver;

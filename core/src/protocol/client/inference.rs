@@ -1,5 +1,6 @@
 //! The client's inference: for every layer, encrypt its shares, decrypt the result, and take the
-//! outputs to the ReLU a window at a time. DESIGN sections 2 and 6.
+//! outputs to the ReLU a window at a time. `docs/design.md#one-inference` and
+//! `#from-shares-to-activations`.
 
 use super::{App, Client, Maybe, Step};
 use crate::Error;

@@ -1,5 +1,6 @@
 //! The client: one value of fixed size, whatever the network.
-//! DESIGN section 2; every share of an earlier layer is made again when it is needed.
+//! `docs/design.md#pseudo-random-shares`; every share of an earlier layer is made again when it is
+//! needed.
 
 mod inference;
 mod setup;

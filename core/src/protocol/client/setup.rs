@@ -1,5 +1,5 @@
 //! The client's set-up: greeting, base transfers in both directions, and every upload's seeds.
-//! DESIGN section 6, "Oblivious transfer"; the server's half is in [`super::super::server`].
+//! `docs/design.md#oblivious-transfer`; the server's half is in [`super::super::server`].
 
 use zeroize::{Zeroize, Zeroizing};
 

@@ -1,6 +1,7 @@
 //! A linear layer between the parties, in any packing: what the two state machines need of one.
-//! DESIGN sections 4, 5 and 9. The client encrypts its shares of the input, the server adds its own,
-//! convolves, and sends masked responses. [`segment`] and [`slot`] say what each packing adds.
+//! `docs/design.md#segment-packing`, `#circuit-privacy` and `#baselines`. The client encrypts its
+//! shares of the input, the server adds its own, convolves, and sends masked responses. [`segment`]
+//! and [`slot`] say what each packing adds.
 
 pub mod segment;
 pub mod slot;

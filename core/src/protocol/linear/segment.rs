@@ -1,5 +1,6 @@
 //! Layers in segments, and in one segment, which is coefficient packing: N = 4096, no keys but the
-//! session's. DESIGN sections 3 to 5; [`crate::packing::segment`].
+//! session's. `docs/design.md#parameters`, `#segment-packing` and `#circuit-privacy`;
+//! [`crate::packing::segment`].
 
 use zeroize::Zeroize;
 

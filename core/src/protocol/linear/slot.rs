@@ -1,6 +1,7 @@
 //! Layers in slots, with rotations: N = 8192, and keys of their own. The server names the automorphisms
 //! that its network needs, the client answers with a public key and a Galois key for each.
-//! DESIGN sections 5 and 9; [`crate::packing::slot`], [`crate::rlwe::galois`].
+//! `docs/design.md#circuit-privacy` and `#rotations`; [`crate::packing::slot`],
+//! [`crate::rlwe::galois`].
 
 use zeroize::Zeroize;
 

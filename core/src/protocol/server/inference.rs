@@ -1,5 +1,6 @@
 //! The server's inference: for every layer, convolve the client's ciphertexts, send masked
-//! results, and take the shares to the ReLU a window at a time. DESIGN sections 2 and 5.
+//! results, and take the shares to the ReLU a window at a time. `docs/design.md#one-inference` and
+//! `#circuit-privacy`.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

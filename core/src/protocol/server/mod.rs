@@ -1,5 +1,6 @@
 //! The server: one session of one client with one network.
-//! DESIGN sections 2 and 5; the client's half of every step is in [`super::client`].
+//! `docs/design.md#one-inference` and `#circuit-privacy`; the client's half of every step is in
+//! [`super::client`].
 
 mod inference;
 mod setup;

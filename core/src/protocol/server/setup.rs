@@ -1,5 +1,5 @@
 //! The server's set-up: greeting and base transfers in both directions.
-//! DESIGN section 6, "Oblivious transfer"; the client's half is in [`super::super::client`].
+//! `docs/design.md#oblivious-transfer`; the client's half is in [`super::super::client`].
 
 use alloc::boxed::Box;
 use alloc::vec;

@@ -1,5 +1,6 @@
 //! The parameter sets: a ring Z\[X\]/(X^N + 1), its moduli, and how a response comes back.
-//! DESIGN sections 3 and 5; everything else in [`crate::rlwe`] exists once, for any [`Ring`].
+//! `docs/design.md#parameters` and `#circuit-privacy`; everything else in [`crate::rlwe`] exists
+//! once, for any [`Ring`].
 
 pub mod ring4096;
 pub mod ring8192;

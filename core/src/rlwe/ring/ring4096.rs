@@ -1,5 +1,6 @@
 //! Parameter set 1: N = 4096, for segments, coefficients and base transfers; no Galois keys.
-//! DESIGN section 3; the tests recompute primality, roots, the security bound and the noise.
+//! `docs/design.md#parameters`; the tests recompute primality, roots, the security bound and the
+//! noise.
 
 use super::{Ring, Scale};
 use crate::arith::field::{T, T_MOD};

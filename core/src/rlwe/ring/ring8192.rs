@@ -1,5 +1,6 @@
 //! Parameter set 2: N = 8192 with a special prime for key switching, for slots.
-//! DESIGN sections 3 and 9; the tests recompute primality, roots, security and noise.
+//! `docs/design.md#parameters` and `#baselines`; the tests recompute primality, roots, security and
+//! noise.
 //!
 //! # Noise
 //!

@@ -1,5 +1,6 @@
 //! Networks built in Rust, with random weights: StriaNets and the plaintext families that they are
-//! compared with. DESIGN section 9; every entry says where it departs from its source.
+//! compared with. `core/docs/design.md#baselines`; every entry says where it departs from its
+//! source.
 //!
 //! A network comes out as the model file's own description ([`crate::model::schema::Network`]), so
 //! planner, reference and protocol treat it as they treat a file.

@@ -1,5 +1,6 @@
 //! StriaNets: stages of StriaBlocks, mostly on maps of side 2^i - 1, which fill a power of two.
-//! DESIGN section 9; a StriaBlock is 1x1 ExRot-Free, Cross Kernel, 1x1 ExRot-Free, with a residual.
+//! `core/docs/design.md#striablock`; a StriaBlock is 1x1 ExRot-Free, Cross Kernel, 1x1 ExRot-Free,
+//! with a residual.
 //!
 //! The `simd` networks are the configuration for which slot packing needs no external rotation:
 //! every layer between stem and classifier has as many groups as slot packing has channels in a

@@ -1,5 +1,5 @@
 //! Random integer weights that keep every sum in its range: for timing and counting, not accuracy.
-//! DESIGN section 7 has the ranges.
+//! `core/docs/design.md#ranges`.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,6 @@
 //! The plaintext executor: the network on the same integers that the protocol computes with.
-//! DESIGN section 7: y = sum w*x + bias + factor*skip, next activation max(0, floor(y / 2^shift)).
+//! `core/docs/design.md#integer-model`: y = sum w*x + bias + factor*skip, next activation max(0,
+//! floor(y / 2^shift)).
 
 mod linear;
 

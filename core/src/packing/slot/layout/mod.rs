@@ -1,5 +1,5 @@
 //! How a layer is laid out in slots, which rotations it needs, and what it costs.
-//! DESIGN section 9; GAZELLE (Juvekar, Vaikuntanathan, Chandrakasan, 2018), section V.
+//! `docs/design.md#rotations`; GAZELLE (Juvekar, Vaikuntanathan, Chandrakasan, 2018), section V.
 //!
 //! A ciphertext is c_n = N/B blocks of B slots, one channel each, B a power of two. Blocks form
 //! `lanes` of `span` blocks: lane s belongs to group s / repeat and holds `span` of its channels,
@@ -242,9 +242,10 @@ impl SlotLayout {
         doublings.chain(folded.then_some(Element::SWAP))
     }
 
-    /// What the layer costs. For dense layers with c_n dividing c_o, DESIGN section 9's formulas:
-    /// ceil(c_i/c_n)(taps - 1) internal and (c_o/c_n)(c_n - 1) external rotations; less where maps
-    /// are too small for all taps, where there are few outputs, and where inputs are rotated.
+    /// What the layer costs. For dense layers with c_n dividing c_o, the formulas of
+    /// `docs/design.md#rotations`: ceil(c_i/c_n)(taps - 1) internal and (c_o/c_n)(c_n - 1) external
+    /// rotations; less where maps are too small for all taps, where there are few outputs, and
+    /// where inputs are rotated.
     pub fn operations(&self) -> Operations {
         let shifts = self.shifts().count();
         let moved = self.shifts().filter(|&shift| shift != 0).count();

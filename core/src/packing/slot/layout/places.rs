@@ -1,5 +1,5 @@
 //! Where the channels, pixels and weights of a layer stand in the slots of its ciphertexts.
-//! DESIGN section 9, in the terms of [`super`].
+//! `docs/design.md#rotations`, in the terms of [`super`].
 
 use super::{Schedule, SlotLayout};
 use crate::network::LayerError;

@@ -1,0 +1,145 @@
+//! Every page and anchor that a comment or a page of this repository names is there.
+//! Comments write `docs/design.md#relu`; a second anchor of the same page is just `#noise`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders with files that are not the project's own.
+const SKIPPED: [&str; 4] = ["target", ".git", ".work", "__pycache__"];
+/// Files that may cite.
+const EXTENSIONS: [&str; 7] = ["rs", "md", "toml", "sh", "py", "x", "yml"];
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !SKIPPED.contains(&name.as_str()) {
+            files(&path, found);
+        } else if EXTENSIONS.contains(&name.rsplit('.').next().unwrap()) || name == "run" {
+            found.push(path);
+        }
+    }
+}
+
+/// The anchors of a page: `<a id="name">`, and its headings as a repository's host names them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let explicit = page.split("<a id=\"").skip(1);
+    let explicit = explicit.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()));
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let headings = headings.map(|line| {
+        let text = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            _ => (c.is_alphanumeric() || c == '-' || c == '_').then_some(c),
+        });
+        kept.collect()
+    });
+    explicit.chain(headings).collect()
+}
+
+fn is_of_anchor(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+/// The pages that a text names by a path with `docs/` in it, with their anchors.
+fn citations(text: &str) -> Vec<(String, Vec<String>)> {
+    let is_of_path = |c: char| is_of_anchor(c) || c == '/' || c == '.';
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(".md") {
+        let start = text[..at].rfind(|c| !is_of_path(c)).map_or(0, |i| i + 1);
+        let path = &text[start..at + 3];
+        if !path.starts_with("docs/") && !path.starts_with("core/docs/") {
+            continue;
+        }
+        let (mut anchors, mut rest) = (Vec::new(), &text[at + 3..]);
+        while let Some(after) = rest.strip_prefix('#') {
+            let end = after.find(|c| !is_of_anchor(c)).unwrap_or(after.len());
+            anchors.push(after[..end].to_owned());
+            // A list goes on: "`, `#name" or "` and `#name", perhaps on the next line.
+            let next = after[end..].trim_start_matches(['`', ',', ' ', '\n', '/', '!']);
+            rest = next
+                .strip_prefix("and")
+                .unwrap_or(next)
+                .trim_start_matches(['`', ' ', '\n', '/', '!']);
+        }
+        found.push((path.to_owned(), anchors));
+    }
+    found
+}
+
+/// The targets of a page's links, as they stand there.
+fn links(page: &str) -> impl Iterator<Item = &str> {
+    let targets = page.split("](").skip(1);
+    let targets = targets.filter_map(|rest| Some(rest.split_once(')')?.0));
+    targets.filter(|target| !target.contains("://"))
+}
+
+/// Says what is wrong with a reference from `file`, if something is.
+fn check(file: &Path, page: &Path, wanted: &[String], wrong: &mut Vec<String>) {
+    let missing = |what: &str| format!("{}: {} has no {what}", file.display(), page.display());
+    if !page.exists() {
+        return wrong.push(format!("{}: no {}", file.display(), page.display()));
+    }
+    if wanted.is_empty() {
+        return;
+    }
+    let known = anchors(&fs::read_to_string(page).unwrap());
+    let unknown = wanted.iter().filter(|anchor| !known.contains(*anchor));
+    wrong.extend(unknown.map(|anchor| missing(&format!("#{anchor}"))));
+}
+
+#[test]
+fn every_citation_exists() {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = core.parent().unwrap();
+    let mut all = Vec::new();
+    files(root, &mut all);
+    let (mut wrong, mut anchored) = (Vec::new(), 0);
+    for file in &all {
+        let text = fs::read_to_string(file).unwrap();
+        if file.extension().is_some_and(|extension| extension == "md") {
+            for target in links(&text) {
+                let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+                let page = match path {
+                    "" => file.clone(),
+                    _ => file.parent().unwrap().join(path),
+                };
+                let wanted = [anchor.to_owned()];
+                let wanted = if anchor.is_empty() { &[][..] } else { &wanted };
+                check(file, &page, wanted, &mut wrong);
+            }
+        } else if !file.ends_with("core/tests/citations.rs") {
+            let near = if file.starts_with(core) { core } else { root };
+            for (path, wanted) in citations(&text) {
+                anchored += wanted.len();
+                check(file, &near.join(path), &wanted, &mut wrong);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(anchored > 20, "only {anchored} anchors are cited");
+}
+
+#[test]
+fn citations_are_found_and_can_be_wrong() {
+    let text =
+        "/// As `docs/a.md#b` and\n/// `#c-d` say, see docs/e.md.\n// `core/docs/f.md#g`, `#h`.";
+    let expected = [
+        ("docs/a.md", &["b", "c-d"][..]),
+        ("docs/e.md", &[]),
+        ("core/docs/f.md", &["g", "h"]),
+    ];
+    let expected = expected.map(|(path, anchors)| {
+        let anchors = anchors.iter().map(|&name| name.to_owned()).collect();
+        (path.to_owned(), anchors)
+    });
+    assert_eq!(citations(text), expected);
+
+    let known = anchors("# A word: `x`\n<a id=\"y\"></a>\n");
+    assert_eq!(known, ["a-word-x", "y"].map(String::from).into());
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/design.md");
+    let mut wrong = Vec::new();
+    check(&page, &page, &["relu".into(), "nothing".into()], &mut wrong);
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+}
