@@ -20,6 +20,7 @@ pub mod input;
 pub mod layer;
 pub mod link;
 pub mod modular;
+pub mod name;
 pub mod ntt;
 pub mod ot;
 pub mod packing;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::frame::{FrameBuf, Kind, write};
 use crate::Error;
 use crate::layer::Layer;
+use crate::name::is_clean;
 use crate::params::ACC_BITS;
 use crate::relu::ReluParams;
 
@@ -142,6 +143,9 @@ impl Welcome {
                 value: u32::from(value),
             })
         };
+        if !is_clean(&self.name) {
+            return Err(Error::Malformed("network name"));
+        }
         if !(1..=MAX_LAYERS).contains(&self.layers) {
             return refuse("layers", self.layers);
         }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use stria_core::layer::{Activation, Kernel, Layer, MAX_SIDE, Pool, Skip, TensorId};
+use stria_core::name::is_clean;
 use stria_core::params::ACC_BITS;
 
 use super::bound::{self, Range};
@@ -127,7 +128,8 @@ fn check_network(network: &Network) -> Result<(), ModelError> {
         let layers = network.layers.len() as u64;
         return Err(field("network", "layers", layers, 1..=MAX_LAYERS as u64));
     }
-    names("class", network.classes.iter(), None)?;
+    names("network", [&network.name], None)?;
+    names("class", &network.classes, None)?;
     names("layer", network.layers.iter().map(|l| &l.name), Some(IMAGE))?;
     let shift = u64::from(network.shift);
     if !(8..=12).contains(&shift) {
@@ -139,12 +141,13 @@ fn check_network(network: &Network) -> Result<(), ModelError> {
 
 fn names<'a>(
     what: &'static str,
-    names: impl Iterator<Item = &'a String>,
+    names: impl IntoIterator<Item = &'a String>,
     reserved: Option<&str>,
 ) -> Result<(), ModelError> {
     let mut seen = HashSet::new();
     for name in names {
-        if name.is_empty() || reserved == Some(name) || !seen.insert(name) {
+        let fits = !name.is_empty() && reserved != Some(name) && is_clean(name);
+        if !fits || !seen.insert(name) {
             return Err(ModelError::Name {
                 what,
                 name: name.clone(),

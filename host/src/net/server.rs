@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stria_core::error::{Error as ProtocolError, PeerError};
+use stria_core::name::Shown;
 use stria_core::packing::Packing;
 use stria_core::protocol::frame::{MAX_FRAME, write_failure, write_reason};
 use stria_core::protocol::greeting::{InputSpec, MAX_IMAGE_CHANNELS, MAX_NAME};
@@ -146,10 +147,10 @@ pub fn about(model: &Model) -> About {
     }
 }
 
-/// As much of a name as a greeting carries.
+/// As much of a name as a greeting carries, without what a client refuses.
 fn short(name: &str) -> heapless::String<MAX_NAME> {
     let mut short = heapless::String::new();
-    for character in name.chars() {
+    for character in Shown(name).to_string().chars() {
         if short.push(character).is_err() {
             break;
         }
