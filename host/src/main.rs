@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use stria_core::network::name::Shown;
 
 mod cli;
 
@@ -13,7 +14,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("stria: {error:#}");
+            // It may cite a file.
+            eprintln!("stria: {}", Shown(format_args!("{error:#}")));
             ExitCode::FAILURE
         }
     }

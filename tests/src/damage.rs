@@ -40,19 +40,27 @@ pub const FROM_SERVER: [Kind; 10] = [
 
 /// What a wrong peer does to a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Damage {
+pub enum Damage {
+    /// Its payload lacks the last byte.
     Shorter,
+    /// It has no payload.
     Empty,
+    /// Its payload has a byte more.
     Longer,
+    /// It is of another kind.
     OtherKind,
+    /// It is one that ends the session.
     Failure,
     /// The first residue is its modulus.
     Modulus,
+    /// All bits of its payload are 1.
     Ones,
+    /// A bit of its padding is 1.
     Padding,
 }
 
-const DAMAGES: [Damage; 8] = [
+/// All of them.
+pub const DAMAGES: [Damage; 8] = [
     Damage::Shorter,
     Damage::Empty,
     Damage::Longer,
@@ -97,10 +105,10 @@ fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
         Kind::ResponseC1 => residues(Q[0]),
         Kind::ResponseC0 => residues(Ring4096::C0_BOUND),
         Kind::Opening | Kind::Entries | Kind::Reshare | Kind::Logits => residues(T),
-        // 2 + 23 bits an activation.
+        // 2 and 23 bits an activation, each rounded up to bytes.
         Kind::Reply => Carries::Residues {
             modulus: T,
-            skip: length * 2 / 25,
+            skip: (8 * length / 25).div_ceil(4),
         },
         Kind::Confirm => Carries::Hashes,
         Kind::Begin | Kind::Bye | Kind::Fail => Carries::Nothing,
@@ -111,7 +119,7 @@ fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
 }
 
 /// Whether `error` is the one that names the damage.
-type Names = fn(&Error) -> bool;
+pub type Names = fn(&Error) -> bool;
 
 const LENGTH: Names = |e| matches!(e, Error::FrameLength { .. });
 const MALFORMED: Names = |e| matches!(e, Error::Malformed(_));
@@ -119,8 +127,8 @@ const UNEXPECTED: Names = |e| matches!(e, Error::UnexpectedFrame { .. });
 const TOO_LARGE: Names = |e| matches!(e, Error::ResidueTooLarge { .. });
 
 /// The frame with the damage, and the error that names it; none where the damage cannot be done
-/// to such a frame, or makes another valid one of it.
-fn damaged(
+/// to such a frame, or makes another valid one of it. `earlier` frames of the kind came before.
+pub fn damaged(
     original: &[u8],
     kind: Kind,
     earlier: usize,
@@ -160,7 +168,7 @@ fn damaged(
             let mut payload = payload.to_vec();
             // Moduli have at least 23 bits: the fourth byte also holds bits of the next residue.
             let bits = u32::BITS - modulus.leading_zeros();
-            let first = payload[skip..].first_chunk_mut::<4>().unwrap();
+            let first = payload[skip..].first_chunk_mut::<4>()?;
             let word = u32::from_le_bytes(*first) >> bits << bits | modulus;
             *first = word.to_le_bytes();
             (with(&payload), TOO_LARGE)

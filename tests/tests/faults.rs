@@ -159,6 +159,36 @@ fn names_longer_than_agreed_are_refused() {
     );
 }
 
+/// Names end up on terminals, and must not give orders there.
+#[test]
+fn names_that_do_not_show_are_refused() {
+    let recording = Recording::tiny();
+    let welcome: Welcome = read_control(&recording.down[0][HEADER..], "welcome").unwrap();
+    for bad in [
+        "\x1b",
+        "\u{202e}",
+        "\u{200b}",
+        "\u{2028}",
+        "\u{ad}",
+        "\u{feff}",
+        "\u{e0001}",
+    ] {
+        let name = format!("a{bad}b");
+        let mut client = recording.party(Side::Client, 1);
+        let refused = client.take(&frame(Kind::Label, name.as_bytes()));
+        assert_eq!(refused, Err(Error::Malformed("class name")));
+        client.assert_dead();
+        let welcome = Welcome {
+            name: name.as_str().try_into().unwrap(),
+            ..welcome.clone()
+        };
+        let mut client = recording.party(Side::Client, 0);
+        let refused = client.take(&control(Kind::Welcome, &welcome));
+        assert_eq!(refused, Err(Error::Malformed("network name")));
+        client.assert_dead();
+    }
+}
+
 #[test]
 fn every_reason_of_a_failure_is_told() {
     let recording = Recording::tiny();

@@ -50,7 +50,7 @@ pub fn unpack(
     last[..tail.len()].copy_from_slice(tail);
     let words = words.iter().chain(core::iter::once(&last));
     let mut words = words.map(|word| u32::from_le_bytes(*word));
-    let mask = u32::MAX >> (32 - bits);
+    let mask = u32::MAX.checked_shr(32 - bits).unwrap_or(0);
     // `pending` holds `filled` < 32 bits, and zeros above them.
     let (mut pending, mut filled) = (0u32, 0);
     for i in 0..count {
@@ -90,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trip(bits in 1u32..=31, values in prop::collection::vec(any::<u32>(), 0..70)) {
+        fn round_trip(bits in 0u32..=31, values in prop::collection::vec(any::<u32>(), 0..70)) {
             let values: Vec<u32> = values.iter().map(|v| v & ((1 << bits) - 1)).collect();
             let mut bytes = vec![0; packed_len(values.len(), bits)];
             prop_assert_eq!(pack(&mut bytes, bits, values.iter().copied()), bytes.len());
@@ -102,6 +102,12 @@ mod tests {
                 prop_assert!(matches!(refused, Err(Error::ResidueTooLarge { .. })), "{:?}", refused);
             }
         }
+    }
+
+    #[test]
+    fn no_bits_are_zeros_in_no_bytes() {
+        assert_eq!(pack(&mut [], 0, [0; 9].into_iter()), 0);
+        assert_eq!(unpack(0, &[], 0, 1, 9, |_, v| assert_eq!(v, 0)), Ok(()));
     }
 
     #[test]

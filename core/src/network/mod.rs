@@ -3,5 +3,6 @@
 mod error;
 pub mod input;
 pub mod layer;
+pub mod name;
 
 pub use error::LayerError;

@@ -9,6 +9,7 @@ use super::frame::{FrameBuf, Kind, write};
 use crate::Error;
 use crate::arith::field::ACC_BITS;
 use crate::network::layer::Layer;
+use crate::network::name::is_clean;
 use crate::relu::ReluParams;
 
 /// Version of the protocol described in `docs/protocol.md`.
@@ -142,6 +143,9 @@ impl Welcome {
                 value: u32::from(value),
             })
         };
+        if !is_clean(&self.name) {
+            return Err(Error::Malformed("network name"));
+        }
         if !(1..=MAX_LAYERS).contains(&self.layers) {
             return refuse("layers", self.layers);
         }

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use stria_core::arith::field::ACC_BITS;
 use stria_core::network::input::normalise;
 use stria_core::network::layer::{Activation, Kernel, Layer, MAX_SIDE, Pool, Skip, TensorId};
+use stria_core::network::name::is_clean;
 
 use super::bound::Range;
 use super::checked::{Integers, Model, ModelLayer, Shape};
@@ -129,7 +130,8 @@ fn check_network(network: &Network) -> Result<(), ModelError> {
         let layers = network.layers.len() as u64;
         return Err(field("network", "layers", layers, 1..=MAX_LAYERS as u64));
     }
-    names("class", network.classes.iter(), None)?;
+    names("network", [&network.name], None)?;
+    names("class", &network.classes, None)?;
     names("layer", network.layers.iter().map(|l| &l.name), Some(IMAGE))?;
     let shift = u64::from(network.shift);
     if !(8..=12).contains(&shift) {
@@ -141,12 +143,13 @@ fn check_network(network: &Network) -> Result<(), ModelError> {
 
 fn names<'a>(
     what: &'static str,
-    names: impl Iterator<Item = &'a String>,
+    names: impl IntoIterator<Item = &'a String>,
     reserved: Option<&str>,
 ) -> Result<(), ModelError> {
     let mut seen = HashSet::new();
     for name in names {
-        if name.is_empty() || reserved == Some(name) || !seen.insert(name) {
+        let fits = !name.is_empty() && reserved != Some(name) && is_clean(name);
+        if !fits || !seen.insert(name) {
             return Err(ModelError::Name {
                 what,
                 name: name.clone(),

@@ -5,6 +5,8 @@ use stria_core::network::LayerError;
 
 use super::bound::Range;
 
+use stria_core::network::name::Shown;
+
 /// Everything that can be wrong with a model file. Names and values are those of the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,10 +39,11 @@ pub enum ModelError {
     /// A network without layers.
     #[error("the network has no layers")]
     NoLayers,
-    /// Two layers or two classes with one name, an empty name, or a layer called "image".
-    #[error("the {what} name \"{name}\" is empty, reserved or used twice")]
+    /// Two layers or two classes with one name, an empty name, a layer called "image", or a name that
+    /// [`is_clean`](stria_core::network::name::is_clean) refuses.
+    #[error("the {what} name \"{}\" is empty, reserved, used twice or not printable", Shown(.name))]
     Name {
-        /// "layer" or "class".
+        /// "network", "layer" or "class".
         what: &'static str,
         /// The name.
         name: String,

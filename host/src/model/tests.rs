@@ -244,6 +244,34 @@ fn names_must_be_unique() {
         let error = refused_with("/classes/0", json!(name));
         assert_refused!(error, ModelError::Name { what: "class", .. }, "class");
     }
+    let error = refused_with("/name", json!(""));
+    assert_refused!(
+        error,
+        ModelError::Name {
+            what: "network",
+            ..
+        },
+        "network"
+    );
+}
+
+/// An error shows them as a terminal can.
+#[test]
+fn names_must_be_printable() {
+    for bad in [
+        '\u{1b}',
+        '\u{202e}',
+        '\u{200b}',
+        '\u{2028}',
+        '\u{ad}',
+        '\u{feff}',
+        '\u{e0001}',
+    ] {
+        for pointer in ["/name", "/classes/0", "/layers/1/name"] {
+            let error = refused_with(pointer, json!(format!("a{bad}b")));
+            assert_refused!(error, ModelError::Name { .. }, "a\u{fffd}b");
+        }
+    }
 }
 
 #[test]

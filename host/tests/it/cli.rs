@@ -146,6 +146,13 @@ fn failures_are_one_sentence() {
         said.contains("broken.safetensors") && said.contains("safetensors file"),
         "{said}"
     );
+    // A field whose name clears the screen.
+    let architecture = json!({"stria": r#"{"schema": 1, "\u001b[2J": 0}"#});
+    let header = json!({"__metadata__": architecture}).to_string();
+    let bytes = [&header.len().to_le_bytes()[..], header.as_bytes()].concat();
+    std::fs::write(&broken, bytes).unwrap();
+    let said = failure(&["inspect", text(&broken)]);
+    assert!(said.contains("\u{fffd}[2J"), "{said:?}");
     let said = failure(&["inspect", "no-such-file"]);
     assert!(said.contains("no-such-file"), "{said}");
     let said = failure(&["eval", "--data", text(&folder.0)]);

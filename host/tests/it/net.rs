@@ -628,10 +628,18 @@ fn clients_survive_bad_servers() {
 #[test]
 fn what_a_server_announces_is_not_trusted() {
     type Change = fn(&mut About);
-    let changes: [(Change, &str); 6] = [
+    let changes: [(Change, &str); 8] = [
         (
             |a| a.classes[1] = "\x1b[2Jfox".try_into().unwrap(),
             "malformed class name",
+        ),
+        (
+            |a| a.classes[2] = "ee\u{202e}l".try_into().unwrap(),
+            "malformed class name",
+        ),
+        (
+            |a| a.name = "ti\u{200b}ny".try_into().unwrap(),
+            "malformed network name",
         ),
         (|a| a.input.std[1] = 0.0, "malformed normalisation"),
         (|a| a.input.mean[0] = f32::NAN, "malformed normalisation"),

@@ -5,6 +5,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{App, Client, Maybe, Step, What};
 use crate::Error;
+use crate::network::name::is_clean;
 use crate::ot::Direction;
 use crate::protocol::base::{self, Message};
 use crate::protocol::frame::{Frame, Kind};
@@ -56,8 +57,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
     ) -> Result<(), Error> {
         let name = frame.expect(Kind::Label)?;
         let name = core::str::from_utf8(name).map_err(|_| Error::Malformed("class name"))?;
-        // Names end up on terminals.
-        if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        if name.len() > MAX_NAME || !is_clean(name) {
             return Err(Error::Malformed("class name"));
         }
         app.label(class, name);

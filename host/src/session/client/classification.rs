@@ -21,9 +21,7 @@ impl App for Classification {
         self.pixels.get(at).copied().unwrap_or(0)
     }
     fn label(&mut self, _class: u16, name: &str) {
-        // A name is shown on a terminal, which must not take orders from the server.
-        self.classes
-            .push(name.replace(char::is_control, "\u{fffd}"));
+        self.classes.push(name.into());
     }
     fn logit(&mut self, class: u16, value: i32) {
         self.received += 1;

@@ -1,6 +1,7 @@
 //! A model as the protocol's server takes it: transformed weights, and what clients are told.
 
 use stria_core::error::Error as ProtocolError;
+use stria_core::network::name::Shown;
 use stria_core::packing::Packing;
 use stria_core::protocol::greeting::{InputSpec, MAX_IMAGE_CHANNELS, MAX_NAME};
 use stria_core::protocol::network::{About, Network, NetworkLayer, WeightMemory};
@@ -74,10 +75,10 @@ pub fn about(model: &Model) -> About {
     }
 }
 
-/// As much of a name as a greeting carries.
+/// As much of a name as a greeting carries, without what a client refuses.
 fn short(name: &str) -> heapless::String<MAX_NAME> {
     let mut short = heapless::String::new();
-    for character in name.chars() {
+    for character in Shown(name).to_string().chars() {
         if short.push(character).is_err() {
             break;
         }

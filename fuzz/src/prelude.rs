@@ -1,0 +1,23 @@
+//! The only place that knows where core's modules are.
+#![allow(unused_imports, reason = "the random harness needs a part")]
+
+pub use stria_core::arith::bits::{pack, packed_len, unpack};
+pub use stria_core::error::PeerError;
+pub use stria_core::network::layer::{Kernel, Layer, Pool};
+pub use stria_core::link::{Link, Timing, payload_len};
+pub use stria_core::network::name::{Shown, is_clean};
+pub use stria_core::ot::{COLUMNS, Direction, SenderTrees};
+pub use stria_core::packing::{OutputCursor, Packing, Places};
+pub use stria_core::random::SessionId;
+pub use stria_core::protocol::base::{
+    CONFIRM_FRAMES, OPENING_FRAMES, SLOTS, check_confirmation, read_opening,
+};
+pub use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, read_frame, write_failure};
+pub use stria_core::protocol::greeting::{
+    Hello, Settings, VERSION, Welcome, read_control, read_greeting, write_control,
+};
+pub use stria_core::protocol::linear::ClientLinear;
+pub use stria_core::protocol::linear::segment::Segments;
+pub use stria_core::protocol::linear::slot::Slots;
+pub use stria_core::protocol::linear::slot::{ReceiveKeys, read_rotations};
+pub use stria_core::protocol::transfer::ReceiveUpload;

@@ -1,0 +1,165 @@
+//! Frames as they come over a line, and what is in them, without a session around it.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::prelude::*;
+
+/// Reads the bytes as frames until something is none, and each payload as what its kind says.
+pub fn run(bytes: &[u8]) {
+    let _ = Frame::new_checked(bytes);
+    let mut line = bytes;
+    let mut buffer = [0; MAX_FRAME];
+    let mut receivers = Receivers::new();
+    loop {
+        let before = line;
+        let Ok(frame) = read_frame(&mut line, &mut buffer) else {
+            return;
+        };
+        let length = HEADER + frame.payload.len();
+        assert_eq!(before.len() - line.len(), length);
+        let again = Frame::new_checked(&before[..length]).expect("it was read");
+        assert!(again.kind == frame.kind && again.payload == frame.payload);
+        receivers.take(frame);
+    }
+}
+
+/// What takes more than one frame.
+struct Receivers {
+    trees: SenderTrees,
+    upload: ReceiveUpload,
+    keys: Option<ReceiveKeys>,
+    count: usize,
+}
+
+const SESSION: SessionId = SessionId([7; 32]);
+
+impl Receivers {
+    fn new() -> Self {
+        let trees = SenderTrees::new(Direction::Forward, 4, &SESSION, &[5; 4], &[[9; 4]; COLUMNS]);
+        Self {
+            trees: trees.expect("k_s is 4"),
+            upload: ReceiveUpload::new(),
+            keys: None,
+            count: 0,
+        }
+    }
+
+    fn take(&mut self, frame: Frame<'_>) {
+        let payload = frame.payload;
+        self.count += 1;
+        match frame.kind {
+            Kind::Hello => {
+                if let Some(hello) = stable::<Hello>(frame, |bytes| read_greeting(bytes)) {
+                    let _ = hello.check();
+                }
+            }
+            Kind::Welcome => {
+                if let Some(welcome) = stable::<Welcome>(frame, |bytes| read_greeting(bytes)) {
+                    for h in [0, 8, 12, 255] {
+                        let accepted = welcome.check(h).is_ok();
+                        assert!(!accepted || is_clean(&welcome.name));
+                    }
+                }
+            }
+            Kind::Layer => {
+                if let Some(layer) = stable::<Layer>(frame, |bytes| read_control(bytes, "layer")) {
+                    lay_out(&layer);
+                }
+            }
+            Kind::Label => {
+                let name = String::from_utf8_lossy(payload);
+                let shown = Shown(&name).to_string();
+                assert!(is_clean(&shown) && is_clean(&name) == (shown == name));
+            }
+            Kind::Rotations => {
+                if let Ok(rotations) = read_rotations(frame) {
+                    assert!(rotations.windows(2).all(|pair| pair[0] < pair[1]));
+                    self.keys = Some(ReceiveKeys::new(rotations));
+                }
+            }
+            Kind::Seed | Kind::Limb => {
+                if self.upload.handle(frame).is_err() {
+                    self.upload = ReceiveUpload::new();
+                }
+                self.upload.take();
+                if let Some(keys) = &mut self.keys
+                    && keys.handle(frame).is_err()
+                {
+                    self.keys = None;
+                }
+            }
+            Kind::Opening => {
+                let _ = read_opening(frame, self.count % OPENING_FRAMES, &mut [0; SLOTS]);
+            }
+            Kind::Confirm => {
+                let index = self.count % CONFIRM_FRAMES;
+                let _ = check_confirmation(frame, index, &self.trees, &SESSION);
+            }
+            _ => stream(frame),
+        }
+        let _ = frame.unexpected();
+    }
+}
+
+/// A control message; what is read of it is written and read the same.
+fn stable<T: Serialize + DeserializeOwned>(
+    frame: Frame<'_>,
+    read: impl Fn(&[u8]) -> Result<T, stria_core::Error>,
+) -> Option<T> {
+    let written = |message: &T| {
+        let mut out = [0; MAX_FRAME];
+        let length = write_control(&mut out, frame.kind, message).expect("it came in a frame");
+        out[..length].to_vec()
+    };
+    let message = read(frame.payload).ok()?;
+    let bytes = written(&message);
+    let again = read(&bytes[HEADER..]).expect("it was just written");
+    // Bytes, since a greeting may hold what is no number.
+    assert_eq!(written(&again), bytes);
+    Some(message)
+}
+
+/// The layer in every packing: its outputs are where there is one, and what they say is in range.
+fn lay_out(layer: &Layer) {
+    let layouts: [Option<Box<dyn Places>>; 3] = [
+        Segments::layout(layer)
+            .ok()
+            .map(|layout| Box::new(layout) as _),
+        Segments::layout(&layer.dense())
+            .ok()
+            .map(|layout| Box::new(layout) as _),
+        Slots::layout(layer)
+            .ok()
+            .map(|layout| Box::new(layout) as _),
+    ];
+    for layout in layouts.into_iter().flatten() {
+        assert!(layout.inputs() > 0 && layout.outputs() > 0);
+        let area = layout.out_side().pow(2);
+        let mut cursor = OutputCursor::start();
+        for i in 0..1000 {
+            let Some(output) = cursor.next(&*layout) else {
+                assert_eq!(i, usize::from(layer.out_channels) * area);
+                break;
+            };
+            assert!(output.channel < layer.out_channels);
+            assert!((output.position as usize) < area);
+            assert!(output.ciphertext < layout.outputs());
+        }
+    }
+}
+
+/// Residues of as many bits, and as many of them, as the first bytes say.
+fn stream(frame: Frame<'_>) {
+    let [bits, count, bytes @ ..] = frame.payload else {
+        return;
+    };
+    let (bits, count) = (u32::from(bits % 33), usize::from(*count));
+    let bytes = &bytes[..packed_len(count, bits).min(bytes.len())];
+    let bound = u32::MAX.checked_shr(32 - bits).unwrap_or(0).max(1);
+    let mut values = Vec::new();
+    if unpack(0, bytes, bits, bound, count, |_, value| values.push(value)).is_ok() {
+        let mut again = vec![0; bytes.len()];
+        assert_eq!(pack(&mut again, bits, values.into_iter()), bytes.len());
+        assert_eq!(again, bytes);
+    }
+}

@@ -1,0 +1,82 @@
+//! Each party alone in the middle of a recorded session, with a peer that sends whatever it likes.
+
+use stria_tests::replay::{Recording, raw_frame};
+
+use crate::input::Input;
+use crate::prelude::*;
+
+pub use stria_tests::replay::Side;
+
+/// Kinds in front of whose first, second and last frame a party is put.
+const KINDS: [Kind; 17] = [
+    Kind::Hello,
+    Kind::Seed,
+    Kind::Limb,
+    Kind::Opening,
+    Kind::Confirm,
+    Kind::Begin,
+    Kind::ForwardCorrection,
+    Kind::Reply,
+    Kind::Reshare,
+    Kind::Bye,
+    Kind::Welcome,
+    Kind::Label,
+    Kind::Layer,
+    Kind::ReverseCorrection,
+    Kind::Tables,
+    Kind::Entries,
+    Kind::Logits,
+];
+
+/// Brings the party to a place of a session with the tiny network, and feeds it frames that are
+/// wrong in some way. It takes them or ends; once it has ended it stays so.
+pub fn run(side: Side, bytes: &[u8]) {
+    let recording = Recording::tiny();
+    let all = recording.frames(side);
+    let mut input = Input(bytes);
+    let (kind, nth) = (usize::from(input.byte()), usize::from(input.byte()));
+    let places = recording.places(side, KINDS[kind % KINDS.len()]);
+    let place = places.get(nth % 3).copied().unwrap_or(0);
+    let mut party = recording.party(side, place);
+    for honest in &all[place..] {
+        if input.is_empty() {
+            return;
+        }
+        let (form, piece) = (input.byte(), input.piece());
+        let payload = &honest[HEADER..];
+        let bytes = match form % 6 {
+            // As it should be.
+            0 => honest.clone(),
+            // Right kind and length, other content.
+            1 => {
+                let filled = piece
+                    .iter()
+                    .chain(payload.get(piece.len()..).unwrap_or_default());
+                let filled: Vec<u8> = filled.copied().take(payload.len()).collect();
+                raw_frame(honest[0], &filled)
+            }
+            // The right content but for one byte.
+            2 => {
+                let mut bytes = honest.clone();
+                if let [low, high, change, ..] = *piece {
+                    let at = usize::from(u16::from_le_bytes([low, high])) % bytes.len();
+                    bytes[at] ^= change;
+                }
+                bytes
+            }
+            3 => raw_frame(honest[0], piece),
+            4 => match piece.split_first() {
+                Some((kind, payload)) => raw_frame(*kind, payload),
+                None => vec![],
+            },
+            _ => piece.to_vec(),
+        };
+        if party.take(&bytes).and_then(|()| party.settle()).is_err() {
+            // What is no frame does not get as far as the party.
+            if Frame::new_checked(&bytes).is_ok() {
+                party.assert_dead();
+            }
+            return;
+        }
+    }
+}
