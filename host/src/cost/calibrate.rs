@@ -2,12 +2,13 @@
 //! and the server's operations on ciphertexts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use stria_core::Error;
+use stria_core::drive::{Party, loopback};
 use stria_core::packing::Packing;
 use stria_core::protocol::client::{App, Client};
-use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
+use stria_core::protocol::frame::{Frame, FrameBuf, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::server::{Budget, Server};
@@ -153,55 +154,92 @@ impl Session {
         client: &mut Client<CHUNKS, SUPPLY, L>,
         server: &mut Server,
     ) -> Result<Vec<Self>, Error> {
-        let mut layers: Vec<Self> = Vec::new();
-        let mut note = |kind, client, server| {
-            if kind == Kind::Layer {
-                layers.push(Self::default());
-            }
-            if let Some(layer) = layers.last_mut() {
-                layer.note(kind, client, server);
-            }
-        };
-        let mut buffer = [0; MAX_FRAME];
-        loop {
-            let mut begin = Instant::now();
-            while let Some(len) = client.poll(&mut Grey, &mut buffer)? {
-                let written = Instant::now();
-                let frame = Frame::new_checked(&buffer[..len])?;
-                server.handle(frame)?;
-                note(frame.kind, written - begin, written.elapsed());
-                begin = Instant::now();
-            }
-            while let Some(len) = server.poll(&mut buffer)? {
-                let written = Instant::now();
-                let frame = Frame::new_checked(&buffer[..len])?;
-                client.handle(&mut Grey, frame)?;
-                note(frame.kind, written.elapsed(), written - begin);
-                begin = Instant::now();
-            }
-            if client.is_ready() {
-                return Ok(layers);
-            }
+        let mut image = Grey;
+        let mut client = Timed::new((client, &mut image), Self::client);
+        let mut server = Timed::new(server, Self::server);
+        loopback(&mut client, &mut server, &mut [0; MAX_FRAME])?;
+        let both = client.layers.into_iter().zip(server.layers);
+        let both = both.map(|(client, server)| Self {
+            relu_server: server.relu_server,
+            ..client
+        });
+        Ok(both.collect())
+    }
+
+    /// The part that the client's time for a frame belongs to.
+    fn client(&mut self, kind: Kind) -> Option<&mut f64> {
+        match kind {
+            // The first ciphertext is packed when the layer is described.
+            Kind::Layer | Kind::Seed | Kind::Limb => Some(&mut self.encrypt),
+            Kind::ResponseC1 | Kind::ResponseC0 => Some(&mut self.decrypt),
+            kind => is_relu(kind).then_some(&mut self.relu_client),
         }
     }
 
-    /// Adds a frame's time on each side to the part that it belongs to.
-    fn note(&mut self, kind: Kind, client: Duration, server: Duration) {
-        let (client, server) = (client.as_secs_f64(), server.as_secs_f64());
-        match kind {
-            // The first ciphertext is packed when the layer is described.
-            Kind::Layer | Kind::Seed | Kind::Limb => self.encrypt += client,
-            Kind::ResponseC1 | Kind::ResponseC0 => self.decrypt += client,
-            Kind::ForwardCorrection
+    /// The part that the server's time for a frame belongs to.
+    fn server(&mut self, kind: Kind) -> Option<&mut f64> {
+        is_relu(kind).then_some(&mut self.relu_server)
+    }
+}
+
+fn is_relu(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::ForwardCorrection
             | Kind::ReverseCorrection
             | Kind::Tables
             | Kind::Reply
             | Kind::Entries
-            | Kind::Reshare => {
-                self.relu_client += client;
-                self.relu_server += server;
-            }
-            _ => {}
+            | Kind::Reshare
+    )
+}
+
+/// A party that notes what its frames take, layer by layer.
+struct Timed<P> {
+    party: P,
+    layers: Vec<Session>,
+    part: fn(&mut Session, Kind) -> Option<&mut f64>,
+}
+
+impl<P: Party> Timed<P> {
+    fn new(party: P, part: fn(&mut Session, Kind) -> Option<&mut f64>) -> Self {
+        Self {
+            party,
+            layers: Vec::new(),
+            part,
         }
+    }
+
+    fn note(&mut self, kind: Kind, since: Instant) {
+        if kind == Kind::Layer {
+            self.layers.push(Session::default());
+        }
+        let layer = self.layers.last_mut();
+        if let Some(sum) = layer.and_then(|layer| (self.part)(layer, kind)) {
+            *sum += since.elapsed().as_secs_f64();
+        }
+    }
+}
+
+impl<P: Party> Party for Timed<P> {
+    fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
+        let start = Instant::now();
+        let len = self.party.poll(out)?;
+        if let Some(len) = len {
+            self.note(Frame::new_checked(&out[..len])?.kind, start);
+        }
+        Ok(len)
+    }
+    fn handle(&mut self, frame: Frame<'_>) -> Result<(), Error> {
+        let start = Instant::now();
+        self.party.handle(frame)?;
+        self.note(frame.kind, start);
+        Ok(())
+    }
+    fn rests(&self) -> bool {
+        self.party.rests()
+    }
+    fn close(&mut self) {
+        self.party.close();
     }
 }

@@ -12,9 +12,9 @@ mod socket;
 #[cfg(unix)]
 pub mod wire;
 
+use stria_core::drive::DriveError;
 use stria_core::error::Error as ProtocolError;
 use stria_core::link::LinkError;
-use stria_core::protocol::frame::ReadError;
 
 pub use line::Line;
 pub use socket::{Listener, Peer, Socket};
@@ -75,12 +75,12 @@ impl From<std::io::Error> for SessionError {
     }
 }
 
-impl From<ReadError<std::io::Error>> for SessionError {
-    fn from(error: ReadError<std::io::Error>) -> Self {
+impl From<DriveError<std::io::Error>> for SessionError {
+    fn from(error: DriveError<std::io::Error>) -> Self {
         match error {
-            ReadError::Closed => Self::Closed,
-            ReadError::Protocol(error) => Self::Protocol(error),
-            ReadError::Io(error) => error.into(),
+            DriveError::Closed => Self::Closed,
+            DriveError::Protocol(error) => Self::Protocol(error),
+            DriveError::Io(error) => error.into(),
         }
     }
 }
