@@ -14,9 +14,9 @@ pub const SIDE: u16 = 8;
 /// The network's classes.
 pub const CLASSES: [&str; 2] = ["rows", "columns"];
 
-/// Edges by four Sobel kernels, summed over the picture: of either sign for each direction.
-pub fn network() -> Result<Arc<Network>, Error> {
-    let edges = Layer {
+/// Four kernels of side 3 over the picture.
+pub fn edges() -> Layer {
+    Layer {
         input: 0,
         in_channels: 1,
         in_side: SIDE,
@@ -31,7 +31,12 @@ pub fn network() -> Result<Arc<Network>, Error> {
         tile: 0,
         skip: None,
         activation: Activation::Relu,
-    };
+    }
+}
+
+/// Edges by Sobel kernels, of either sign for each direction, summed over the picture.
+pub fn network() -> Result<Arc<Network>, Error> {
+    let edges = edges();
     let classifier = Layer {
         input: 1,
         in_channels: 4,
