@@ -2,7 +2,7 @@
 #![allow(unused_imports, reason = "the random harness needs a part")]
 
 pub use stria_core::arith::bits::{pack, packed_len, unpack};
-pub use stria_core::error::PeerError;
+pub use stria_core::PeerError;
 pub use stria_core::network::layer::{Kernel, Layer, Pool};
 pub use stria_core::link::{Link, Timing, payload_len};
 pub use stria_core::network::name::{Shown, is_clean};

@@ -1,8 +1,8 @@
 //! A wrong peer, frame by frame: every kind of frame with every damage, and the error that names it.
 
 use stria_core::Error;
+use stria_core::PeerError;
 use stria_core::arith::field::T;
-use stria_core::error::PeerError;
 use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::rlwe::ring::ring4096::Q;

@@ -197,7 +197,7 @@ pub fn raw_frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The frame of a peer that gives up.
-pub fn failure(reason: stria_core::error::PeerError) -> Vec<u8> {
+pub fn failure(reason: stria_core::PeerError) -> Vec<u8> {
     let mut buffer = [0; MAX_FRAME];
     let len = write_reason(&mut buffer, reason);
     buffer[..len].to_vec()

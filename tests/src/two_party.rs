@@ -9,15 +9,17 @@ use stria_core::arith::field::{T, T_MOD};
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_core::packing::Packing;
 use stria_core::protocol::client::{App, Client, SmallClient};
-use stria_core::protocol::frame::{Frame, MAX_FRAME};
+use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME};
 use stria_core::protocol::greeting::{InputSpec, Settings};
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::linear::segment::Segments;
 use stria_core::protocol::linear::slot::Slots;
 use stria_core::protocol::network::{About, Network, NetworkLayer, WeightMemory};
 use stria_core::protocol::server::{Budget, Server};
+use stria_core::{Party, loopback};
 
 use crate::layers::{direct, layer};
+use crate::replay::raw_frame;
 use crate::values;
 
 /// Bits that the test network's activations drop.
@@ -299,6 +301,40 @@ const _: fn(SmallPair) -> Box<SmallClient> = |pair| pair.client;
 /// A pair in slot packing.
 pub type SlotPair = Pair<64, 7, Slots>;
 
+/// A client on whose line somebody sits.
+struct Tapped<'a, P, F> {
+    party: P,
+    up: &'a mut Vec<Vec<u8>>,
+    down: &'a mut Vec<Vec<u8>>,
+    tamper: F,
+}
+
+impl<P: Party, F: FnMut(bool, &mut Vec<u8>)> Party for Tapped<'_, P, F> {
+    fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
+        let Some(len) = self.party.poll(out)? else {
+            return Ok(None);
+        };
+        let mut frame = out[..len].to_vec();
+        (self.tamper)(true, &mut frame);
+        out[..frame.len()].copy_from_slice(&frame);
+        self.up.push(frame);
+        Ok(self.up.last().map(Vec::len))
+    }
+    fn handle(&mut self, frame: Frame<'_>) -> Result<(), Error> {
+        let mut frame = raw_frame(frame.kind as u8, frame.payload);
+        (self.tamper)(false, &mut frame);
+        self.down.push(frame);
+        let frame = self.down.last().map_or(&[][..], Vec::as_slice);
+        self.party.handle(Frame::new_checked(frame)?)
+    }
+    fn rests(&self) -> bool {
+        self.party.rests()
+    }
+    fn close(&mut self) {
+        self.party.close();
+    }
+}
+
 impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Pair<CHUNKS, SUPPLY, L> {
     /// Both sides before the first frame.
     pub fn new(network: Arc<Network>, settings: Settings, seeds: [u64; 2]) -> Self {
@@ -319,31 +355,15 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Pair<CHUNKS, SUP
     pub fn run_with(
         &mut self,
         image: &mut Image,
-        mut tamper: impl FnMut(bool, &mut Vec<u8>),
+        tamper: impl FnMut(bool, &mut Vec<u8>),
     ) -> Result<(), Error> {
-        let mut buffer = [0; MAX_FRAME];
-        loop {
-            let mut quiet = true;
-            while let Some(len) = self.client.poll(image, &mut buffer)? {
-                quiet = false;
-                let mut frame = buffer[..len].to_vec();
-                tamper(true, &mut frame);
-                self.up.push(frame);
-                self.server
-                    .handle(Frame::new_checked(self.up.last().unwrap())?)?;
-            }
-            while let Some(len) = self.server.poll(&mut buffer)? {
-                quiet = false;
-                let mut frame = buffer[..len].to_vec();
-                tamper(false, &mut frame);
-                self.down.push(frame);
-                let frame = Frame::new_checked(self.down.last().unwrap())?;
-                self.client.handle(image, frame)?;
-            }
-            if quiet {
-                return Ok(());
-            }
-        }
+        let mut client = Tapped {
+            party: (&mut *self.client, image),
+            up: &mut self.up,
+            down: &mut self.down,
+            tamper,
+        };
+        loopback(&mut client, &mut self.server, &mut [0; MAX_FRAME])
     }
 
     /// One inference of a session that is set up.

@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use stria_core::Error;
+use stria_core::PeerError;
 use stria_core::arith::field::T;
-use stria_core::error::PeerError;
 use stria_core::network::LayerError;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD};

@@ -19,7 +19,7 @@ use stria_core::protocol::network::{NetworkLayer, WeightMemory};
 use stria_core::protocol::server::Counters;
 use stria_core::rlwe::ring::ring8192::{GALOIS_KEY_BYTES, N};
 use stria_core::rlwe::{Ring, Ring4096, Ring8192};
-use stria_core::{Error, error::PeerError};
+use stria_core::{Error, PeerError};
 use stria_tests::layers::layer;
 use stria_tests::two_party::{Image, Pair, Plain, SlotPair, SmallPair, settings};
 

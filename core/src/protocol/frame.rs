@@ -2,7 +2,6 @@
 //! `docs/protocol.md` lists every kind with its direction and size.
 
 use crate::{Error, error::PeerError};
-use embedded_io::{Read, ReadExactError, Write};
 
 /// The most payload a frame carries, in bytes.
 pub const MAX_PAYLOAD: usize = 1024;
@@ -158,7 +157,8 @@ impl<'a> Frame<'a> {
     }
 }
 
-fn payload_len(header: &[u8; HEADER]) -> Result<usize, Error> {
+/// Payload bytes that follow a header.
+pub fn payload_len(header: &[u8; HEADER]) -> Result<usize, Error> {
     let len = usize::from(u16::from_le_bytes([header[1], header[2]]));
     if len > MAX_PAYLOAD {
         return Err(Error::FrameLength {
@@ -210,38 +210,4 @@ pub fn write_reason(out: &mut FrameBuf, reason: PeerError) -> usize {
         payload[0] = reason as u8;
         1
     })
-}
-
-/// Why no frame could be read.
-#[derive(Debug)]
-pub enum ReadError<E> {
-    /// The other side closed the line.
-    Closed,
-    /// The line failed.
-    Io(E),
-    /// What came is not a frame.
-    Protocol(Error),
-}
-
-/// Reads one frame, blocking.
-pub fn read_frame<'a, R: Read>(
-    reader: &mut R,
-    buffer: &'a mut FrameBuf,
-) -> Result<Frame<'a>, ReadError<R::Error>> {
-    let fail = |error| match error {
-        ReadExactError::UnexpectedEof => ReadError::Closed,
-        ReadExactError::Other(error) => ReadError::Io(error),
-    };
-    let mut header = [0; HEADER];
-    reader.read_exact(&mut header).map_err(fail)?;
-    let len = payload_len(&header).map_err(ReadError::Protocol)?;
-    buffer[..HEADER].copy_from_slice(&header);
-    let bytes = &mut buffer[..HEADER + len];
-    reader.read_exact(&mut bytes[HEADER..]).map_err(fail)?;
-    Frame::new_checked(bytes).map_err(ReadError::Protocol)
-}
-
-/// Writes one frame, blocking, without flushing.
-pub fn write_frame<W: Write>(writer: &mut W, frame: &[u8]) -> Result<(), W::Error> {
-    writer.write_all(frame)
 }

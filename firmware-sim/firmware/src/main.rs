@@ -18,13 +18,14 @@ use chacha20::ChaCha20Rng;
 use core::cell::RefCell;
 use critical_section::Mutex;
 use rand_core::{Rng, SeedableRng};
-use stria_core::protocol::client::SmallClient;
+use stria_core::DriveError;
+use stria_core::SmallClient;
 use zeroize::Zeroizing;
 
 use line::Link;
-use meter::Meter;
+use meter::{Meter, Metered};
 use picture::Picture;
-use session::{Failure, Session};
+use session::classify;
 
 /// How often a session is tried that a dead line ends.
 const TRIES: u32 = 3;
@@ -51,10 +52,13 @@ fn start() -> ! {
     let mut link = Link::new(board::Uart::new());
     for _ in 0..TRIES {
         let mut meter = Meter::new();
-        let connected = link.connect(rng.next_u32()).map_err(Failure::Line);
-        let result = connected.and_then(|()| {
-            Session::new(client, &mut link, &mut meter).classify(&mut picture, &mut rng)
-        });
+        let mut session = Metered {
+            client: &mut *client,
+            picture: &mut picture,
+            meter: &mut meter,
+        };
+        let connected = link.connect(rng.next_u32()).map_err(DriveError::Io);
+        let result = connected.and_then(|()| classify(&mut session, &mut link, &mut rng));
         match result {
             Ok(()) => {
                 if let Err(error) = link.close() {

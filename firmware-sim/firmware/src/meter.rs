@@ -2,11 +2,14 @@
 //! interrupts and without waiting. A call belongs to the phase of the frame that it takes or
 //! gives; what it does ahead for the next frame (packing the next input, say) goes with it.
 
-use stria_core::arith::field::T_BITS;
-use stria_core::protocol::frame::Kind;
+use stria_core::Error;
+use stria_core::Party;
+use stria_core::T_BITS;
+use stria_core::SmallClient;
+use stria_core::{Frame, FrameBuf, Kind};
 
 use crate::board::Stopwatch;
-use crate::session::Seen;
+use crate::picture::Picture;
 
 /// What instructions are spent on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,31 +55,23 @@ impl Meter {
         }
     }
 
-    /// Runs one call of the client and counts it.
-    pub fn measure<R>(&mut self, call: impl FnOnce() -> (R, Seen)) -> R {
-        let watch = Stopwatch::start();
-        let (result, seen) = call();
-        let spent = watch.stop();
-        let phase = self.phase(seen);
+    fn count(&mut self, frame: Option<Frame<'_>>, spent: u64) {
+        let phase = frame.map_or(Phase::Other, |frame| self.phase(frame));
         self.instructions[phase as usize] += spent;
-        result
     }
 
-    fn phase(&mut self, seen: Seen) -> Phase {
-        let Some((kind, len)) = seen else {
-            return Phase::Other;
-        };
-        match kind {
+    fn phase(&mut self, frame: Frame<'_>) -> Phase {
+        match frame.kind {
             Kind::Begin | Kind::Layer => {
                 self.inference = true;
                 Phase::Encryption
             }
             Kind::Seed | Kind::Limb if self.inference => {
-                self.encryptions += u32::from(kind == Kind::Seed);
+                self.encryptions += u32::from(frame.kind == Kind::Seed);
                 Phase::Encryption
             }
             Kind::Seed | Kind::Limb => {
-                self.uploads += u32::from(kind == Kind::Seed);
+                self.uploads += u32::from(frame.kind == Kind::Seed);
                 // The first and fourth uploads are public keys.
                 if matches!(self.uploads, 1 | 4) {
                     Phase::Keys
@@ -86,7 +81,7 @@ impl Meter {
             }
             Kind::Welcome => Phase::Keys,
             Kind::ResponseC1 | Kind::ResponseC0 | Kind::Logits if self.inference => {
-                self.response_frames += u32::from(kind == Kind::ResponseC1);
+                self.response_frames += u32::from(frame.kind == Kind::ResponseC1);
                 Phase::Decryption
             }
             Kind::ResponseC1 | Kind::ResponseC0 | Kind::Opening | Kind::Confirm => {
@@ -98,7 +93,7 @@ impl Meter {
             | Kind::Reply
             | Kind::Entries => Phase::Activations,
             Kind::Reshare => {
-                self.activation_bits += 8 * len as u32 / T_BITS * T_BITS;
+                self.activation_bits += 8 * frame.payload.len() as u32 / T_BITS * T_BITS;
                 Phase::Activations
             }
             _ => Phase::Other,
@@ -123,5 +118,37 @@ impl Meter {
     /// Activations of the inference.
     pub fn activations(&self) -> u32 {
         self.activation_bits / T_BITS
+    }
+}
+
+/// The client and its picture, every call counted.
+pub struct Metered<'a> {
+    pub client: &'a mut SmallClient,
+    pub picture: &'a mut Picture,
+    pub meter: &'a mut Meter,
+}
+
+impl Party for Metered<'_> {
+    fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
+        let watch = Stopwatch::start();
+        let len = self.client.poll(self.picture, out);
+        let frame = match len {
+            Ok(Some(len)) => Frame::new_checked(&out[..len]).ok(),
+            _ => None,
+        };
+        self.meter.count(frame, watch.stop());
+        len
+    }
+    fn handle(&mut self, frame: Frame<'_>) -> Result<(), Error> {
+        let watch = Stopwatch::start();
+        let result = self.client.handle(self.picture, frame);
+        self.meter.count(Some(frame), watch.stop());
+        result
+    }
+    fn rests(&self) -> bool {
+        self.client.is_ready() || self.client.is_closed()
+    }
+    fn close(&mut self) {
+        self.client.close();
     }
 }

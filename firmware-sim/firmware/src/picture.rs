@@ -4,9 +4,9 @@
 //! rows, cols]. On a product it is the camera's buffer.
 
 use heapless::Vec;
-use stria_core::network::input::{normalise, softmax_in_place};
-use stria_core::protocol::client::App;
-use stria_core::protocol::greeting::{InputSpec, MAX_IMAGE_CHANNELS, Welcome};
+use stria_core::{normalise, softmax_in_place};
+use stria_core::App;
+use stria_core::{InputSpec, MAX_IMAGE_CHANNELS, Welcome};
 
 /// The most classes.
 const MAX_CLASSES: usize = 100;

@@ -8,7 +8,7 @@ use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
 use stria_core::packing::segment::{SegmentLayout, SegmentWeights};
 use stria_core::packing::slot::{SlotLayout, SlotWeights};
 use stria_core::packing::{Layout, Places, RingOf, Weights};
-use stria_core::parallel;
+use stria_core::parallel_map;
 use stria_core::random::Seed;
 use stria_core::rlwe::galois::{Element, GaloisKey, GaloisKeys, Hoisted};
 use stria_core::rlwe::ring::ring8192::{KEY_LIMBS, LIMBS};
@@ -150,7 +150,7 @@ fn layer(channels: [u16; 2], kernel: Kernel, groups: u16) -> Layer {
 fn side_by_side<T: Send>(cores: usize, job: impl Fn(usize) -> T + Send + Sync) -> f64 {
     let mut first = 0;
     let one_each = || {
-        drop(parallel::map(cores, |i| job(first + i)));
+        drop(parallel_map(cores, |i| job(first + i)));
         first += cores;
     };
     repeat(one_each) / cores as f64

@@ -1,8 +1,8 @@
 //! Why a session ended before its time.
 
-use stria_core::error::Error as ProtocolError;
+use stria_core::DriveError;
+use stria_core::Error as ProtocolError;
 use stria_core::link::LinkError;
-use stria_core::protocol::frame::ReadError;
 
 /// Why a session ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -60,12 +60,12 @@ impl From<std::io::Error> for SessionError {
     }
 }
 
-impl From<ReadError<std::io::Error>> for SessionError {
-    fn from(error: ReadError<std::io::Error>) -> Self {
+impl From<DriveError<std::io::Error>> for SessionError {
+    fn from(error: DriveError<std::io::Error>) -> Self {
         match error {
-            ReadError::Closed => Self::Closed,
-            ReadError::Protocol(error) => Self::Protocol(error),
-            ReadError::Io(error) => error.into(),
+            DriveError::Closed => Self::Closed,
+            DriveError::Protocol(error) => Self::Protocol(error),
+            DriveError::Io(error) => error.into(),
         }
     }
 }

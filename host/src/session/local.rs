@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
-use stria_core::error::Error::Peer;
+use stria_core::Error::Peer;
 use stria_core::packing::Packing;
 use stria_core::protocol::server::{Budget, Counters, Server};
 

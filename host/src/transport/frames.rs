@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME, ReadError, read_frame};
+use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME};
+use stria_core::{DriveError, read_frame};
 
 use super::socket::{Socket, is_pause};
 
@@ -75,7 +76,7 @@ impl FrameSocket {
         &mut self,
         buffer: &'a mut FrameBuf,
         stoppable: bool,
-    ) -> Result<Frame<'a>, ReadError<io::Error>> {
+    ) -> Result<Frame<'a>, DriveError<io::Error>> {
         self.stoppable = stoppable;
         let start = Instant::now();
         self.deadline = start + self.timeout;

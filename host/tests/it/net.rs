@@ -9,10 +9,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::common::*;
-use stria_core::error::{Error as ProtocolError, PeerError};
 use stria_core::packing::Packing;
 use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME, write_reason};
 use stria_core::protocol::network::{About, Network};
+use stria_core::{Error as ProtocolError, PeerError};
 use stria_host::session::SessionError;
 use stria_host::session::client::{ClientOptions, Session, Window};
 use stria_host::session::local::Local;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use stria_core::error::Error as ProtocolError;
+use stria_core::Error as ProtocolError;
 use stria_core::network::layer::MAX_SIDE;
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME, write_failure};
 use stria_core::protocol::greeting::Welcome;

@@ -1,6 +1,6 @@
 //! A model as the protocol's server takes it: transformed weights, and what clients are told.
 
-use stria_core::error::Error as ProtocolError;
+use stria_core::Error as ProtocolError;
 use stria_core::network::name::Shown;
 use stria_core::packing::Packing;
 use stria_core::protocol::greeting::{InputSpec, MAX_IMAGE_CHANNELS, MAX_NAME};

@@ -1,8 +1,8 @@
 //! One session, frame by frame.
 
-use stria_core::error::{Error as ProtocolError, PeerError};
 use stria_core::protocol::frame::{MAX_FRAME, write_failure, write_reason};
 use stria_core::protocol::server::Server;
+use stria_core::{Error as ProtocolError, PeerError};
 
 use super::super::error::SessionError;
 use crate::transport::FrameSocket;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stria_core::error::PeerError;
+use stria_core::PeerError;
 use stria_core::protocol::frame::{MAX_FRAME, write_reason};
 use stria_core::protocol::network::Network;
 use stria_core::protocol::server::{Budget, Counters, Server};
