@@ -157,7 +157,7 @@ impl<R: Ring> Parties<R> {
     pub fn multiply_key(&self, c1: &R::Poly) -> Box<R::Poly> {
         let mut phase = Box::new(*c1);
         let mut scratch = Box::new(R::SCRATCH);
-        R::multiply_key(&self.secret, &mut phase, &mut scratch);
+        self.secret.multiply(&mut phase, &mut scratch);
         let mut left = (*scratch).as_mut().iter().flat_map(|poly| poly.as_ref());
         assert!(left.all(|&x| x == 0), "the key stays in memory");
         phase

@@ -151,7 +151,7 @@ impl ReceiveResponse {
             })?;
             self.next += 1;
             if self.next == pieces::<R>() {
-                R::multiply_key(key, poly, scratch);
+                key.multiply(poly, scratch);
             }
             return Ok(false);
         }

@@ -3,7 +3,7 @@
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::Ring;
-use super::galois::Element;
+use super::galois::element::Element;
 use crate::arith::transform::Residues;
 use crate::random::sample::{Ternary, sign_residue};
 use crate::random::{Seed, Stream};
@@ -34,6 +34,12 @@ impl<R: Ring> SecretKey<R> {
     pub fn load_ntt(&self, limb: usize, out: &mut R::Poly) {
         self.load(limb, out);
         R::NTT[limb].forward(out, R::LOG_N);
+    }
+
+    /// First half of decryption: c1 of a response, as it was sent, becomes c1 s, coefficient domain.
+    /// The scratch comes out as zeros.
+    pub fn multiply(&self, c1: &mut R::Poly, scratch: &mut R::Scratch) {
+        R::multiply(c1, |key| self.load_ntt(0, key), scratch);
     }
 
     /// Writes the key's residues modulo a limb's prime, coefficient domain.

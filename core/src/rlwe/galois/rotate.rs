@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::Element;
+use super::element::Element;
 use crate::arith::modulus::Modulus;
 use crate::random::Seed;
 use crate::random::sample::small_residue;
@@ -27,7 +27,7 @@ pub struct GaloisKey {
 
 impl GaloisKey {
     /// The key whose `b` came in the coefficient domain, all limbs of one digit after another as
-    /// [`super::galois_key_limb`] makes them; every `a` is expanded here.
+    /// [`super::key::galois_key_limb`] makes them; every `a` is expanded here.
     pub fn from_wire(element: Element, b: &[Poly], seed: &Seed) -> Self {
         let digit = |(digit, b): (usize, &[Poly])| {
             let mut b: Limbs<Ring8192> = b.into();

@@ -8,7 +8,6 @@ pub mod ring8192;
 pub use ring4096::Ring4096;
 pub use ring8192::Ring8192;
 
-use super::SecretKey;
 use crate::arith::field::{T, T_MOD};
 use crate::arith::modulus::Modulus;
 use crate::arith::transform::{Ntt, Residues};
@@ -73,11 +72,15 @@ pub trait Ring: sealed::Sealed + Clone + Send + Sync + 'static {
     /// c0 of a response without its low bits, rounded: below [`Self::C0_BOUND`].
     fn drop_bits(c0: u32) -> u32;
 
-    /// First half of decryption: c1 of a response, as it was sent, becomes c1 s, coefficient domain.
-    /// The scratch comes out as zeros.
-    fn multiply_key(key: &SecretKey<Self>, c1: &mut Self::Poly, scratch: &mut Self::Scratch);
+    /// c1 of a response, as it was sent, becomes c1 s, coefficient domain; `load_key` writes s in the
+    /// NTT domain of limb 0. The scratch comes out as zeros.
+    fn multiply(
+        c1: &mut Self::Poly,
+        load_key: impl FnOnce(&mut Self::Poly),
+        scratch: &mut Self::Scratch,
+    );
 
-    /// Second half: the message coefficient (mod t) of a coefficient of a response's c0, without its
+    /// The message coefficient (mod t) of a coefficient of a response's c0, without its
     /// dropped bits, and the coefficient of c1 s; constant-time.
     fn decrypt_coefficient(c0: u32, c1_s: u32) -> u32;
 

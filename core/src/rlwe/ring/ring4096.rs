@@ -6,7 +6,6 @@ use super::{Ring, Scale};
 use crate::arith::field::{T, T_MOD};
 use crate::arith::modulus::Modulus;
 use crate::arith::transform::Ntt;
-use crate::rlwe::SecretKey;
 use zeroize::Zeroize;
 
 #[cfg(feature = "server")]
@@ -88,8 +87,8 @@ impl Ring for Ring4096 {
         (c0 + (1 << (Self::DROPPED_BITS - 1))) >> Self::DROPPED_BITS
     }
 
-    fn multiply_key(key: &SecretKey<Self>, c1: &mut Poly, [scratch]: &mut [Poly; 1]) {
-        key.load_ntt(0, scratch);
+    fn multiply(c1: &mut Poly, load_key: impl FnOnce(&mut Poly), [scratch]: &mut [Poly; 1]) {
+        load_key(scratch);
         Q_NTT[0].multiply(c1, scratch);
         Q_NTT[0].inverse(c1, LOG_N);
         scratch.zeroize();

@@ -35,7 +35,6 @@ use crate::arith::field::{T, T_MOD};
 use crate::arith::modulus::Modulus;
 use crate::arith::transform::Ntt;
 use crate::random::sample::small_residue;
-use crate::rlwe::SecretKey;
 use zeroize::Zeroize;
 
 #[cfg(feature = "server")]
@@ -147,14 +146,14 @@ impl Ring for Ring8192 {
 
     /// Both 16-bit halves of c1 are multiplied by s over the integers: the products stay below
     /// 2^15 N = 2^28, which is less than q0/2.
-    fn multiply_key(key: &SecretKey<Self>, c1: &mut Poly, [low, scratch]: &mut [Poly; 2]) {
+    fn multiply(c1: &mut Poly, load_key: impl FnOnce(&mut Poly), [low, scratch]: &mut [Poly; 2]) {
         let modulus = &Q_MOD[0];
         for (high, low) in c1.iter_mut().zip(low.iter_mut()) {
             let part = i32::from(*high as i16);
             *low = small_residue(part, modulus);
             *high = small_residue(high.wrapping_sub(part as u32) as i32 >> 16, modulus);
         }
-        key.load_ntt(0, scratch);
+        load_key(scratch);
         for half in [&mut *c1, &mut *low] {
             Q_NTT[0].forward(half, LOG_N);
             Q_NTT[0].multiply(half, scratch);
