@@ -270,7 +270,9 @@ fn bad_arguments_are_answered_in_a_sentence() {
     assert!(link("fast").contains("bits_per_second"));
     assert!(link(r#"{"name": "a", "bits_per_second": 1}"#).contains("round_trip_ms"));
     let none = r#"{"name": "a", "bits_per_second": 0, "round_trip_ms": 1}"#;
-    assert!(link(none).contains("above 0"));
+    assert!(link(none).contains("bits_per_second from 1 to 1e15"));
+    let endless = r#"{"name": "a", "bits_per_second": 1, "round_trip_ms": 1e300}"#;
+    assert!(link(endless).contains("round_trip_ms from 0 to 3600000"));
     let missing = failure(&["plan", "resnet20", "--link-file", "/none.json"]);
     assert!(missing.contains("/none.json"));
 
