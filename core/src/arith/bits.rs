@@ -27,8 +27,9 @@ pub fn pack(out: &mut [u8], bits: u32, values: impl Iterator<Item = u32>) -> usi
     4 * words + tail
 }
 
-/// Unpacks `count` values of `bits` <= 32 bits below `bound`, where 0 stands for 2^32. Refuses a wrong
-/// length, a value at or above the bound, and padding that is not zero; `kind` is for the error message.
+/// Unpacks `count` values of `bits` <= 32 bits below `bound`; values of 32 bits have no bound. Refuses
+/// a wrong length, a value at or above the bound, and padding that is not zero; `kind` is for the
+/// error message.
 pub fn unpack(
     kind: u8,
     bytes: &[u8],
@@ -67,7 +68,7 @@ pub fn unpack(
             filled += 32 - bits;
             value
         };
-        if value > bound.wrapping_sub(1) {
+        if bits < 32 && value >= bound {
             return Err(Error::ResidueTooLarge {
                 residue: value,
                 modulus: bound,

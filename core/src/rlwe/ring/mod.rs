@@ -51,7 +51,7 @@ pub trait Ring: sealed::Sealed + Clone + Send + Sync + 'static {
     const FLOOD_BITS: u32;
     /// Bits of a coefficient of a response's c1.
     const C1_BITS: u32;
-    /// Such a coefficient is below this; 0 stands for 2^32.
+    /// Such a coefficient is below this, if it has less than 32 bits.
     const C1_BOUND: u32;
     /// Low bits of a response's c0 that the server drops.
     const DROPPED_BITS: u32;
@@ -100,8 +100,6 @@ pub trait Ring: sealed::Sealed + Clone + Send + Sync + 'static {
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for super::Ring4096 {}
-    impl Sealed for super::Ring8192 {}
 }
 
 /// m -> round(q m / t) mod q_l: with h = (t-1)/2 and r = (q m + h) mod t, it is

@@ -47,6 +47,8 @@ pub static Q_NTT: [Ntt<Poly>; LIMBS] = [
 /// The transform modulo t.
 pub static T_NTT: Ntt<Poly> = Ntt::new(T_MOD);
 
+impl super::sealed::Sealed for Ring4096 {}
+
 /// A response is modulo q0, its c1 in the NTT domain.
 impl Ring for Ring4096 {
     type Poly = Poly;

@@ -93,6 +93,8 @@ pub static T_NTT: Ntt<Poly> = Ntt::new(T_MOD);
 /// rotation it is for follows from the plan.
 pub const GALOIS_KEY_BYTES: usize = LIMBS * KEY_LIMBS * (N * Q_BITS as usize / 8) + 32;
 
+impl super::sealed::Sealed for Ring8192 {}
+
 /// A response is modulo 2^32, coefficient domain.
 impl Ring for Ring8192 {
     type Poly = Poly;
@@ -111,7 +113,7 @@ impl Ring for Ring8192 {
 
     const FLOOD_BITS: u32 = 91;
     const C1_BITS: u32 = 32;
-    const C1_BOUND: u32 = 0;
+    const C1_BOUND: u32 = u32::MAX;
     const DROPPED_BITS: u32 = 6;
     const C0_BOUND: u32 = 1 << Self::C0_BITS;
 
