@@ -1,5 +1,7 @@
 //! The crate's one error type.
 
+use crate::wire::wire_enum;
+
 /// Everything that can go wrong in a session. No variant is reached by a bug-free pair of peers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -71,26 +73,26 @@ pub enum Error {
     Usage(&'static str),
 }
 
-/// Why a peer ended a session, as told over the wire.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum PeerError {
-    /// It got something that breaks the protocol.
-    Protocol = 1,
-    /// It speaks another version.
-    Version = 2,
-    /// It does not accept a negotiated value.
-    Negotiation = 3,
-    /// It is at its limit of sessions.
-    Busy = 4,
-    /// It is shutting down.
-    Closing = 5,
-    /// Something else.
-    Other = 6,
-    /// This client has no queries left.
-    BudgetSpent = 7,
-    /// Its network runs in a packing that this client has not announced.
-    Packing = 8,
+wire_enum! {
+    /// Why a peer ended a session, as told over the wire.
+    pub enum PeerError {
+        /// It got something that breaks the protocol.
+        Protocol = 1,
+        /// It speaks another version.
+        Version = 2,
+        /// It does not accept a negotiated value.
+        Negotiation = 3,
+        /// It is at its limit of sessions.
+        Busy = 4,
+        /// It is shutting down.
+        Closing = 5,
+        /// Something else.
+        Other = 6,
+        /// This client has no queries left.
+        BudgetSpent = 7,
+        /// Its network runs in a packing that this client has not announced.
+        Packing = 8,
+    }
 }
 
 impl core::fmt::Display for PeerError {

@@ -23,5 +23,6 @@ pub mod protocol;
 pub mod random;
 pub mod relu;
 pub mod rlwe;
+mod wire;
 
 pub use error::Error;
