@@ -162,7 +162,7 @@ pub fn write_failure(out: &mut FrameBuf, error: &Error) -> usize {
         Error::Negotiation { .. } => PeerError::Negotiation,
         Error::ParameterSet { .. } => PeerError::Packing,
         Error::BudgetSpent => PeerError::BudgetSpent,
-        Error::Usage(_) => PeerError::Other,
+        Error::Usage(_) | Error::Internal(_) => PeerError::Other,
         _ => PeerError::Protocol,
     };
     write_reason(out, reason)

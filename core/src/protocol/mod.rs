@@ -18,4 +18,5 @@ pub mod network;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod share;
+pub mod steps;
 pub mod upload;

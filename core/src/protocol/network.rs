@@ -11,8 +11,9 @@ use super::greeting::{
 use super::linear::LinearLayer;
 use super::linear::segment::SegmentLayer;
 use super::linear::slot::SlotLayer;
-use super::linear::slot::keys::Rotations;
+use super::linear::slot::keys::{MAX_ROTATIONS, Rotations};
 use crate::Error;
+use crate::error::Usage;
 use crate::network::layer::{Activation, Layer};
 use crate::packing::Packing;
 use crate::packing::slot::conv::SlotWeights;
@@ -97,6 +98,11 @@ impl NetworkLayer {
     pub(super) fn out_side(&self) -> usize {
         self.linear.places().out_side()
     }
+
+    /// Pixels of the output map.
+    pub(super) fn out_area(&self) -> usize {
+        self.out_side().pow(2)
+    }
 }
 
 fn check_numbers(layer: &Layer, weights: &[i32], bias: &[i32]) -> Result<(), &'static str> {
@@ -147,9 +153,8 @@ impl Network {
         if !(1..=usize::from(MAX_LAYERS)).contains(&layers.len())
             || !(1..=usize::from(MAX_CLASSES)).contains(&about.classes.len())
         {
-            return Err(Error::Usage(
-                "network without layers or classes, or with too many",
-            ));
+            let (layers, classes) = (layers.len(), about.classes.len());
+            return Err(Error::Usage(Usage::NetworkSize { layers, classes }));
         }
         let mut plan = PlanHash::default();
         let mut shapes = vec![(
@@ -217,10 +222,9 @@ fn rotations(layers: &[NetworkLayer]) -> Result<Rotations, Error> {
     let all: BTreeSet<_> = (layers.iter())
         .flat_map(|layer| layer.linear.rotations())
         .collect();
-    let mut rotations = Rotations::new();
-    for element in all {
-        let too_many = Error::Usage("the network needs more Galois keys than a client makes");
-        rotations.push(element).map_err(|_| too_many)?;
+    if all.len() > MAX_ROTATIONS {
+        let (needed, most) = (all.len(), MAX_ROTATIONS);
+        return Err(Error::Usage(Usage::GaloisKeys { needed, most }));
     }
-    Ok(rotations)
+    Ok(all.into_iter().collect())
 }

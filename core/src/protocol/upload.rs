@@ -98,7 +98,7 @@ impl ReceiveUpload {
             .get_mut(limb)
             .and_then(|limb| limb.get_mut(piece * PIECE..(piece + 1) * PIECE))
         else {
-            return Err(Error::Usage("upload that goes on after its end"));
+            return Err(Error::Internal("upload that goes on after its end"));
         };
         self.next += 1;
         let payload = frame.expect(Kind::Limb)?;

@@ -27,7 +27,9 @@ pub fn calibrate() -> Result<Constants, SessionError> {
     let built = |name| {
         let builder = networks::find(name).ok();
         let model = builder.and_then(|builder| builder.model(1).ok());
-        model.ok_or(Error::Usage("a network of this program that does not load"))
+        model.ok_or(Error::Internal(
+            "a network of this program that does not load",
+        ))
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let model = built("strianet-cifar10")?;
@@ -37,7 +39,7 @@ pub fn calibrate() -> Result<Constants, SessionError> {
         .iter()
         .map(crate::ModelLayer::activations)
         .sum();
-    let operations = operations::segments(cores).map_err(Error::Usage)?;
+    let operations = operations::segments(cores).map_err(Error::Internal)?;
     let segment = ring(&model, Packing::Segment, &session, operations)?;
 
     // Few Galois keys, so that the set-up is short.
@@ -64,7 +66,7 @@ fn ring(
 ) -> Result<Ring, Error> {
     let (mut inputs, mut outputs) = (0, 0);
     for layer in &model.layers {
-        let linear = count(packing, &layer.layer).map_err(Error::Usage)?;
+        let linear = count(packing, &layer.layer).map_err(Error::Internal)?;
         inputs += linear.inputs;
         outputs += linear.outputs();
     }

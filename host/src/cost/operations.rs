@@ -84,7 +84,7 @@ pub(super) fn segments(cores: usize) -> Result<Operations, &'static str> {
 pub(super) fn slots(cores: usize) -> Result<(Operations, [f64; 2]), stria_core::Error> {
     // 2 input ciphertexts and 5 shifts of them, into each of 64 responses.
     let layer = layer([2 * 128, 64 * 128], Kernel::Cross, 128);
-    let layout = SlotLayout::new(&layer).map_err(stria_core::Error::Usage)?;
+    let layout = SlotLayout::new(&layer).map_err(stria_core::Error::Internal)?;
     let mut keys = GaloisKeys::default();
     for element in layout.rotations() {
         keys.insert(element, galois_key(element));

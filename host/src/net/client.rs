@@ -11,7 +11,7 @@ use stria_core::protocol::client::{App, Client, SlotClient, SmallClient};
 use stria_core::protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME, write_failure};
 use stria_core::protocol::greeting::{Settings, Welcome};
 use stria_core::protocol::linear::ClientLinear;
-use stria_core::protocol::share::SharePrf;
+use stria_core::protocol::server::ServerShares;
 
 use super::serial::DEFAULT_BAUD;
 use super::shape::{Pace, shape};
@@ -94,7 +94,7 @@ trait AnyClient: Send {
     fn finish(&mut self) -> Result<(), SessionError>;
     fn rests(&self) -> bool;
     fn welcome(&self) -> Option<&Welcome>;
-    fn audit_shares(&self) -> Option<SharePrf>;
+    fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>>;
     fn bytes(&self) -> usize;
 }
 
@@ -127,8 +127,8 @@ where
     fn welcome(&self) -> Option<&Welcome> {
         self.welcome()
     }
-    fn audit_shares(&self) -> Option<SharePrf> {
-        self.audit_shares()
+    fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>> {
+        server.open(self)
     }
     fn bytes(&self) -> usize {
         size_of::<Self>()
@@ -392,7 +392,7 @@ impl Session {
         let side = usize::from(welcome.input.side);
         let classes = usize::from(welcome.classes);
         if pixels.len() != side * side * usize::from(welcome.input.channels) {
-            return Err(ProtocolError::Usage("an image of another shape than announced").into());
+            return Err(SessionError::Image);
         }
         self.picture.pixels = pixels.to_vec();
         self.picture.side = side;
@@ -443,8 +443,8 @@ impl Session {
         self.client.bytes()
     }
 
-    /// See [`Client::audit_shares`].
-    pub fn audit_shares(&self) -> Option<SharePrf> {
-        self.client.audit_shares()
+    /// See [`ServerShares::open`].
+    pub fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>> {
+        self.client.opened(server)
     }
 }

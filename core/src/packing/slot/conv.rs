@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use zeroize::Zeroize;
 
 use crate::Error;
+use crate::error::Usage;
 use crate::packing::slot::cipher::{Ciphertext, Limbs, Plaintext};
 use crate::packing::slot::galois::Element;
 use crate::packing::slot::layout::{Factor, Schedule, SlotLayout};
@@ -114,9 +115,9 @@ impl SlotWeights {
         work: &mut Work,
     ) -> Result<RotatedInputs, Error> {
         if inputs.len() != self.layout.inputs_per_set {
-            return Err(Error::Usage(
+            return Err(Error::Usage(Usage::Argument(
                 "the input ciphertexts are not those of a part",
-            ));
+            )));
         }
         let shifts: Vec<_> = self
             .shifts
@@ -185,7 +186,9 @@ impl SlotWeights {
                 }
             }
             (Schedule::OutputRotations, _) => {
-                return Err(Error::Usage("inputs rotated for another schedule"));
+                return Err(Error::Usage(Usage::Argument(
+                    "inputs rotated for another schedule",
+                )));
             }
         }
         channels.fold(&mut sum, work);
@@ -197,7 +200,9 @@ impl SlotWeights {
 pub struct RotatedInputs(Vec<Vec<Ciphertext>>);
 
 fn key(keys: &GaloisKeys, element: Element) -> Result<&GaloisKey, Error> {
-    let missing = Error::Usage("a Galois key that the layer needs is missing");
+    let missing = Error::Usage(Usage::Argument(
+        "a Galois key that the layer needs is missing",
+    ));
     keys.get(element).ok_or(missing)
 }
 

@@ -177,7 +177,7 @@ mod server {
             seeds: &[Seed],
             shares: &OutputShares<'_>,
         ) -> Result<(Vec<u32>, Work), Error> {
-            let missing = Error::Usage("no public key");
+            let missing = Error::Internal("no public key");
             let key = keys.public.as_ref().ok_or(missing)?;
             let SegmentLayer { layout, weights } = &*self.layer;
             let make = |o: usize| {

@@ -224,7 +224,7 @@ mod server {
             shares: &OutputShares<'_>,
         ) -> Result<(Vec<u32>, Work), Error> {
             let SlotKeys { public, galois } =
-                keys.slot.as_ref().ok_or(Error::Usage("no slot keys"))?;
+                keys.slot.as_ref().ok_or(Error::Internal("no slot keys"))?;
             let SlotLayer { layout, weights } = &*self.layer;
             let (mut all, mut total) = (Vec::new(), Work::default());
             let parts = self.inputs.chunks_exact(layout.inputs_per_set);
