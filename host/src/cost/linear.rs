@@ -76,7 +76,7 @@ impl Linear {
     }
 
     /// Values that each ciphertext from the server carries, in the order in which they come.
-    pub fn valid(&self) -> impl Iterator<Item = usize> + '_ {
+    pub fn valid(&self) -> impl Iterator<Item = usize> + Clone + '_ {
         let tiles = self.tiles();
         let side = |i: usize| self.tile.min(self.out_side - i * self.tile);
         (0..tiles * tiles).flat_map(move |tile| {

@@ -1,13 +1,12 @@
 //! Bytes and rounds of an inference, frame by frame as both parties send them.
 //! `docs/protocol.md`, "Inference".
 
-use stria_core::arith::bits::packed_len;
-use stria_core::network::layer::{Activation, Layer};
-use stria_core::params::T_BITS;
-use stria_core::protocol::activation::{Sender, WindowTraffic};
-use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME};
-use stria_core::protocol::greeting::{Settings, relu_params, write_control};
-use stria_core::protocol::upload::PIECE;
+use stria_core::network::layer::Layer;
+use stria_core::packing::Packing;
+use stria_core::protocol::frame::HEADER;
+use stria_core::protocol::greeting::{Settings, relu_params};
+use stria_core::protocol::steps::Sender;
+use stria_core::protocol::traffic::{Ciphertexts, LayerTraffic};
 use stria_core::relu::ReluParams;
 
 use super::Linear;
@@ -62,24 +61,13 @@ impl Line {
         }
         self.last = Some(sender);
     }
-
-    /// Residues mod t of one response, in frames of their own.
-    fn values(&mut self, sender: Sender, mut count: usize) {
-        while count > 0 {
-            let piece = count.min(PIECE);
-            self.send(sender, HEADER + packed_len(piece, T_BITS));
-            count -= piece;
-        }
-    }
 }
 
 /// Counts an inference's frames, layer by layer.
 #[derive(Clone, Debug)]
 pub struct Traffic {
     line: Line,
-    windows: WindowTraffic,
-    /// Activations of a full window.
-    capacity: usize,
+    layers: LayerTraffic,
 }
 
 impl Traffic {
@@ -88,61 +76,29 @@ impl Traffic {
     pub fn new(client: &Client) -> Self {
         Self {
             line: Line::default(),
-            windows: WindowTraffic::new(client.relu, client.k_s),
-            capacity: client.chunks * client.relu.chunk(),
+            layers: LayerTraffic::new(client.relu, client.k_s, client.chunks),
         }
     }
 
-    /// What the next layer of an inference sends; the first one has the frame that opens it.
-    pub fn layer(&mut self, layer: &Layer, linear: &Linear) -> Line {
+    /// What the next layer of an inference sends; the first one has the frame that opens it. `layer`
+    /// is what the client is told.
+    pub fn layer(&mut self, packing: Packing, layer: &Layer, linear: &Linear) -> Line {
         let last = self.line.last;
         self.line = Line {
             last,
             ..Line::default()
         };
+        let line = &mut self.line;
         if last.is_none() {
-            self.line.send(Sender::Client, HEADER);
+            line.send(Sender::Client, HEADER);
         }
-        self.line.send(Sender::Server, description(layer));
-        self.line
-            .send(Sender::Client, linear.inputs * linear.input_bytes);
-        // Mirrors `next_outputs` of both parties.
-        let mut gathered = 0;
-        for values in linear.valid() {
-            if gathered == self.capacity {
-                self.window(&mut gathered);
-            }
-            self.line.send(Sender::Server, linear.output_bytes);
-            match layer.activation {
-                Activation::Logits => self.line.values(Sender::Server, values),
-                Activation::Linear => self.line.values(Sender::Client, values),
-                Activation::Relu => {
-                    let mut left = values;
-                    while gathered + left > self.capacity {
-                        left -= self.capacity - gathered;
-                        gathered = self.capacity;
-                        self.window(&mut gathered);
-                    }
-                    gathered += left;
-                }
-            }
-        }
-        if gathered > 0 {
-            self.window(&mut gathered);
-        }
+        let ciphertexts = Ciphertexts {
+            packing,
+            inputs: linear.inputs,
+            useful: linear.useful,
+        };
+        let frame = |sender, _, bytes| line.send(sender, bytes);
+        self.layers.layer(layer, ciphertexts, linear.valid(), frame);
         self.line
     }
-
-    fn window(&mut self, gathered: &mut usize) {
-        let (line, windows) = (&mut self.line, &mut self.windows);
-        windows.window(*gathered, |sender, bytes| line.send(sender, bytes));
-        *gathered = 0;
-    }
-}
-
-/// Bytes of the frame that describes a layer.
-fn description(layer: &Layer) -> usize {
-    let mut frame = [0; MAX_FRAME];
-    // No description is longer than a frame.
-    write_control(&mut frame, Kind::Layer, layer).unwrap_or(MAX_FRAME)
 }

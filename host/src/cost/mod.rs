@@ -165,7 +165,7 @@ impl Setting {
                 Packing::Coefficient => layer.dense(),
                 Packing::Segment | Packing::Slot => *layer,
             };
-            let line = traffic.layer(&shown, &linear);
+            let line = traffic.layer(packing, &shown, &linear);
             let kept = keep(packing, &linear, &mut memory);
             let work = self.constants.linear(packing, &linear, kept);
             Ok(self.cost(layer, &linear, &work, &line))
