@@ -15,6 +15,7 @@ use core::ops::DerefMut;
 use embedded_io::{ErrorKind, Read, ReadExactError, Write};
 
 use crate::Error;
+use crate::error::Usage;
 use crate::protocol::client::{App, Client};
 use crate::protocol::frame::{
     Frame, FrameBuf, HEADER, Kind, MAX_FRAME, payload_len, write_failure,
@@ -242,7 +243,9 @@ fn gather<P: Party + ?Sized, IO: ?Sized>(
 
 fn one_frame(buffer: &mut [u8]) -> Result<&mut FrameBuf, Error> {
     let room = buffer.first_chunk_mut::<MAX_FRAME>();
-    room.ok_or(Error::Usage("a buffer without room for a frame"))
+    room.ok_or(Error::Usage(Usage::Argument(
+        "a buffer without room for a frame",
+    )))
 }
 
 /// Not `write_all`, which panics on a writer that takes nothing.

@@ -1,8 +1,12 @@
 //! The crate's one error type.
 
 use crate::network::LayerError;
+use crate::wire::wire_enum;
 
-/// Everything that can go wrong in a session. No variant is reached by a bug-free pair of peers.
+/// Everything that can go wrong in a session. Between two parties of this crate the line, the
+/// settings and the budget of queries decide: [`Error::Negotiation`], [`Error::ParameterSet`],
+/// [`Error::BudgetSpent`], and what the peer then says of it, [`Error::Peer`]. All else takes a
+/// peer that breaks the protocol or a caller that misuses this side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -69,30 +73,60 @@ pub enum Error {
     PlanMismatch,
     /// The peer ended the session, and said why.
     Peer(PeerError),
-    /// A caller of this library did something out of order.
-    Usage(&'static str),
+    /// A mistake of whoever calls this crate.
+    Usage(Usage),
+    /// What this crate's own code rules out; no peer and no caller can bring it about. Please report
+    /// it.
+    Internal(&'static str),
 }
 
-/// Why a peer ended a session, as told over the wire.
+/// A mistake of whoever calls this crate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum PeerError {
-    /// It got something that breaks the protocol.
-    Protocol = 1,
-    /// It speaks another version.
-    Version = 2,
-    /// It does not accept a negotiated value.
-    Negotiation = 3,
-    /// It is at its limit of sessions.
-    Busy = 4,
-    /// It is shutting down.
-    Closing = 5,
-    /// Something else.
-    Other = 6,
-    /// This client has no queries left.
-    BudgetSpent = 7,
-    /// Its network runs in a packing that this client has not announced.
-    Packing = 8,
+#[non_exhaustive]
+pub enum Usage {
+    /// A client was asked for an inference or a goodbye while an inference was running, or before
+    /// the session was set up.
+    NotReady,
+    /// A network that has no layers or classes, or more than the protocol has room for.
+    NetworkSize {
+        /// Its layers.
+        layers: usize,
+        /// Its classes.
+        classes: usize,
+    },
+    /// A network in slot packing that needs more Galois keys than a client makes.
+    GaloisKeys {
+        /// Keys that it needs.
+        needed: usize,
+        /// The most that a client makes.
+        most: usize,
+    },
+    /// A picture of another shape than the network takes.
+    Picture,
+    /// An argument of a building block that does not fit: which, and how.
+    Argument(&'static str),
+}
+
+wire_enum! {
+    /// Why a peer ended a session, as told over the wire.
+    pub enum PeerError {
+        /// It got something that breaks the protocol.
+        Protocol = 1,
+        /// It speaks another version.
+        Version = 2,
+        /// It does not accept a negotiated value.
+        Negotiation = 3,
+        /// It is at its limit of sessions.
+        Busy = 4,
+        /// It is shutting down.
+        Closing = 5,
+        /// Something else.
+        Other = 6,
+        /// This client has no queries left.
+        BudgetSpent = 7,
+        /// Its network runs in a packing that this client has not announced.
+        Packing = 8,
+    }
 }
 
 impl core::fmt::Display for PeerError {
@@ -107,6 +141,24 @@ impl core::fmt::Display for PeerError {
             Self::Closing => "it is shutting down",
             Self::Other => "of an error on its side",
         })
+    }
+}
+
+impl core::fmt::Display for Usage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NotReady => f.write_str("an inference is running or the session is not set up"),
+            Self::NetworkSize { layers, classes } => write!(
+                f,
+                "no network can have {layers} layers and {classes} classes"
+            ),
+            Self::GaloisKeys { needed, most } => write!(
+                f,
+                "the network needs {needed} Galois keys, a client makes {most} at most"
+            ),
+            Self::Picture => f.write_str("the network takes a picture of another shape"),
+            Self::Argument(what) => write!(f, "out of order: {what}"),
+        }
     }
 }
 
@@ -155,7 +207,8 @@ impl core::fmt::Display for Error {
                 f.write_str("the layers that were run are not those that were announced")
             }
             Self::Peer(reason) => write!(f, "the peer ended the session because {reason}"),
-            Self::Usage(what) => write!(f, "out of order: {what}"),
+            Self::Usage(usage) => usage.fmt(f),
+            Self::Internal(what) => write!(f, "a mistake in this program: {what}"),
         }
     }
 }

@@ -10,7 +10,7 @@
 //! ```
 //! use embedded_io::{Read, Write};
 //! use rand_core::CryptoRng;
-//! use stria_core::{App, DriveError, Error, MAX_FRAME, Settings, SmallClient, drive};
+//! use stria_core::{App, DriveError, Error, MAX_FRAME, Settings, SmallClient, Usage, drive};
 //!
 //! struct Camera {
 //!     pixels: [[i32; 8]; 8],
@@ -37,7 +37,7 @@
 //!     drive(&mut session, line, &mut buffer, &mut ())?;
 //!     let input = session.0.welcome().map(|welcome| &welcome.input);
 //!     if !input.is_some_and(|input| (input.channels, input.side) == (1, 8)) {
-//!         return Err(Error::Usage("the network takes other pictures").into());
+//!         return Err(Error::Usage(Usage::Picture).into());
 //!     }
 //!     session.0.start()?;
 //!     drive(&mut session, line, &mut buffer, &mut ())?;
@@ -132,6 +132,7 @@ pub mod relu;
 mod rlwe;
 #[cfg(feature = "unstable")]
 pub mod rlwe;
+mod wire;
 #[cfg(feature = "unstable")]
 #[cfg(feature = "server")]
 pub use parallel::map as parallel_map;
@@ -140,7 +141,7 @@ pub use arith::field::T_BITS;
 pub use drive::{DriveError, Observer, Party, drive, loopback, read_frame};
 #[cfg(feature = "async")]
 pub use drive::{drive_async, read_frame_async};
-pub use error::{Error, PeerError};
+pub use error::{Error, PeerError, Usage};
 pub use network::LayerError;
 pub use network::input::{normalise, softmax_in_place};
 pub use network::name::{Shown, is_clean};

@@ -375,17 +375,12 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Pair<CHUNKS, SUP
 
     /// The tensors of the last inference, opened from both parties' shares.
     pub fn open(&self, plain: &Plain, image: &Image) -> Vec<Vec<i32>> {
-        let mut client = self.client.audit_shares().unwrap();
-        let mut tensors = vec![image.pixels.clone()];
-        let relus = plain.layers.len() - 1;
-        for (i, server) in self.server.audit_shares()[..relus].iter().enumerate() {
-            let area = server.len() / usize::from(plain.layers[i].0.out_channels);
-            let open = |(j, &share): (usize, &u32)| {
-                let own = client.value(i as u16 + 1, (j / area) as u16, (j % area) as u32);
-                T_MOD.centered(T_MOD.add(own, share))
-            };
-            tensors.push(server.iter().enumerate().map(open).collect());
-        }
-        tensors
+        let opened = self.server.audit().open(&self.client).unwrap();
+        let relus = opened[..plain.layers.len() - 1].iter();
+        let centered = |tensor: &Vec<u32>| tensor.iter().map(|&x| T_MOD.centered(x)).collect();
+        [image.pixels.clone()]
+            .into_iter()
+            .chain(relus.map(centered))
+            .collect()
     }
 }

@@ -453,16 +453,19 @@ fn nothing_is_used_twice() {
 fn every_inference_has_shares_of_its_own() {
     let plain = Plain::tiny();
     let mut pair = session(&plain, &[1], [1, 2]);
-    let read = |pair: &SmallPair| -> Vec<u32> {
-        let mut shares = pair.client.audit_shares().unwrap();
-        (0..64)
-            .map(|i| shares.value(1, i / 16, u32::from(i % 16)))
-            .collect()
+    // Both parties' shares of the first layer's output.
+    let read = |pair: &SmallPair| -> [Vec<u32>; 2] {
+        let shares = pair.server.audit();
+        let server = shares.tensors().next().unwrap().to_vec();
+        let opened = &shares.open(&pair.client).unwrap()[0];
+        let client = opened.iter().zip(&server).map(|(&x, &y)| T_MOD.sub(x, y));
+        [client.collect(), server]
     };
-    let (client, server) = (read(&pair), pair.server.audit_shares()[0].clone());
+    let [client, server] = read(&pair);
     let mut image = Image::random(1);
     pair.infer(&mut image).unwrap();
     let same = |a: &[u32], b: &[u32]| a.iter().zip(b).filter(|(x, y)| x == y).count();
-    assert!(same(&client, &read(&pair)) <= 1);
-    assert!(same(&server, &pair.server.audit_shares()[0]) <= 1);
+    let [next_client, next_server] = read(&pair);
+    assert!(same(&client, &next_client) <= 1);
+    assert!(same(&server, &next_server) <= 1);
 }

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
-use stria_core::packing::Packing;
-use stria_core::protocol::greeting::InputSpec;
-use stria_core::protocol::network::{About, Network, NetworkLayer, WeightMemory};
-use stria_core::{App, Error};
+use stria_core::{
+    About, Activation, App, Error, InputSpec, Kernel, Layer, Network, NetworkLayer, Packing, Pool,
+    Usage, WeightMemory,
+};
 
 /// Side of a picture in pixels.
 pub const SIDE: u16 = 8;
@@ -60,7 +59,10 @@ pub fn network() -> Result<Arc<Network>, Error> {
         layer(0, edges, &edge_weights, &[0; 4])?,
         layer(1, classifier, &class_weights, &[0; 2])?,
     ];
-    let name = |name: &str| name.try_into().map_err(|_| Error::Usage("a long name"));
+    let name = |name: &str| {
+        name.try_into()
+            .map_err(|_| Error::Usage(Usage::Argument("a long name")))
+    };
     let about = About {
         name: name("stripes")?,
         shift: 8,

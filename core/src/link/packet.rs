@@ -4,6 +4,8 @@
 use cobs::{CobsEncoder, DecodeResult, DecoderState};
 use crc::{CRC_32_ISCSI, Crc, Table};
 
+use crate::wire::wire_enum;
+
 /// Castagnoli's CRC-32 finds every pattern of up to five flipped bits in packets of up to 655 bytes.
 /// The table is 1 KiB of flash.
 static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
@@ -21,38 +23,23 @@ pub const fn payload_len(mtu: usize) -> usize {
     encoded.saturating_sub(encoded.div_ceil(255) + HEADER)
 }
 
-/// Says what a packet is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(super) enum Kind {
-    /// Client: begins a connection.
-    Open = 1,
-    /// Server: answers an `Open`.
-    Accept = 2,
-    /// Either: payload.
-    Data = 3,
-    /// Either: nothing but its acknowledgement.
-    Ack = 4,
-    /// Either: asks for an `Ack`.
-    Probe = 5,
-    /// Either: the sender has sent all, and got all it wanted.
-    Close = 6,
-    /// Either: there is no such connection here.
-    Reset = 7,
-}
-
-impl Kind {
-    fn from_u8(byte: u8) -> Option<Self> {
-        Some(match byte {
-            1 => Self::Open,
-            2 => Self::Accept,
-            3 => Self::Data,
-            4 => Self::Ack,
-            5 => Self::Probe,
-            6 => Self::Close,
-            7 => Self::Reset,
-            _ => return None,
-        })
+wire_enum! {
+    /// Says what a packet is for.
+    pub(super) enum Kind {
+        /// Client: begins a connection.
+        Open = 1,
+        /// Server: answers an `Open`.
+        Accept = 2,
+        /// Either: payload.
+        Data = 3,
+        /// Either: nothing but its acknowledgement.
+        Ack = 4,
+        /// Either: asks for an `Ack`.
+        Probe = 5,
+        /// Either: the sender has sent all, and got all it wanted.
+        Close = 6,
+        /// Either: there is no such connection here.
+        Reset = 7,
     }
 }
 
@@ -91,7 +78,7 @@ impl Header {
             return None;
         }
         Some(Self {
-            kind: Kind::from_u8(kind)?,
+            kind: Kind::try_from(kind).ok()?,
             id: u32::from_le_bytes([i0, i1, i2, i3]),
             seq: u16::from_le_bytes([s0, s1]),
             ack: u16::from_le_bytes([a0, a1]),

@@ -59,6 +59,13 @@ pub struct Output {
     pub position: u32,
 }
 
+impl Output {
+    /// Its place in a tensor, `[channels, rows, cols]`, whose maps have `area` pixels.
+    pub fn index(&self, area: usize) -> usize {
+        usize::from(self.channel) * area + self.position as usize
+    }
+}
+
 /// A layer's layout in any packing: how its values become plaintext polynomials.
 pub trait Layout: Places + Copy + Send + Sync + 'static {
     /// The parameter set of its ciphertexts.

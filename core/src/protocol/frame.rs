@@ -1,6 +1,7 @@
 //! Frames: a kind, a length and up to a KiB of payload; the unit that both parties exchange.
 //! `docs/protocol.md` lists every kind with its direction and size.
 
+use crate::wire::wire_enum;
 use crate::{Error, error::PeerError};
 
 /// The most payload a frame carries, in bytes.
@@ -13,80 +14,51 @@ pub const MAX_FRAME: usize = HEADER + MAX_PAYLOAD;
 /// Room for one frame.
 pub type FrameBuf = [u8; MAX_FRAME];
 
-/// Says what a frame carries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Kind {
-    /// Client: greeting.
-    Hello = 1,
-    /// Server: greeting.
-    Welcome = 2,
-    /// Server: name of a class.
-    Label = 3,
-    /// Client: public seed of a ciphertext or of a public key.
-    Seed = 4,
-    /// Client: coefficients of one limb of c0, or of a public key's b.
-    Limb = 5,
-    /// Server: coefficients of a response's c1.
-    ResponseC1 = 6,
-    /// Server: coefficients of a response's c0.
-    ResponseC0 = 7,
-    /// Client: decrypted sums of a base transfer.
-    Opening = 8,
-    /// Either: hashes of base transfer keys.
-    Confirm = 9,
-    /// Client: starts an inference.
-    Begin = 10,
-    /// Server: public description of the next layer.
-    Layer = 11,
-    /// Client: corrections of a forward extension.
-    ForwardCorrection = 12,
-    /// Server: corrections of a reverse extension.
-    ReverseCorrection = 13,
-    /// Server: masked comparison tables.
-    Tables = 14,
-    /// Client: derandomisation bits and correlated transfers.
-    Reply = 15,
-    /// Server: 1-out-of-4 entries.
-    Entries = 16,
-    /// Client: its share minus the pseudo-random one that takes its place.
-    Reshare = 17,
-    /// Server: its shares of logits.
-    Logits = 18,
-    /// Client: no more inferences.
-    Bye = 19,
-    /// Either: this session ends here, and why.
-    Fail = 20,
-    /// Server: the automorphisms that it needs Galois keys of.
-    Rotations = 21,
-}
-
-impl Kind {
-    fn from_u8(byte: u8) -> Option<Self> {
-        const ALL: [Kind; 21] = [
-            Kind::Hello,
-            Kind::Welcome,
-            Kind::Label,
-            Kind::Seed,
-            Kind::Limb,
-            Kind::ResponseC1,
-            Kind::ResponseC0,
-            Kind::Opening,
-            Kind::Confirm,
-            Kind::Begin,
-            Kind::Layer,
-            Kind::ForwardCorrection,
-            Kind::ReverseCorrection,
-            Kind::Tables,
-            Kind::Reply,
-            Kind::Entries,
-            Kind::Reshare,
-            Kind::Logits,
-            Kind::Bye,
-            Kind::Fail,
-            Kind::Rotations,
-        ];
-        ALL.into_iter().find(|kind| *kind as u8 == byte)
+wire_enum! {
+    /// Says what a frame carries.
+    pub enum Kind {
+        /// Client: greeting.
+        Hello = 1,
+        /// Server: greeting.
+        Welcome = 2,
+        /// Server: name of a class.
+        Label = 3,
+        /// Client: public seed of a ciphertext or of a public key.
+        Seed = 4,
+        /// Client: coefficients of one limb of c0, or of a public key's b.
+        Limb = 5,
+        /// Server: coefficients of a response's c1.
+        ResponseC1 = 6,
+        /// Server: coefficients of a response's c0.
+        ResponseC0 = 7,
+        /// Client: decrypted sums of a base transfer.
+        Opening = 8,
+        /// Either: hashes of base transfer keys.
+        Confirm = 9,
+        /// Client: starts an inference.
+        Begin = 10,
+        /// Server: public description of the next layer.
+        Layer = 11,
+        /// Client: corrections of a forward extension.
+        ForwardCorrection = 12,
+        /// Server: corrections of a reverse extension.
+        ReverseCorrection = 13,
+        /// Server: masked comparison tables.
+        Tables = 14,
+        /// Client: derandomisation bits and correlated transfers.
+        Reply = 15,
+        /// Server: 1-out-of-4 entries.
+        Entries = 16,
+        /// Client: its share minus the pseudo-random one that takes its place.
+        Reshare = 17,
+        /// Server: its shares of logits.
+        Logits = 18,
+        /// Client: no more inferences.
+        Bye = 19,
+        /// Either: this session ends here, and why.
+        Fail = 20,
+        /// Server: the automorphisms that it needs Galois keys of.
+        Rotations = 21,
     }
 }
 
@@ -105,10 +77,8 @@ impl<'a> Frame<'a> {
         let (header, payload) = bytes
             .split_first_chunk::<HEADER>()
             .ok_or(Error::Malformed("frame header"))?;
-        let kind = Kind::from_u8(header[0]).ok_or(Error::UnexpectedFrame {
-            expected: 0,
-            got: header[0],
-        })?;
+        let kind =
+            Kind::try_from(header[0]).map_err(|got| Error::UnexpectedFrame { expected: 0, got })?;
         let len = payload_len(header)?;
         if len != payload.len() {
             return Err(Error::FrameLength {
@@ -171,14 +141,8 @@ pub fn payload_len(header: &[u8; HEADER]) -> Result<usize, Error> {
 }
 
 fn peer_error(payload: &[u8]) -> PeerError {
-    match payload {
-        [1] => PeerError::Protocol,
-        [2] => PeerError::Version,
-        [3] => PeerError::Negotiation,
-        [4] => PeerError::Busy,
-        [5] => PeerError::Closing,
-        [7] => PeerError::BudgetSpent,
-        [8] => PeerError::Packing,
+    match *payload {
+        [reason] => PeerError::try_from(reason).unwrap_or(PeerError::Other),
         _ => PeerError::Other,
     }
 }
@@ -198,7 +162,7 @@ pub fn write_failure(out: &mut FrameBuf, error: &Error) -> usize {
         Error::Negotiation { .. } => PeerError::Negotiation,
         Error::ParameterSet { .. } => PeerError::Packing,
         Error::BudgetSpent => PeerError::BudgetSpent,
-        Error::Usage(_) => PeerError::Other,
+        Error::Usage(_) | Error::Internal(_) => PeerError::Other,
         _ => PeerError::Protocol,
     };
     write_reason(out, reason)

@@ -10,6 +10,7 @@ use crate::Error;
 use crate::arith::field::ACC_BITS;
 use crate::network::layer::Layer;
 use crate::network::name::is_clean;
+use crate::random::SessionId;
 use crate::relu::ReluParams;
 
 /// Version of the protocol described in `docs/protocol.md`.
@@ -51,7 +52,7 @@ impl Default for Settings {
 }
 
 /// The longest encoding of a [`Hello`], in bytes.
-pub(super) const MAX_HELLO: usize = 64;
+const MAX_HELLO: usize = 64;
 
 /// The client's greeting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,6 +114,14 @@ pub struct Welcome {
 }
 
 impl Hello {
+    /// The session that this and the server's greeting, as it came, begin.
+    pub(super) fn session_id(&self, welcome: &[u8]) -> Result<SessionId, Error> {
+        let mut buffer = [0; MAX_HELLO];
+        let hello = postcard::to_slice(self, &mut buffer)
+            .map_err(|_| Error::Internal("greeting longer than its buffer"))?;
+        Ok(SessionId::new(hello, welcome))
+    }
+
     /// The server's check.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |what, value: u16| {
@@ -135,6 +144,28 @@ impl Hello {
 }
 
 impl Welcome {
+    /// Of no network: all its bytes are zero.
+    pub(super) const fn empty() -> Self {
+        Self {
+            version: 0,
+            nonce: [0; 32],
+            name: String::new(),
+            shift: 0,
+            layers: 0,
+            plan: [0; 32],
+            classes: 0,
+            logit_scale: 0.0,
+            input: InputSpec {
+                channels: 0,
+                side: 0,
+                resize: 0,
+                mean: [0.0; MAX_IMAGE_CHANNELS],
+                std: [0.0; MAX_IMAGE_CHANNELS],
+                scale: 0.0,
+            },
+        }
+    }
+
     /// The client's check, which gives the parameters of the ReLU.
     pub fn check(&self, h: u8) -> Result<ReluParams, Error> {
         let refuse = |what, value: u16| {
@@ -207,7 +238,7 @@ pub fn write_control<T: Serialize>(
         match postcard::to_slice(message, payload) {
             Ok(bytes) => bytes.len(),
             Err(_) => {
-                result = Err(Error::Usage("control message longer than a frame"));
+                result = Err(Error::Internal("control message longer than a frame"));
                 0
             }
         }
@@ -250,7 +281,7 @@ impl PlanHash {
     pub fn add_layer(&mut self, layer: &Layer) -> Result<(), Error> {
         let mut buffer = [0; 128];
         let bytes = postcard::to_slice(layer, &mut buffer)
-            .map_err(|_| Error::Usage("layer longer than its buffer"))?;
+            .map_err(|_| Error::Internal("layer longer than its buffer"))?;
         self.add(bytes);
         Ok(())
     }

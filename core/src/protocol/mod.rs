@@ -1,5 +1,5 @@
-//! The two-party protocol: what is exchanged (`frame`), one module a step with both parties'
-//! sides, and the two state machines that put the steps in order (`client`, `server`).
+//! The two-party protocol: what is exchanged (`frame`), in which order (`steps`), one module a step
+//! with both parties' sides, and the two state machines that take the steps (`client`, `server`).
 //! `docs/design.md#one-inference` and what follows; `docs/protocol.md` lists the messages.
 //!
 //! A state machine does no I/O and never blocks. Its driver repeats: write the frames that `poll`
@@ -17,4 +17,7 @@ pub mod network;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod share;
+pub mod steps;
+#[cfg(feature = "server")]
+pub mod traffic;
 pub mod transfer;

@@ -9,9 +9,10 @@ use super::greeting::{
     InputSpec, MAX_CLASSES, MAX_LAYERS, MAX_NAME, PARAMETER_SET, PlanHash, SLOT_PARAMETER_SET,
 };
 use super::linear::LinearLayer;
-use super::linear::slot::Rotations;
+use super::linear::slot::{MAX_ROTATIONS, Rotations};
 use crate::Error;
 use crate::arith::field::T;
+use crate::error::Usage;
 use crate::network::LayerError;
 use crate::network::layer::{Activation, Layer};
 use crate::packing::Packing;
@@ -88,6 +89,11 @@ impl NetworkLayer {
     pub(super) fn out_side(&self) -> usize {
         self.linear.places().out_side()
     }
+
+    /// Pixels of the output map.
+    pub(super) fn out_area(&self) -> usize {
+        self.out_side().pow(2)
+    }
 }
 
 /// Checks the numbers of a layer whose shape is one that can be run.
@@ -142,9 +148,8 @@ impl Network {
         if !(1..=usize::from(MAX_LAYERS)).contains(&layers.len())
             || !(1..=usize::from(MAX_CLASSES)).contains(&about.classes.len())
         {
-            return Err(Error::Usage(
-                "network without layers or classes, or with too many",
-            ));
+            let (layers, classes) = (layers.len(), about.classes.len());
+            return Err(Error::Usage(Usage::NetworkSize { layers, classes }));
         }
         let mut plan = PlanHash::default();
         let mut shapes = vec![(
@@ -224,10 +229,9 @@ fn rotations(layers: &[NetworkLayer]) -> Result<Rotations, Error> {
     let all: BTreeSet<_> = (layers.iter())
         .flat_map(|layer| layer.linear.rotations())
         .collect();
-    let mut rotations = Rotations::new();
-    for element in all {
-        let too_many = Error::Usage("the network needs more Galois keys than a client makes");
-        rotations.push(element).map_err(|_| too_many)?;
+    if all.len() > MAX_ROTATIONS {
+        let (needed, most) = (all.len(), MAX_ROTATIONS);
+        return Err(Error::Usage(Usage::GaloisKeys { needed, most }));
     }
-    Ok(rotations)
+    Ok(all.into_iter().collect())
 }

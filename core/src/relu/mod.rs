@@ -16,6 +16,7 @@
 
 use crate::Error;
 use crate::arith::field::T_MOD;
+use crate::error::Usage;
 use crate::ot::{CALL, Correction, ReceiverTrees, SenderRows, mask, mask_eq, select};
 use crate::random::Stream;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -72,12 +73,12 @@ impl ReluParams {
         1 << (self.h - 4)
     }
 
-    /// Transfers of activation i: bit l of its lookup is transfer l chunk() + i ...
+    /// Bits of a lookup. Bit l of the lookup of activation i is transfer l chunk() + i.
     fn lookup_bits(&self) -> usize {
         self.h as usize - 1
     }
 
-    /// ... and the two of its 1-out-of-4 transfer come after all lookups.
+    /// The two transfers under the 1-out-of-4 transfer of activation i: after those of all lookups.
     fn quad_transfers(&self, i: usize) -> [usize; 2] {
         let first = self.lookup_bits() * self.chunk() + i;
         [first, first + self.chunk()]
@@ -97,7 +98,9 @@ impl ReluParams {
 /// Each share reduced mod 2^k into an array that is zero behind them.
 fn take_shares(params: ReluParams, shares: &[u16]) -> Result<[u16; MAX_CHUNK], Error> {
     if shares.len() > params.chunk() {
-        return Err(Error::Usage("chunk with too many activations"));
+        return Err(Error::Usage(Usage::Argument(
+            "chunk with too many activations",
+        )));
     }
     let mut taken = [0; MAX_CHUNK];
     for (to, from) in taken.iter_mut().zip(shares) {
@@ -251,7 +254,9 @@ impl ServerChunk {
             pads: [[0; 4]; MAX_CHUNK],
         };
         if bits.len() != chunk.len || tables.len() != chunk.len * params.table_bytes() {
-            return Err(Error::Usage("chunk whose bits or tables do not fit"));
+            return Err(Error::Usage(Usage::Argument(
+                "chunk whose bits or tables do not fit",
+            )));
         }
         for (i, bytes) in tables.chunks_exact_mut(params.table_bytes()).enumerate() {
             chunk.bits[i] = bits[i] & 1;

@@ -2,10 +2,7 @@
 
 use embedded_io::{Read, Write};
 use rand_core::CryptoRng;
-use stria_core::Error;
-use stria_core::{DriveError, drive};
-use stria_core::MAX_FRAME;
-use stria_core::Settings;
+use stria_core::{DriveError, Error, MAX_FRAME, Settings, Usage, drive};
 
 use crate::meter::Metered;
 
@@ -30,7 +27,7 @@ pub fn classify<L: Read + Write>(
     let welcome = session.client.welcome();
     if !welcome.is_some_and(|welcome| session.picture.fit(welcome)) {
         session.client.close();
-        return Err(Error::Usage("the network takes another kind of picture").into());
+        return Err(Error::Usage(Usage::Picture).into());
     }
     session.client.start()?;
     drive(session, line, &mut buffer, &mut ())?;

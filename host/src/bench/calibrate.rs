@@ -27,7 +27,9 @@ pub fn calibrate() -> Result<Constants, SessionError> {
     let built = |name| {
         let builder = networks::find(name).ok();
         let model = builder.and_then(|builder| builder.model(1).ok());
-        model.ok_or(Error::Usage("a network of this program that does not load"))
+        model.ok_or(Error::Internal(
+            "a network of this program that does not load",
+        ))
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let model = built("strianet-cifar10")?;

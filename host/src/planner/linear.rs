@@ -50,7 +50,7 @@ pub struct Linear {
     /// What the server does side by side.
     pub jobs: Jobs,
     /// Coefficients that are sent of one response's c0.
-    pub useful: usize,
+    pub returned: usize,
     /// Values of the output map that the ciphertexts of a tile hold, in channels: an entry a
     /// ciphertext.
     pub(super) channels: Vec<usize>,
@@ -76,7 +76,7 @@ impl Linear {
     }
 
     /// Values that each ciphertext from the server carries, in the order in which they come.
-    pub fn valid(&self) -> impl Iterator<Item = usize> + '_ {
+    pub fn valid(&self) -> impl Iterator<Item = usize> + Clone + '_ {
         let tiles = self.tiles();
         let side = |i: usize| self.tile.min(self.out_side - i * self.tile);
         (0..tiles * tiles).flat_map(move |tile| {

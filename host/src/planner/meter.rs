@@ -1,13 +1,12 @@
 //! Bytes and rounds of an inference, frame by frame as both parties send them.
 //! `core/docs/protocol.md#inference`.
 
-use stria_core::arith::bits::packed_len;
-use stria_core::arith::field::T_BITS;
-use stria_core::network::layer::{Activation, Layer};
-use stria_core::protocol::activation::{Sender, WindowTraffic};
-use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME};
-use stria_core::protocol::greeting::{Settings, relu_params, write_control};
-use stria_core::protocol::transfer::PIECE;
+use stria_core::network::layer::Layer;
+use stria_core::packing::Packing;
+use stria_core::protocol::frame::HEADER;
+use stria_core::protocol::greeting::{Settings, relu_params};
+use stria_core::protocol::steps::Sender;
+use stria_core::protocol::traffic::{Ciphertexts, LayerTraffic};
 use stria_core::relu::ReluParams;
 
 use super::linear::Linear;
@@ -62,24 +61,13 @@ impl Exchange {
         }
         self.last = Some(sender);
     }
-
-    /// Residues mod t of one response, in frames of their own.
-    fn values(&mut self, sender: Sender, mut count: usize) {
-        while count > 0 {
-            let piece = count.min(PIECE);
-            self.send(sender, HEADER + packed_len(piece, T_BITS));
-            count -= piece;
-        }
-    }
 }
 
 /// Counts an inference's frames, layer by layer.
 #[derive(Clone, Debug)]
 pub struct Traffic {
     exchange: Exchange,
-    windows: WindowTraffic,
-    /// Activations of a full window.
-    capacity: usize,
+    layers: LayerTraffic,
 }
 
 impl Traffic {
@@ -88,61 +76,29 @@ impl Traffic {
     pub fn new(client: &ClientTraffic) -> Self {
         Self {
             exchange: Exchange::default(),
-            windows: WindowTraffic::new(client.relu, client.k_s),
-            capacity: client.chunks * client.relu.chunk(),
+            layers: LayerTraffic::new(client.relu, client.k_s, client.chunks),
         }
     }
 
-    /// What the next layer of an inference sends; the first one has the frame that opens it.
-    pub fn layer(&mut self, layer: &Layer, linear: &Linear) -> Exchange {
+    /// What the next layer of an inference sends; the first one has the frame that opens it. `layer`
+    /// is what the client is told.
+    pub fn layer(&mut self, packing: Packing, layer: &Layer, linear: &Linear) -> Exchange {
         let last = self.exchange.last;
         self.exchange = Exchange {
             last,
             ..Exchange::default()
         };
+        let line = &mut self.exchange;
         if last.is_none() {
-            self.exchange.send(Sender::Client, HEADER);
+            line.send(Sender::Client, HEADER);
         }
-        self.exchange.send(Sender::Server, description(layer));
-        self.exchange
-            .send(Sender::Client, linear.inputs * linear.input_bytes);
-        // Mirrors `next_outputs` of both parties.
-        let mut gathered = 0;
-        for values in linear.valid() {
-            if gathered == self.capacity {
-                self.window(&mut gathered);
-            }
-            self.exchange.send(Sender::Server, linear.output_bytes);
-            match layer.activation {
-                Activation::Logits => self.exchange.values(Sender::Server, values),
-                Activation::Linear => self.exchange.values(Sender::Client, values),
-                Activation::Relu => {
-                    let mut left = values;
-                    while gathered + left > self.capacity {
-                        left -= self.capacity - gathered;
-                        gathered = self.capacity;
-                        self.window(&mut gathered);
-                    }
-                    gathered += left;
-                }
-            }
-        }
-        if gathered > 0 {
-            self.window(&mut gathered);
-        }
+        let ciphertexts = Ciphertexts {
+            packing,
+            inputs: linear.inputs,
+            returned: linear.returned,
+        };
+        let frame = |sender, _, bytes| line.send(sender, bytes);
+        self.layers.layer(layer, ciphertexts, linear.valid(), frame);
         self.exchange
     }
-
-    fn window(&mut self, gathered: &mut usize) {
-        let (exchange, windows) = (&mut self.exchange, &mut self.windows);
-        windows.window(*gathered, |sender, bytes| exchange.send(sender, bytes));
-        *gathered = 0;
-    }
-}
-
-/// Bytes of the frame that describes a layer.
-fn description(layer: &Layer) -> usize {
-    let mut frame = [0; MAX_FRAME];
-    // No description is longer than a frame.
-    write_control(&mut frame, Kind::Layer, layer).unwrap_or(MAX_FRAME)
 }

@@ -16,9 +16,9 @@ fn input_bytes() -> usize {
         .sum::<usize>()
 }
 
-/// Bytes of a response with so many useful coefficients in its frames.
-fn output_bytes(useful: usize) -> usize {
-    framed(N, Ring4096::C1_BITS) + framed(useful, Ring4096::C0_BITS)
+/// Bytes of a response with so many returned coefficients in its frames.
+fn output_bytes(returned: usize) -> usize {
+    framed(N, Ring4096::C1_BITS) + framed(returned, Ring4096::C0_BITS)
 }
 
 pub(super) fn linear(layer: &Layer) -> Result<Linear, LayerError> {
@@ -36,7 +36,7 @@ pub(super) fn linear(layer: &Layer) -> Result<Linear, LayerError> {
             channels: 1,
             outputs: layout.outputs(),
         },
-        useful: layout.returned(),
+        returned: layout.returned(),
         channels: channels(layer, &layout),
         out_side: layout.geometry.out_side,
         tile: layout.tiles.side,

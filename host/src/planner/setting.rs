@@ -70,7 +70,7 @@ impl Setting {
                 Packing::Coefficient => layer.dense(),
                 Packing::Segment | Packing::Slot => *layer,
             };
-            let exchange = traffic.layer(&shown, &linear);
+            let exchange = traffic.layer(packing, &shown, &linear);
             let kept = keep(packing, &linear, &mut memory);
             let work = seconds::linear(&self.constants, packing, &linear, kept);
             Ok(self.cost(layer, &linear, &work, &exchange))

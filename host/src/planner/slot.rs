@@ -39,7 +39,7 @@ pub(super) fn linear(layer: &Layer) -> Result<Linear, LayerError> {
             },
             outputs: layout.outputs_per_set,
         },
-        useful: N,
+        returned: N,
         channels: channels.collect(),
         out_side: layout.geometry.out_side,
         tile: layout.tiles.side,

@@ -306,7 +306,7 @@ fn coefficient_packing_sends_a_ciphertext_an_output() {
     let dense = layer([64, 32], 15, Kernel::Square(3), 1);
     let linear = count(Packing::Coefficient, &dense).unwrap();
     assert_eq!((linear.inputs, linear.outputs()), (4, 32));
-    assert_eq!((linear.products, linear.useful), (4 * 32, 225));
+    assert_eq!((linear.products, linear.returned), (4 * 32, 225));
     // Eight channels a group: each output needs one ciphertext only.
     let grouped = layer([64, 32], 15, Kernel::Square(3), 8);
     let linear = count(Packing::Coefficient, &grouped).unwrap();

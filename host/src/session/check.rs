@@ -3,7 +3,6 @@
 
 use stria_core::arith::field::{ACC_BITS, T_MOD};
 use stria_core::network::layer::Activation;
-use stria_core::protocol::share::SharePrf;
 
 use crate::model::{Model, reference};
 
@@ -25,14 +24,13 @@ impl LayerCheck {
     }
 }
 
-/// Opens every tensor of an inference and compares each layer's output with the layer's function
-/// of its opened inputs. `server` holds the server's shares, a tensor a layer; `h` is the number
-/// of bits that the comparison took.
+/// Compares each layer's output with the layer's function of its inputs. `opened` holds what both
+/// parties share, a tensor a layer, residues mod t; `h` is the number of bits that the comparison
+/// took.
 pub fn layers(
     model: &Model,
     image: &[i32],
-    client: &mut SharePrf,
-    server: &[Vec<u32>],
+    opened: &[Vec<u32>],
     logits: &[i32],
     h: u32,
 ) -> Vec<LayerCheck> {
@@ -46,8 +44,8 @@ pub fn layers(
         let mut secure = match layer.layer.activation {
             Activation::Logits => logits.to_vec(),
             Activation::Relu | Activation::Linear => {
-                let shares = server.get(i).map_or(&[][..], Vec::as_slice);
-                open(i, layer.layout.geometry.out_side, client, shares)
+                let tensor = opened.get(i).map_or(&[][..], Vec::as_slice);
+                tensor.iter().map(|&x| T_MOD.centered(x)).collect()
             }
         };
         for (&y, &got) in y.iter().zip(&secure) {
@@ -72,20 +70,8 @@ pub fn layers(
     checks
 }
 
-/// Adds both parties' shares of layer `layer`'s output.
-fn open(layer: usize, side: usize, client: &mut SharePrf, server: &[u32]) -> Vec<i32> {
-    let area = side * side;
-    let mut value = |(i, &share): (usize, &u32)| {
-        let own = client.value(layer as u16 + 1, (i / area) as u16, (i % area) as u32);
-        T_MOD.centered(T_MOD.add(own, share))
-    };
-    server.iter().enumerate().map(&mut value).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use stria_core::random::Seed;
-
     use super::*;
     use crate::model::Integers;
 
@@ -111,16 +97,11 @@ mod tests {
     /// The check of a run whose opened activations and logit are off by so much.
     fn check(activation: i32, logit: i32, h: u32) -> [LayerCheck; 2] {
         let image = [0, 9, 30, 100, 200, 255, 1, 2, 3];
-        let mut client = SharePrf::new(&Seed([7; 32]));
-        let mut opened = image;
-        opened[2] += activation;
-        let server = opened.iter().enumerate().map(|(i, &x)| {
-            let own = client.value(1, 0, i as u32);
-            T_MOD.sub(T_MOD.from_i32(x), own)
-        });
-        let server = [server.collect(), Vec::new()];
-        let logits = [opened.iter().sum::<i32>() + logit];
-        layers(&model(), &image, &mut client, &server, &logits, h)
+        let mut copy = image;
+        copy[2] += activation;
+        let opened = [copy.map(|x| T_MOD.from_i32(x)).to_vec(), Vec::new()];
+        let logits = [copy.iter().sum::<i32>() + logit];
+        layers(&model(), &image, &opened, &logits, h)
             .try_into()
             .unwrap()
     }
@@ -153,9 +134,8 @@ mod tests {
 
     #[test]
     fn missing_shares_are_reported() {
-        let mut client = SharePrf::new(&Seed([7; 32]));
-        for server in [vec![], vec![vec![0; 8]]] {
-            let checks = layers(&model(), &[0; 9], &mut client, &server, &[0], 12);
+        for opened in [vec![], vec![vec![0; 8]]] {
+            let checks = layers(&model(), &[0; 9], &opened, &[0], 12);
             assert_eq!(checks[0].max_error_units, u32::MAX);
         }
     }

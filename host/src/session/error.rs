@@ -40,6 +40,9 @@ pub enum SessionError {
     /// Slot packing, with the small client.
     #[error("the client that fits a microcontroller has no room for slot packing")]
     NoRoom,
+    /// The image has another shape than the server announced.
+    #[error("an image of another shape than announced")]
+    Image,
     /// The server's greeting does not describe an input that this client can make.
     #[error("the server's network has an input that this client cannot make: {0}")]
     Input(&'static str),

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use stria_core::Error::Peer;
 use stria_core::packing::Packing;
-use stria_core::protocol::server::{Budget, Counters, Server};
+use stria_core::protocol::server::{Budget, Counters, Server, ServerShares};
 
 use super::check::{self, LayerCheck};
 use super::client::{ClientOptions, Session};
@@ -21,7 +21,7 @@ use crate::transport::FrameSocket;
 /// What the server side shows after an inference.
 struct Snapshot {
     /// Its shares of every tensor.
-    shares: Vec<Vec<u32>>,
+    shares: ServerShares,
     counters: Counters,
 }
 
@@ -53,7 +53,7 @@ impl Local {
                 if inferred {
                     // The client may have gone: then nobody wants to know.
                     let _ = send.send(Snapshot {
-                        shares: server.audit_shares().to_vec(),
+                        shares: server.audit(),
                         counters: server.counters().clone(),
                     });
                 }
@@ -106,10 +106,10 @@ impl Local {
         };
         let snapshot = self.snapshots.recv().map_err(|_| SessionError::Closed)?;
         self.counters = snapshot.counters;
-        let mut client = session.audit_shares().ok_or(SessionError::Closed)?;
+        let opened = session.opened(&snapshot.shares);
+        let opened = opened.ok_or(SessionError::Closed)?;
         let checks = check.map_or(Vec::new(), |model| {
-            let (shares, logits) = (&snapshot.shares, &inference.logits);
-            check::layers(model, image, &mut client, shares, logits, self.h)
+            check::layers(model, image, &opened, &inference.logits, self.h)
         });
         Ok((inference, checks))
     }

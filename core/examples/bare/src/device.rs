@@ -6,7 +6,7 @@ use core::ptr;
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use stria_core::link::{IoError, Line, LinkIo, Timing};
-use stria_core::{App, DriveError, Error, MAX_FRAME, Settings, SmallClient, drive};
+use stria_core::{App, DriveError, Error, MAX_FRAME, Settings, SmallClient, Usage, drive};
 
 const USART1: usize = 0x4001_1000;
 const RNG: usize = 0x5006_0800;
@@ -88,7 +88,7 @@ fn classify(
     drive(&mut session, link, &mut buffer, &mut ())?;
     let input = session.0.welcome().map(|welcome| &welcome.input);
     if !input.is_some_and(|input| (input.channels, input.side) == (1, 32)) {
-        return Err(Error::Usage("the network takes other pictures").into());
+        return Err(Error::Usage(Usage::Picture).into());
     }
     session.0.start()?;
     drive(&mut session, link, &mut buffer, &mut ())?;

@@ -83,20 +83,15 @@ impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
         CHUNKS * self.shape.relu.chunk()
     }
 
-    /// Activations gathered so far.
-    pub fn gathered(&self) -> usize {
-        self.shape.total
-    }
-
     /// Adds the client's share mod 2^k of the next activation.
     pub fn gather(&mut self, share: u16) -> Result<(), Error> {
         let (at, size) = (self.shape.total, self.shape.relu.chunk());
         *self
             .shares
             .get_mut(at / size)
-            .ok_or(Error::Usage("window gathered beyond its capacity"))?
+            .ok_or(Error::Internal("window gathered beyond its capacity"))?
             .get_mut(at % size)
-            .ok_or(Error::Usage("chunk gathered beyond its capacity"))? = share;
+            .ok_or(Error::Internal("chunk gathered beyond its capacity"))? = share;
         self.shape.total += 1;
         Ok(())
     }
@@ -203,7 +198,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
         )?;
         self.chunks
             .push(state)
-            .map_err(|_| Error::Usage("more chunks than the window holds"))
+            .map_err(|_| Error::Internal("more chunks than the window holds"))
     }
 
     /// Takes the server's next frame. `share` gives the pseudo-random share that takes the place

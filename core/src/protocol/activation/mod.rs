@@ -21,12 +21,10 @@ pub use client::{ClientContext, ClientWindow};
 #[cfg(feature = "server")]
 pub use server::ServerWindow;
 #[cfg(feature = "server")]
-pub use traffic::{Sender, WindowTraffic};
+pub use traffic::WindowTraffic;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-#[cfg(feature = "server")]
-use super::frame::HEADER;
 use super::frame::{Frame, FrameBuf, Kind, MAX_PAYLOAD, write};
 use crate::Error;
 use crate::arith::bits::{pack, packed_len, unpack};

@@ -1,16 +1,9 @@
 //! What windows put on the line, frame by frame, without running them: for planners.
 
 use super::*;
+use crate::protocol::frame::HEADER;
+use crate::protocol::steps::Sender;
 use crate::random::BLOCK_WORDS;
-
-/// Who sends a frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sender {
-    /// The client.
-    Client,
-    /// The server.
-    Server,
-}
 
 /// The windows of a session, in the order in which they are run: what one leaves of the supply of
 /// reverse transfers, the next one uses.
@@ -33,34 +26,43 @@ impl WindowTraffic {
         }
     }
 
-    /// Hands out sender and bytes, header included, of every frame of the next window.
-    pub fn window(&mut self, activations: usize, mut frame: impl FnMut(Sender, usize)) {
+    /// Hands out sender, kind and bytes, header included, of every frame of the next window.
+    pub fn window(&mut self, activations: usize, mut frame: impl FnMut(Sender, Kind, usize)) {
         self.shape.total = activations;
         let reverse = self.supply.take(activations);
         let mut step = Step::Corrections { chunk: 0, frame: 0 };
-        while step != Step::Idle {
-            let (sender, payload) = self.payload(step);
-            frame(sender, HEADER + payload);
+        while let Some((sender, kind, payload)) = self.frame(step) {
+            frame(sender, kind, HEADER + payload);
             step = advance(step, &self.shape, reverse);
         }
     }
 
-    fn payload(&self, step: Step) -> (Sender, usize) {
+    /// Sender, kind and payload bytes of a step's frame.
+    fn frame(&self, step: Step) -> Option<(Sender, Kind, usize)> {
         use Sender::{Client, Server};
         let shape = &self.shape;
         let trees = |frame| shape.trees_in(frame).len();
         let packed = |chunk, count, bits| packed_len(count * shape.chunk_len(chunk), bits);
-        match step {
-            Step::Idle => (Client, 0),
-            Step::Corrections { frame, .. } => (Client, trees(frame) * shape.correction_len()),
-            Step::Reverse { frame, .. } => (Server, trees(frame) * 4 * BLOCK_WORDS),
+        Some(match step {
+            Step::Idle => return None,
+            Step::Corrections { frame, .. } => {
+                let bytes = trees(frame) * shape.correction_len();
+                (Client, Kind::ForwardCorrection, bytes)
+            }
+            Step::Reverse { frame, .. } => {
+                let bytes = trees(frame) * 4 * BLOCK_WORDS;
+                (Server, Kind::ReverseCorrection, bytes)
+            }
             Step::Tables { chunk, frame } => {
                 let tables = shape.tables_in(chunk, frame).len();
-                (Server, tables * shape.relu.table_bytes())
+                (Server, Kind::Tables, tables * shape.relu.table_bytes())
             }
-            Step::Replies { chunk } => (Client, packed(chunk, 1, 2) + packed(chunk, 1, T_BITS)),
-            Step::Entries { chunk } => (Server, packed(chunk, 4, T_BITS)),
-            Step::Reshares { chunk } => (Client, packed(chunk, 1, T_BITS)),
-        }
+            Step::Replies { chunk } => {
+                let bytes = packed(chunk, 1, 2) + packed(chunk, 1, T_BITS);
+                (Client, Kind::Reply, bytes)
+            }
+            Step::Entries { chunk } => (Server, Kind::Entries, packed(chunk, 4, T_BITS)),
+            Step::Reshares { chunk } => (Client, Kind::Reshare, packed(chunk, 1, T_BITS)),
+        })
     }
 }

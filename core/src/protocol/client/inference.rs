@@ -2,7 +2,7 @@
 //! outputs to the ReLU a window at a time. `docs/design.md#one-inference` and
 //! `#from-shares-to-activations`.
 
-use super::{App, Client, Maybe, Step};
+use super::{App, Session, Step};
 use crate::Error;
 use crate::arith::bits::{pack, unpack};
 use crate::arith::field::{T, T_BITS, T_MOD};
@@ -13,44 +13,54 @@ use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::{PlanHash, Welcome, read_control};
 use crate::protocol::linear::ClientLinear;
 use crate::protocol::share::{SharePrf, to_ring};
-use crate::protocol::transfer::{PIECE, ReceiveResponse, UploadSeeds};
+use crate::protocol::steps::{LayerFacts, LayerStep, LayerSteps, frame_values};
+use crate::protocol::transfer::{ReceiveResponse, SendUpload, UploadSeeds};
 use crate::random::Purpose;
 
 /// The layer that is being run.
 pub(super) struct Current<P> {
-    pub(super) layer: Layer,
+    layer: Layer,
     pub(super) layout: P,
-    /// The next output to gather, and what follows it.
+    steps: LayerSteps,
+    /// The next output to take, and what follows it.
     pending: Option<Output>,
-    gather: OutputCursor,
-    /// The next output to give a new share to.
+    following: OutputCursor,
+    /// The next output to give a new share to, after a window.
     reshare: OutputCursor,
-    /// Responses received; the packing has the last one.
-    received: usize,
+}
+
+/// The message that a layer is at.
+pub(super) enum At {
+    Input(SendUpload),
+    Response(ReceiveResponse),
+    Window,
+    Reshares,
+    Logits,
 }
 
 impl<P: Places> Current<P> {
     fn new(layer: Layer, layout: P) -> Self {
-        let mut gather = OutputCursor::start();
+        let mut following = OutputCursor::start();
         Self {
-            pending: gather.next(&layout),
+            steps: LayerSteps::default(),
+            pending: following.next(&layout),
             layer,
             layout,
-            gather,
+            following,
             reshare: OutputCursor::start(),
-            received: 0,
         }
     }
 
-    fn gathered(&mut self) {
-        self.pending = self.gather.next(&self.layout);
+    /// Goes on to the output after the pending one.
+    fn taken(&mut self) {
+        self.pending = self.following.next(&self.layout);
     }
 
-    /// The next output to give a new share to.
-    pub(super) fn reshare(&mut self) -> Result<Output, Error> {
-        self.reshare
-            .next(&self.layout)
-            .ok_or(Error::Usage("window with more activations than the layer"))
+    /// Values of the next frame of logits or of what is sent instead of new shares.
+    fn frame_values(&self) -> usize {
+        let mut following = self.following;
+        let following = core::iter::from_fn(|| following.next(&self.layout));
+        frame_values(self.pending.into_iter().chain(following))
     }
 
     /// The client's share mod t of y at an output: its `value` in the response, with its residual.
@@ -64,173 +74,155 @@ impl<P: Places> Current<P> {
         T_MOD.add(value, T_MOD.mul(x, skip.factor))
     }
 
-    /// Outputs of the response of `output` from there on.
-    fn left_in_response(&self, output: Output) -> usize {
-        let mut ahead = self.gather;
-        let next = core::iter::from_fn(|| ahead.next(&self.layout));
-        1 + next
-            .take_while(|next| next.ciphertext == output.ciphertext)
-            .count()
-    }
-}
-
-impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, SUPPLY, L> {
-    /// Begins an inference with fresh shares.
-    pub(super) fn begin(&mut self) {
-        self.shares = SharePrf::new(&self.kdf.seed(Purpose::Shares, self.inferences));
-        self.inferences += 1;
-        self.plan = PlanHash::default();
-        self.layer = 0;
-        self.step = Step::Layer;
-    }
-
-    /// Takes the description of the next layer.
-    #[inline(never)]
-    pub(super) fn next_layer(&mut self, app: &mut impl App, frame: Frame<'_>) -> Result<(), Error> {
-        let payload = frame.expect(Kind::Layer)?;
-        let layer: Layer = read_control(payload, "layer")?;
-        self.plan.add(payload);
-        let index = self.layer;
-        let fail = |reason| Error::Layer { index, reason };
-        let layout = L::Layout::new(&layer).map_err(fail)?;
-        let welcome = self.welcome.get()?;
-        check_reads(&layer, &layout, index, welcome).map_err(fail)?;
-        if index + 1 == welcome.layers && self.plan.0 != welcome.plan {
-            return Err(Error::PlanMismatch);
-        }
-        self.current = Maybe::Full(Current::new(layer, layout));
-        self.next_input(0, app)
+    /// Goes on to the layer's next message; none after the last one.
+    pub(super) fn next<const CHUNKS: usize, const SUPPLY: usize, L>(
+        &mut self,
+        session: &mut Session<CHUNKS, SUPPLY, L>,
+        app: &mut impl App,
+    ) -> Result<Option<At>, Error>
+    where
+        L: ClientLinear<Layout = P>,
+    {
+        let facts = LayerFacts {
+            activation: self.layer.activation,
+            inputs: self.layout.inputs(),
+            capacity: session.window.capacity(),
+        };
+        Ok(Some(loop {
+            match self.steps.next(&facts, self.pending) {
+                LayerStep::Input(i) => break At::Input(self.input(i, session, app)),
+                LayerStep::Response => break At::Response(ReceiveResponse::default()),
+                LayerStep::Gather(output) => {
+                    let value = session.linear.value(&session.work, output.coefficient);
+                    let value = self.sum(output, value, &mut session.shares, app);
+                    let shift = session.welcome.shift.into();
+                    session.window.gather(to_ring(value, shift))?;
+                    self.taken();
+                }
+                LayerStep::Window => {
+                    session.window.start();
+                    break At::Window;
+                }
+                LayerStep::Reshares => break At::Reshares,
+                LayerStep::Logits => break At::Logits,
+                LayerStep::Done => return Ok(None),
+            }
+        }))
     }
 
-    /// Packs and sends input ciphertext `i`, or goes on to the outputs after the last one.
-    pub(super) fn next_input(&mut self, i: usize, app: &mut impl App) -> Result<(), Error> {
-        let Current { layer, layout, .. } = self.current.get()?;
-        if i == layout.inputs() {
-            return self.next_outputs(app);
-        }
+    /// Packs input ciphertext `i`.
+    fn input<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear<Layout = P>>(
+        &self,
+        i: usize,
+        session: &mut Session<CHUNKS, SUPPLY, L>,
+        app: &mut impl App,
+    ) -> SendUpload {
+        let layer = &self.layer;
         let (tensor, side) = (layer.input, usize::from(layer.in_side));
-        let shares = &mut self.shares;
+        let shares = &mut session.shares;
         let value = |channel, row, col| {
             layer.pooled(row, col).fold(0, |sum, (row, col)| {
                 let position = row * side + col;
                 T_MOD.add(sum, share(app, shares, tensor, channel, position, side))
             })
         };
-        let seeds = UploadSeeds::next(&self.kdf, &mut self.uploads, UploadSeeds::CIPHERTEXT);
-        let upload = (self.linear).upload(&mut self.work, layout, i, seeds, value);
-        self.step = Step::Input(i, upload);
-        Ok(())
+        let seeds = UploadSeeds::next(&session.kdf, &mut session.uploads, UploadSeeds::CIPHERTEXT);
+        (session.linear).upload(&mut session.work, &self.layout, i, seeds, value)
     }
 
-    /// Goes on with a response that has been decrypted.
-    pub(super) fn response(&mut self, app: &mut impl App) -> Result<(), Error> {
-        let current = self.current.get_mut()?;
-        current.received += 1;
-        self.next_outputs(app)
-    }
-
-    /// Gathers outputs until a window is full or another response is needed, and goes on to what
-    /// comes next; mirrors the server's `next_outputs`.
-    pub(super) fn next_outputs(&mut self, app: &mut impl App) -> Result<(), Error> {
-        let current = self.current.get_mut()?;
-        let shift = self.welcome.get()?.shift.into();
-        let activation = current.layer.activation;
-        let relu = activation == Activation::Relu;
-        while let Some(output) = current.pending {
-            if relu && self.window.gathered() == self.window.capacity() {
-                break;
-            }
-            if output.ciphertext >= current.received {
-                self.step = Step::Response(ReceiveResponse::default());
-                return Ok(());
-            }
-            if !relu {
-                let left = current.left_in_response(output);
-                self.step = if activation == Activation::Linear {
-                    Step::Reshares(left)
-                } else {
-                    Step::Logits(left)
-                };
-                return Ok(());
-            }
-            let value = self.linear.value(&self.work, output.coefficient);
-            let value = current.sum(output, value, &mut self.shares, app);
-            self.window.gather(to_ring(value, shift))?;
-            current.gathered();
-        }
-        if self.window.gathered() > 0 {
-            self.window.start();
-            self.step = Step::Window;
-            return Ok(());
-        }
-        self.layer_done()
-    }
-
-    /// Takes the server's shares of up to [`PIECE`] logits; `left` are to come in this response.
-    pub(super) fn logits(
+    /// Takes a frame of a window.
+    pub(super) fn handle_window<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
         &mut self,
-        left: usize,
+        session: &mut Session<CHUNKS, SUPPLY, L>,
+        frame: Frame<'_>,
+    ) -> Result<(), Error> {
+        let tensor = session.layer + 1;
+        let (window, mut context, shares) = session.window();
+        window.handle(frame, &mut context, || {
+            let output = self.reshare.next(&self.layout);
+            let output = output.ok_or(Error::Internal("more new shares than outputs"))?;
+            Ok(shares.value(tensor, output.channel, output.position))
+        })
+    }
+
+    /// Takes a frame of the server's shares of logits.
+    pub(super) fn logits<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+        &mut self,
+        session: &Session<CHUNKS, SUPPLY, L>,
         app: &mut impl App,
         frame: Frame<'_>,
     ) -> Result<(), Error> {
-        let current = self.current.get_mut()?;
-        let count = left.min(PIECE);
+        let count = self.frame_values();
         let payload = frame.expect(Kind::Logits)?;
         unpack(Kind::Logits as u8, payload, T_BITS, T, count, |_, share| {
-            if let Some(output) = current.pending {
-                let area = current.layout.out_side().pow(2);
+            if let Some(output) = self.pending {
+                let area = self.layout.out_side().pow(2);
                 // `check_reads` compared the number of logits with that of the classes.
-                let class = usize::from(output.channel) * area + output.position as usize;
-                let own = self.linear.value(&self.work, output.coefficient);
+                let class = output.index(area);
+                let own = session.linear.value(&session.work, output.coefficient);
                 let value = T_MOD.add(own, share);
                 app.logit(class as u16, T_MOD.centered(value));
-                current.gathered();
+                self.taken();
             }
-        })?;
-        self.step = Step::Logits(left - count);
-        if left == count {
-            return self.next_outputs(app);
-        }
-        Ok(())
+        })
     }
 
-    /// Writes what is sent instead of the new shares of up to [`PIECE`] outputs of a layer without
-    /// activation; `left` of this response need one.
-    pub(super) fn reshares(
+    /// Writes a frame of what is sent instead of the new shares, in a layer without activation.
+    pub(super) fn reshares<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
         &mut self,
-        left: usize,
+        session: &mut Session<CHUNKS, SUPPLY, L>,
         app: &mut impl App,
         out: &mut FrameBuf,
-    ) -> Result<usize, Error> {
-        let (current, shares) = (self.current.get_mut()?, &mut self.shares);
-        let (tensor, count) = (self.layer + 1, left.min(PIECE));
-        let len = write(out, Kind::Reshare, |payload| {
+    ) -> usize {
+        let (tensor, count) = (session.layer + 1, self.frame_values());
+        let shares = &mut session.shares;
+        write(out, Kind::Reshare, |payload| {
             let values = (0..count).map_while(|_| {
-                let output = current.pending?;
-                let value = self.linear.value(&self.work, output.coefficient);
-                let sum = current.sum(output, value, shares, app);
-                current.gathered();
+                let output = self.pending?;
+                let value = session.linear.value(&session.work, output.coefficient);
+                let sum = self.sum(output, value, shares, app);
+                self.taken();
                 let share = shares.value(tensor, output.channel, output.position);
                 Some(T_MOD.sub(sum, share))
             });
             pack(payload, T_BITS, values)
-        });
-        self.step = Step::Reshares(left - count);
-        if left == count {
-            self.next_outputs(app)?;
-        }
-        Ok(len)
+        })
+    }
+}
+
+impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, SUPPLY, L> {
+    /// Begins an inference with fresh shares.
+    pub(super) fn begin(&mut self) {
+        self.shares = SharePrf::new(&self.kdf.seed(Purpose::Shares, self.inferences));
+        self.inferences += 1;
+        self.plan = PlanHash::default();
+        self.layer = 0;
     }
 
-    fn layer_done(&mut self) -> Result<(), Error> {
-        self.current = Maybe::Empty;
-        self.layer += 1;
-        self.step = Step::Layer;
-        if self.layer == self.welcome.get()?.layers {
-            self.wipe();
-            self.step = Step::Ready;
+    /// Takes the description of the next layer.
+    #[inline(never)]
+    pub(super) fn next_layer(&mut self, frame: Frame<'_>) -> Result<Current<L::Layout>, Error> {
+        let payload = frame.expect(Kind::Layer)?;
+        let layer: Layer = read_control(payload, "layer")?;
+        self.plan.add(payload);
+        let index = self.layer;
+        let fail = |reason| Error::Layer { index, reason };
+        let layout = L::Layout::new(&layer).map_err(fail)?;
+        check_reads(&layer, &layout, index, &self.welcome).map_err(fail)?;
+        if index + 1 == self.welcome.layers && self.plan.0 != self.welcome.plan {
+            return Err(Error::PlanMismatch);
         }
-        Ok(())
+        Ok(Current::new(layer, layout))
+    }
+
+    /// What comes after a layer.
+    pub(super) fn layer_done(&mut self) -> Step<L> {
+        self.layer += 1;
+        if self.layer < self.welcome.layers {
+            return Step::Describe;
+        }
+        self.wipe();
+        Step::Ready
     }
 }
 

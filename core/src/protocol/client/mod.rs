@@ -8,20 +8,21 @@ mod setup;
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
-use self::inference::Current;
+use self::inference::{At, Current};
 use super::activation::{ClientContext, ClientWindow};
-use super::base::{self, CONFIRM_FRAMES, Message, OPENING_FRAMES};
+use super::base::{self, CONFIRM_FRAMES, OPENING_FRAMES};
 use super::frame::{Frame, FrameBuf, Kind, write};
-use super::greeting::{Hello, PlanHash, Settings, VERSION, Welcome, write_control};
+use super::greeting::{PlanHash, Settings, Welcome, write_control};
 use super::linear::segment::Segments;
 use super::linear::slot::Slots;
 use super::linear::{Buffers, ClientLinear, Workspace};
+use super::share::SharePrf;
+use super::steps::{Setup, Upload};
 use super::transfer::{ReceiveResponse, SendUpload};
 use crate::Error;
+use crate::error::Usage;
 use crate::ot::{Direction, ReceiverTrees, SenderTrees};
-use crate::protocol::share::SharePrf;
 use crate::random::{Kdf, Seed, SessionId};
-use crate::rlwe::Expansion;
 
 /// What the client needs of the program around it.
 pub trait App {
@@ -36,7 +37,8 @@ pub trait App {
     fn logit(&mut self, class: u16, value: i32);
 }
 
-/// Activations that a client in 64 KiB works on at once: one chunk.
+/// A client for 64 KiB of RAM, in segment and coefficient packing: it works on one chunk of
+/// activations at a time.
 pub type SmallClient = Client<1, 1>;
 
 /// A client of networks in slot packing, for whoever has the room.
@@ -45,14 +47,51 @@ pub type SlotClient<const CHUNKS: usize, const SUPPLY: usize> = Client<CHUNKS, S
 /// The client's state: keys, seeds, scratch for one ciphertext, one window of activations.
 /// `CHUNKS` and `SUPPLY` size the window: see [`ClientWindow`]. `L` is the packing's part.
 pub struct Client<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear = Segments> {
-    step: Step,
+    step: Step<L>,
+    session: Session<CHUNKS, SUPPLY, L>,
+}
+
+/// What comes next, with what exists during that step alone. The first is all zeros, so that a
+/// static client takes no flash.
+#[repr(u8)]
+enum Step<L: ClientLinear> {
+    Closed = 0,
+    Hello,
+    Welcome,
+    /// Awaits the name of this class.
+    Labels(u16),
+    /// Sends a key or a ciphertext of the set-up.
+    Upload(Upload, SendUpload),
+    /// Receives the response of a base transfer direction.
+    BaseResponse(Direction, ReceiveResponse),
+    /// Sends this frame of what it decrypted.
+    Opening(usize),
+    /// Sends this frame of hashes, in the forward direction.
+    SendConfirm(usize),
+    /// Awaits this frame of hashes, in the reverse direction.
+    CheckConfirm(usize),
+    /// Awaits the list of keys, then sends them; only where the packing has keys of its own.
+    Rotations,
+    Keys,
+    /// Between inferences.
+    Ready,
+    Begin,
+    /// Awaits the description of the next layer.
+    Describe,
+    Layer(Current<L::Layout>, At),
+    Bye,
+}
+
+/// What lasts for the whole session. Where there is none, all its bytes are zero, if its packing's
+/// are. `settings`, `secret` and `nonce` are there from [`Client::open`] on, the rest from the
+/// server's greeting on.
+struct Session<const CHUNKS: usize, const SUPPLY: usize, L> {
     settings: Settings,
     secret: Seed,
     nonce: [u8; 32],
-    /// From here on, what exists from the server's greeting on.
     id: SessionId,
     kdf: Kdf,
-    welcome: Maybe<Welcome>,
+    welcome: Welcome,
     receiver: ReceiverTrees,
     sender: SenderTrees,
     choices: Seed,
@@ -62,86 +101,11 @@ pub struct Client<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear = Se
     inferences: u64,
     shares: SharePrf,
     plan: PlanHash,
+    /// Index of the layer that is being run or described next.
     layer: u16,
-    current: Maybe<Current<L::Layout>>,
     linear: L,
     work: Workspace,
 }
-
-/// An option whose empty state is all zeros, so that a static client takes no flash.
-#[repr(u8)]
-enum Maybe<T> {
-    Empty = 0,
-    Full(T),
-}
-
-impl<T> Maybe<T> {
-    fn get(&self) -> Result<&T, Error> {
-        match self {
-            Self::Empty => Err(NOT_READY),
-            Self::Full(value) => Ok(value),
-        }
-    }
-
-    fn get_mut(&mut self) -> Result<&mut T, Error> {
-        match self {
-            Self::Empty => Err(NOT_READY),
-            Self::Full(value) => Ok(value),
-        }
-    }
-}
-
-/// What comes next. The first is all zeros: see [`Maybe`].
-#[repr(u8)]
-enum Step {
-    Closed = 0,
-    Hello,
-    Welcome,
-    Labels(u16),
-    /// Sends a key or a ciphertext.
-    Upload(What, SendUpload),
-    /// Receives the response of a base transfer direction.
-    BaseResponse(Direction, ReceiveResponse),
-    Opening(usize),
-    SendConfirm(usize),
-    CheckConfirm(usize),
-    /// Awaits the list of keys, then sends them; only where the packing has keys of its own.
-    Rotations,
-    Keys,
-    /// Between inferences.
-    Ready,
-    Begin,
-    Layer,
-    /// Sends input ciphertext i of the layer.
-    Input(usize, SendUpload),
-    Response(ReceiveResponse),
-    /// Logits of this response that are still to come.
-    Logits(usize),
-    /// Outputs of this response, of a layer without activation, that still need a new share.
-    Reshares(usize),
-    Window,
-    Bye,
-}
-
-/// What an upload of the set-up carries.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    BaseKey,
-    BaseMessage(Message),
-    SessionKey,
-    BaseChoices,
-}
-
-impl What {
-    fn expansion(self) -> Expansion {
-        match self {
-            Self::BaseKey | Self::SessionKey => Expansion::PublicKey,
-            Self::BaseMessage(_) | Self::BaseChoices => Expansion::Ciphertext,
-        }
-    }
-}
-
-const NOT_READY: Error = Error::Usage("the session is not that far");
 
 impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, SUPPLY, L> {
     /// A client that has not said anything yet: see [`Client::open`].
@@ -155,28 +119,29 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
     pub const fn closed() -> Self {
         Self {
             step: Step::Closed,
-            settings: Settings {
-                k_s: 0,
-                h: 0,
-                labels: false,
+            session: Session {
+                settings: Settings {
+                    k_s: 0,
+                    h: 0,
+                    labels: false,
+                },
+                secret: Seed([0; 32]),
+                nonce: [0; 32],
+                id: SessionId([0; 32]),
+                kdf: Kdf::empty(),
+                welcome: Welcome::empty(),
+                receiver: ReceiverTrees::empty(),
+                sender: SenderTrees::empty(),
+                choices: Seed([0; 32]),
+                window: ClientWindow::empty(),
+                uploads: 0,
+                inferences: 0,
+                shares: SharePrf::empty(),
+                plan: PlanHash([0; 32]),
+                layer: 0,
+                linear: L::EMPTY,
+                work: Workspace::EMPTY,
             },
-            secret: Seed([0; 32]),
-            nonce: [0; 32],
-            id: SessionId([0; 32]),
-            kdf: Kdf::empty(),
-            welcome: Maybe::Empty,
-            receiver: ReceiverTrees::empty(),
-            sender: SenderTrees::empty(),
-            choices: Seed([0; 32]),
-            window: ClientWindow::empty(),
-            uploads: 0,
-            inferences: 0,
-            shares: SharePrf::empty(),
-            plan: PlanHash([0; 32]),
-            layer: 0,
-            current: Maybe::Empty,
-            linear: L::EMPTY,
-            work: Workspace::EMPTY,
         }
     }
 
@@ -186,9 +151,9 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
     /// reset: a server that repeats its own nonce then gets two images under one pad.
     pub fn open(&mut self, settings: Settings, rng: &mut impl CryptoRng) {
         self.close();
-        self.settings = settings;
-        rng.fill_bytes(&mut self.secret.0);
-        rng.fill_bytes(&mut self.nonce);
+        self.session.settings = settings;
+        rng.fill_bytes(&mut self.session.secret.0);
+        rng.fill_bytes(&mut self.session.nonce);
         self.step = Step::Hello;
     }
 
@@ -196,31 +161,15 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
     /// secrets. Any error of this client does so by itself.
     pub fn close(&mut self) {
         self.step = Step::Closed;
-        self.welcome = Maybe::Empty;
-        self.current = Maybe::Empty;
-        self.secret.zeroize();
-        self.kdf.zeroize();
-        self.receiver.zeroize();
-        self.sender.zeroize();
-        self.choices.zeroize();
-        self.window.zeroize();
-        self.shares.zeroize();
-        self.work.key.zeroize();
-        self.linear.zeroize();
-        self.uploads = 0;
-        self.inferences = 0;
-        self.wipe();
-    }
-
-    /// Erases what the set-up or an inference left in the scratch.
-    fn wipe(&mut self) {
-        self.work.wipe();
-        self.linear.wipe();
+        self.session.erase();
     }
 
     /// What the server said of its network, once it has greeted.
     pub fn welcome(&self) -> Option<&Welcome> {
-        self.welcome.get().ok()
+        match self.step {
+            Step::Closed | Step::Hello | Step::Welcome => None,
+            _ => Some(&self.session.welcome),
+        }
     }
 
     /// Whether the set-up is done and no inference runs.
@@ -243,22 +192,20 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
         self.leave_ready(Step::Bye)
     }
 
-    fn leave_ready(&mut self, next: Step) -> Result<(), Error> {
+    fn leave_ready(&mut self, next: Step<L>) -> Result<(), Error> {
         if !self.is_ready() {
-            return Err(Error::Usage(
-                "an inference is running or the session is not set up",
-            ));
+            return Err(Error::Usage(Usage::NotReady));
         }
         self.step = next;
         Ok(())
     }
 
-    /// The pseudo-random shares of the last inference, for checks in which one process holds both
-    /// parties' shares. Whoever has these and the server's shares has the image.
+    /// The pseudo-random shares of the last inference, if there was one. Whoever has these and the
+    /// server's shares has the image.
     #[cfg(feature = "audit")]
-    pub fn audit_shares(&self) -> Option<SharePrf> {
-        let last = self.inferences.checked_sub(1)?;
-        let seed = self.kdf.seed(crate::random::Purpose::Shares, last);
+    pub(super) fn last_shares(&self) -> Option<SharePrf> {
+        let last = self.session.inferences.checked_sub(1)?;
+        let seed = self.session.kdf.seed(crate::random::Purpose::Shares, last);
         Some(SharePrf::new(&seed))
     }
 
@@ -286,73 +233,68 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
         app: &mut impl App,
         out: &mut FrameBuf,
     ) -> Result<Option<usize>, Error> {
+        let session = &mut self.session;
         let len = match &mut self.step {
             Step::Hello => {
                 self.step = Step::Welcome;
-                write_control(out, Kind::Hello, &self.hello())?
+                write_control(out, Kind::Hello, &session.hello())?
             }
-            Step::Upload(what, upload) => {
-                let what = *what;
-                let (len, last) = self.work.buffers().poll(upload, what.expansion(), out);
+            Step::Upload(upload, send) => {
+                let expansion = upload.expansion();
+                let (len, last) = session.work.buffers().poll(send, expansion, out);
                 if last {
-                    self.after_upload(what)?;
-                }
-                len
-            }
-            Step::Keys => {
-                let (len, last) = (self.linear).poll_keys(&self.kdf, &mut self.uploads, out);
-                if last {
-                    self.set_up();
-                }
-                len
-            }
-            Step::Input(i, upload) => {
-                let i = *i;
-                let (len, last) = self.linear.poll_upload(&mut self.work, upload, out);
-                if last {
-                    self.next_input(i + 1, app)?;
+                    self.step = session.after(Setup::Upload(*upload))?;
                 }
                 len
             }
             Step::Opening(frame) => {
-                let frame = *frame;
-                self.step = if frame + 1 < OPENING_FRAMES {
-                    Step::Opening(frame + 1)
-                } else {
-                    Step::SendConfirm(0)
-                };
-                base::write_opening(&self.work.poly, frame, out)
+                let len = base::write_opening(&session.work.poly, *frame, out);
+                *frame += 1;
+                if *frame == OPENING_FRAMES {
+                    self.step = session.after(Setup::Opening)?;
+                }
+                len
             }
             Step::SendConfirm(frame) => {
-                let frame = *frame;
-                let (trees, id) = (&self.receiver, &self.id);
-                let len = base::write_confirmation(trees, id, frame, &mut self.work.scratch, out)?;
-                self.step = Step::SendConfirm(frame + 1);
-                if frame + 1 == CONFIRM_FRAMES {
-                    self.session_key();
+                let (trees, id) = (&session.receiver, &session.id);
+                let scratch = &mut session.work.scratch;
+                let len = base::write_confirmation(trees, id, *frame, scratch, out)?;
+                *frame += 1;
+                if *frame == CONFIRM_FRAMES {
+                    self.step = session.after(Setup::Confirm(Direction::Forward))?;
+                }
+                len
+            }
+            Step::Keys => {
+                let Session { kdf, uploads, .. } = session;
+                let (len, last) = session.linear.poll_keys(kdf, uploads, out);
+                if last {
+                    self.step = session.after(Setup::Keys)?;
                 }
                 len
             }
             Step::Begin => {
-                self.begin();
+                session.begin();
+                self.step = Step::Describe;
                 write(out, Kind::Begin, |_| 0)
             }
-            Step::Reshares(left) => {
-                let left = *left;
-                self.reshares(left, app, out)?
-            }
-            Step::Window => {
-                let mut context = ClientContext {
-                    receiver: &self.receiver,
-                    sender: &self.sender,
-                    choices: &self.choices,
-                    scratch: &mut self.work.scratch,
+            Step::Layer(current, at) => {
+                let (len, done) = match at {
+                    At::Input(upload) => session.linear.poll_upload(&mut session.work, upload, out),
+                    At::Reshares => (current.reshares(session, app, out), true),
+                    At::Window => {
+                        let (window, mut context, _) = session.window();
+                        let Some(len) = window.poll(&mut context, out)? else {
+                            return Ok(None);
+                        };
+                        (len, window.idle())
+                    }
+                    At::Response(_) | At::Logits => return Ok(None),
                 };
-                let len = self.window.poll(&mut context, out)?;
-                if self.window.idle() {
-                    self.next_outputs(app)?;
+                if done {
+                    self.go_on(app)?;
                 }
-                return Ok(len);
+                len
             }
             Step::Bye => {
                 self.close();
@@ -364,75 +306,122 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
     }
 
     fn handle_inner(&mut self, app: &mut impl App, frame: Frame<'_>) -> Result<(), Error> {
+        let session = &mut self.session;
         match &mut self.step {
-            Step::Welcome => self.greeted(frame),
+            Step::Welcome => {
+                session.greeted(frame)?;
+                self.step = session.after(Setup::Welcome)?;
+            }
             Step::Labels(class) => {
-                let class = *class;
-                self.label(class, app, frame)
+                app.label(*class, setup::label(frame)?);
+                *class += 1;
+                if *class == session.welcome.classes {
+                    self.step = session.after(Setup::Labels)?;
+                }
             }
             Step::BaseResponse(direction, download) => {
-                let direction = *direction;
-                let Buffers { key, poly, scratch } = self.work.buffers();
+                let Buffers { key, poly, scratch } = session.work.buffers();
                 if download.handle(frame, &base::ALL, key, poly, scratch)? {
-                    self.base_response(direction)?;
+                    session.base_response(*direction)?;
+                    self.step = session.after(Setup::Response(*direction))?;
                 }
-                Ok(())
             }
             Step::CheckConfirm(index) => {
-                let index = *index;
-                base::check_confirmation(frame, index, &self.sender, &self.id)?;
-                self.step = Step::CheckConfirm(index + 1);
-                if index + 1 == CONFIRM_FRAMES {
-                    self.set_up_keys();
+                base::check_confirmation(frame, *index, &session.sender, &session.id)?;
+                *index += 1;
+                if *index == CONFIRM_FRAMES {
+                    self.step = session.after(Setup::Confirm(Direction::Reverse))?;
                 }
-                Ok(())
             }
             Step::Rotations => {
-                self.linear.take_rotations(frame, &self.kdf)?;
-                self.step = Step::Keys;
-                Ok(())
+                session.linear.take_rotations(frame, &session.kdf)?;
+                self.step = session.after(Setup::Rotations)?;
             }
-            Step::Layer => self.next_layer(app, frame),
-            Step::Response(download) => {
-                let layout = &self.current.get()?.layout;
-                if (self.linear).receive(&mut self.work, layout, download, frame)? {
-                    self.response(app)?;
-                }
-                Ok(())
-            }
-            Step::Logits(left) => {
-                let left = *left;
-                self.logits(left, app, frame)
-            }
-            Step::Window => {
-                let mut context = ClientContext {
-                    receiver: &self.receiver,
-                    sender: &self.sender,
-                    choices: &self.choices,
-                    scratch: &mut self.work.scratch,
+            Step::Describe => {
+                let mut current = session.next_layer(frame)?;
+                self.step = match current.next(session, app)? {
+                    Some(at) => Step::Layer(current, at),
+                    None => session.layer_done(),
                 };
-                let current = self.current.get_mut()?;
-                let (shares, tensor) = (&mut self.shares, self.layer + 1);
-                self.window.handle(frame, &mut context, || {
-                    let output = current.reshare()?;
-                    Ok(shares.value(tensor, output.channel, output.position))
-                })
+            }
+            Step::Layer(current, at) => {
+                let done = match at {
+                    At::Response(download) => {
+                        let Session { linear, work, .. } = session;
+                        linear.receive(work, &current.layout, download, frame)?
+                    }
+                    At::Logits => {
+                        current.logits(session, app, frame)?;
+                        true
+                    }
+                    At::Window => {
+                        current.handle_window(session, frame)?;
+                        // The client has the last word.
+                        false
+                    }
+                    // This side has the word.
+                    At::Input(_) | At::Reshares => return Err(frame.unexpected()),
+                };
+                if done {
+                    self.go_on(app)?;
+                }
             }
             // This side has the word.
-            _ => Err(frame.unexpected()),
+            _ => return Err(frame.unexpected()),
         }
+        Ok(())
     }
 
-    fn hello(&self) -> Hello {
-        Hello {
-            version: VERSION,
-            parameters: L::PARAMETER_SET,
-            nonce: self.nonce,
-            k_s: self.settings.k_s,
-            h: self.settings.h,
-            window: CHUNKS as u16,
-            labels: self.settings.labels,
+    /// Goes on after a step of a layer.
+    fn go_on(&mut self, app: &mut impl App) -> Result<(), Error> {
+        if let Step::Layer(current, at) = &mut self.step {
+            match current.next(&mut self.session, app)? {
+                Some(next) => *at = next,
+                None => self.step = self.session.layer_done(),
+            }
         }
+        Ok(())
+    }
+}
+
+impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, SUPPLY, L> {
+    /// Erases all secrets.
+    fn erase(&mut self) {
+        self.secret.zeroize();
+        self.kdf.zeroize();
+        self.receiver.zeroize();
+        self.sender.zeroize();
+        self.choices.zeroize();
+        self.window.zeroize();
+        self.shares.zeroize();
+        self.work.key.zeroize();
+        self.linear.zeroize();
+        self.uploads = 0;
+        self.inferences = 0;
+        self.wipe();
+    }
+
+    /// Erases what the set-up or an inference left in the scratch.
+    fn wipe(&mut self) {
+        self.work.wipe();
+        self.linear.wipe();
+    }
+
+    /// The window, what it borrows of the session, and the new shares.
+    fn window(
+        &mut self,
+    ) -> (
+        &mut ClientWindow<CHUNKS, SUPPLY>,
+        ClientContext<'_>,
+        &mut SharePrf,
+    ) {
+        let context = ClientContext {
+            receiver: &self.receiver,
+            sender: &self.sender,
+            choices: &self.choices,
+            scratch: &mut self.work.scratch,
+        };
+        (&mut self.window, context, &mut self.shares)
     }
 }
 

@@ -3,31 +3,40 @@
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{App, Client, Maybe, Step, What};
+use super::{Session, Step};
 use crate::Error;
 use crate::network::name::is_clean;
 use crate::ot::Direction;
-use crate::protocol::base::{self, Message};
+use crate::protocol::base;
 use crate::protocol::frame::{Frame, Kind};
-use crate::protocol::greeting::{MAX_HELLO, MAX_NAME, Welcome, read_greeting};
+use crate::protocol::greeting::{Hello, MAX_NAME, VERSION, Welcome, read_greeting};
 use crate::protocol::linear::{ClientLinear, Workspace};
+use crate::protocol::steps::{Setup, Upload};
 use crate::protocol::transfer::{ReceiveResponse, SendUpload, UploadSeeds};
-use crate::random::{Kdf, Purpose, SessionId, Stream};
-use crate::rlwe::ring::ring4096::LOG_N;
-use crate::rlwe::ring::ring4096::T_NTT;
-use crate::rlwe::{Expansion, SecretKey, add_errors};
+use crate::random::{Kdf, Purpose, Stream};
+use crate::rlwe::ring::ring4096::{LOG_N, T_NTT};
+use crate::rlwe::{SecretKey, add_errors};
 
-impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, SUPPLY, L> {
-    /// Opens the session on the server's greeting.
+impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, SUPPLY, L> {
+    pub(super) fn hello(&self) -> Hello {
+        Hello {
+            version: VERSION,
+            parameters: L::PARAMETER_SET,
+            nonce: self.nonce,
+            k_s: self.settings.k_s,
+            h: self.settings.h,
+            window: CHUNKS as u16,
+            labels: self.settings.labels,
+        }
+    }
+
+    /// Begins the session that both greetings name.
     #[inline(never)]
     pub(super) fn greeted(&mut self, frame: Frame<'_>) -> Result<(), Error> {
         let payload = frame.expect(Kind::Welcome)?;
         let welcome: Welcome = read_greeting(payload)?;
         let relu = welcome.check(self.settings.h)?;
-        let mut hello = [0; MAX_HELLO];
-        let hello = postcard::to_slice(&self.hello(), &mut hello)
-            .map_err(|_| Error::Usage("greeting longer than its buffer"))?;
-        self.id = SessionId::new(hello, payload);
+        self.id = self.hello().session_id(payload)?;
         self.kdf = Kdf::new(&self.secret, &self.id);
         self.secret.zeroize();
 
@@ -40,115 +49,76 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
         self.sender.choose(*delta);
         self.choices = self.kdf.seed(Purpose::Choices, 0);
         self.window.begin_session(relu, k_s);
-        self.welcome = Maybe::Full(welcome);
-        if self.settings.labels {
-            self.step = Step::Labels(0);
-            return Ok(());
-        }
-        self.base_key();
+        self.welcome = welcome;
         Ok(())
     }
 
-    pub(super) fn label(
-        &mut self,
-        class: u16,
-        app: &mut impl App,
-        frame: Frame<'_>,
-    ) -> Result<(), Error> {
-        let name = frame.expect(Kind::Label)?;
-        let name = core::str::from_utf8(name).map_err(|_| Error::Malformed("class name"))?;
-        if name.len() > MAX_NAME || !is_clean(name) {
-            return Err(Error::Malformed("class name"));
-        }
-        app.label(class, name);
-        self.step = Step::Labels(class + 1);
-        if class + 1 == self.welcome.get()?.classes {
-            self.base_key();
-        }
-        Ok(())
+    /// What comes after a step of the set-up.
+    #[inline(never)]
+    pub(super) fn after(&mut self, step: Setup) -> Result<Step<L>, Error> {
+        let Some(next) = step.next(self.settings.labels, L::OWN_KEYS) else {
+            self.wipe();
+            return Ok(Step::Ready);
+        };
+        Ok(match next {
+            Setup::Hello => Step::Hello,
+            Setup::Welcome => Step::Welcome,
+            Setup::Labels => Step::Labels(0),
+            Setup::Upload(upload) => Step::Upload(upload, self.upload(upload)?),
+            Setup::Response(direction) => Step::BaseResponse(direction, ReceiveResponse::default()),
+            Setup::Opening => Step::Opening(0),
+            Setup::Confirm(Direction::Forward) => Step::SendConfirm(0),
+            Setup::Confirm(Direction::Reverse) => Step::CheckConfirm(0),
+            Setup::Rotations => Step::Rotations,
+            Setup::Keys => Step::Keys,
+        })
     }
 
-    /// Starts the forward base transfers, under a key that serves nothing else.
-    fn base_key(&mut self) {
-        self.work.key = SecretKey::generate(&self.kdf.seed(Purpose::SecretKey, 0));
-        self.upload(What::BaseKey);
-    }
-
-    /// Starts the reverse base transfers, under the session's key; the other one, which opened
-    /// whatever came, is erased here.
-    pub(super) fn session_key(&mut self) {
-        self.work.key = SecretKey::generate(&self.kdf.seed(Purpose::SecretKey, 1));
-        self.upload(What::SessionKey);
-    }
-
-    /// Starts an upload of what is in `poly`, or of a key, with fresh seeds.
-    fn upload(&mut self, what: What) {
-        let is_key = what.expansion() == Expansion::PublicKey;
-        let purposes = if is_key {
+    /// Starts an upload with fresh seeds. The key that a public key belongs to takes the place of
+    /// the one before: that of the forward base transfers, which opened whatever came, is erased.
+    fn upload(&mut self, upload: Upload) -> Result<SendUpload, Error> {
+        let Workspace { key, poly, scratch } = &mut self.work;
+        let mut public_key = |number| {
+            *key = SecretKey::generate(&self.kdf.seed(Purpose::SecretKey, number));
+            poly.fill(0);
             UploadSeeds::PUBLIC_KEY
-        } else {
-            UploadSeeds::CIPHERTEXT
+        };
+        let purposes = match upload {
+            Upload::BaseKey => public_key(0),
+            Upload::SessionKey => public_key(1),
+            Upload::BaseMessage(message) => {
+                base::encode_messages(&self.receiver, message, poly, scratch)?;
+                UploadSeeds::CIPHERTEXT
+            }
+            Upload::BaseChoices => {
+                base::encode_choices(self.sender.delta(), poly);
+                UploadSeeds::CIPHERTEXT
+            }
         };
         let UploadSeeds { a, error } = UploadSeeds::next(&self.kdf, &mut self.uploads, purposes);
-        if is_key {
-            self.work.poly.fill(0);
-        }
         add_errors(&mut self.work.poly, &error);
-        self.step = Step::Upload(what, SendUpload::new(a));
+        Ok(SendUpload::new(a))
     }
 
-    pub(super) fn after_upload(&mut self, what: What) -> Result<(), Error> {
-        match what {
-            What::BaseKey => self.upload_messages(Message::Zero)?,
-            What::BaseMessage(Message::Zero) => self.upload_messages(Message::Difference)?,
-            What::BaseMessage(Message::Difference) => {
-                self.step = Step::BaseResponse(Direction::Forward, ReceiveResponse::default());
-            }
-            What::SessionKey => {
-                base::encode_choices(self.sender.delta(), &mut self.work.poly);
-                self.upload(What::BaseChoices);
-            }
-            What::BaseChoices => {
-                self.step = Step::BaseResponse(Direction::Reverse, ReceiveResponse::default());
-            }
-        }
-        Ok(())
-    }
-
-    fn upload_messages(&mut self, message: Message) -> Result<(), Error> {
-        let Workspace { poly, scratch, .. } = &mut self.work;
-        base::encode_messages(&self.receiver, message, poly, scratch)?;
-        self.upload(What::BaseMessage(message));
-        Ok(())
-    }
-
-    /// Goes on after a base transfer's response, which is in `poly`.
+    /// Takes what a base transfer's response says, which is in `poly`.
     pub(super) fn base_response(&mut self, direction: Direction) -> Result<(), Error> {
-        T_NTT.forward(&mut self.work.poly, LOG_N);
-        self.step = match direction {
-            Direction::Forward => Step::Opening(0),
-            Direction::Reverse => {
-                let (k_s, poly) = (self.settings.k_s.into(), &self.work.poly);
-                let decode = |keys: &mut _| base::decode_keys(poly, keys);
-                self.sender.plant(direction, k_s, &self.id, decode)?;
-                Step::CheckConfirm(0)
-            }
-        };
+        let poly = &mut self.work.poly;
+        T_NTT.forward(poly, LOG_N);
+        if direction == Direction::Reverse {
+            let decode = |keys: &mut _| base::decode_keys(poly, keys);
+            let k_s = self.settings.k_s.into();
+            self.sender.plant(direction, k_s, &self.id, decode)?;
+        }
         Ok(())
     }
+}
 
-    /// Goes on after the base transfers.
-    pub(super) fn set_up_keys(&mut self) {
-        if L::OWN_KEYS {
-            self.step = Step::Rotations;
-        } else {
-            self.set_up();
-        }
+/// The name of a class.
+pub(super) fn label(frame: Frame<'_>) -> Result<&str, Error> {
+    let name = frame.expect(Kind::Label)?;
+    let name = core::str::from_utf8(name).map_err(|_| Error::Malformed("class name"))?;
+    if name.len() > MAX_NAME || !is_clean(name) {
+        return Err(Error::Malformed("class name"));
     }
-
-    /// Ends the set-up.
-    pub(super) fn set_up(&mut self) {
-        self.wipe();
-        self.step = Step::Ready;
-    }
+    Ok(name)
 }

@@ -303,7 +303,7 @@ mod server {
             seeds: Vec<Seed>,
             shares: &OutputShares<'_>,
         ) -> Result<(Vec<u32>, Operations), Error> {
-            let missing = Error::Usage("the client has sent no keys for this packing");
+            let missing = Error::Internal("no keys for this packing");
             let (public, keys) = W::keys(keys).ok_or(missing)?;
             let layout = self.weights.layout();
             let randomness: Vec<_> = seeds.into_iter().map(Randomness::new).collect();

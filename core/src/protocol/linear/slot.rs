@@ -56,7 +56,7 @@ pub fn read_rotations(frame: Frame<'_>) -> Result<Rotations, Error> {
 }
 
 /// Polynomials of a Galois key: all limbs of a digit after another.
-const GALOIS_KEY_POLYS: usize = LIMBS * KEY_LIMBS;
+pub const GALOIS_KEY_POLYS: usize = LIMBS * KEY_LIMBS;
 
 /// The client's half: about 100 KiB.
 pub struct Slots {

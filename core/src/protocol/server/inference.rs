@@ -9,67 +9,216 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroize;
 
-use super::{NOT_READY, Server, Step};
+use super::setup::Session;
+use super::{Context, State};
 use crate::Error;
 use crate::arith::bits::{pack, unpack};
 use crate::arith::field::{T, T_BITS, T_MOD};
 use crate::network::layer::{Activation, TensorId};
 use crate::packing::{Output, OutputCursor};
+use crate::protocol::activation::ServerWindow;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::write_control;
-use crate::protocol::linear::LinearRun;
+use crate::protocol::linear::{Keys, LinearRun};
 use crate::protocol::network::NetworkLayer;
 use crate::protocol::share::to_ring;
-use crate::protocol::transfer::PIECE;
-use crate::random::Seed;
+use crate::protocol::steps::{LayerFacts, LayerStep, LayerSteps, frame_values};
+use crate::random::{Purpose, Seed};
+
+/// What exists from the end of the set-up on.
+pub(super) struct Inferring {
+    session: Box<Session>,
+    keys: Keys,
+    window: ServerWindow,
+    /// Shares mod t of every tensor of this inference; the image's are zero and not kept.
+    pub(super) tensors: Vec<Vec<u32>>,
+}
 
 /// The layer that is being run.
 pub(super) struct Current {
+    index: usize,
     run: Box<dyn LinearRun>,
-    /// Input ciphertexts received.
-    received: usize,
+    steps: LayerSteps,
+    at: LayerStep,
+    /// All outputs, once the inputs are there.
     outputs: Vec<Output>,
     /// Shares of y mod t, in the order of `outputs`.
     shares: Vec<u32>,
-    /// Outputs whose activation is done.
+    /// The new shares.
+    tensor: Vec<u32>,
+    /// Outputs that a message has taken, or a window.
+    taken: usize,
+    /// Of these, the ones whose window is done, if there are windows.
     done: usize,
-    /// Outputs whose activation is done or is being done.
-    gathered: usize,
-    /// Responses sent.
-    sent: usize,
+}
+
+impl Drop for Inferring {
+    fn drop(&mut self) {
+        self.tensors.zeroize();
+    }
 }
 
 impl Drop for Current {
     fn drop(&mut self) {
         self.shares.zeroize();
+        self.tensor.zeroize();
     }
 }
 
-impl Server {
-    /// Writes the description of the next layer.
-    pub(super) fn describe_layer(&mut self, out: &mut FrameBuf) -> Result<usize, Error> {
-        let session = self.session.as_mut().ok_or(NOT_READY)?;
-        let NetworkLayer { layer, linear, .. } = &self.network.layers[session.layer];
-        session.current = Some(Current {
-            run: Arc::clone(linear).begin(),
-            received: 0,
-            outputs: Vec::new(),
-            shares: Vec::new(),
-            done: 0,
-            gathered: 0,
-            sent: 0,
-        });
-        self.step = Step::Input;
-        write_control(out, Kind::Layer, layer)
+impl Inferring {
+    pub(super) fn new(session: Box<Session>, keys: Keys) -> Self {
+        let (k_s, seed) = (session.hello.k_s.into(), session.kdf.seed(Purpose::Relu, 0));
+        Self {
+            window: ServerWindow::new(session.relu, k_s, seed),
+            session,
+            keys,
+            tensors: Vec::new(),
+        }
     }
 
-    /// Takes a frame of an input ciphertext; runs the layer when all are there.
-    pub(super) fn input(&mut self, frame: Frame<'_>) -> Result<(), Error> {
-        let session = self.session.as_mut().ok_or(NOT_READY)?;
-        let NetworkLayer { layer, linear, .. } = &self.network.layers[session.layer];
-        let current = session.current.as_mut().ok_or(NOT_READY)?;
-        let received = match tensor(&session.tensors, layer.input) {
-            None => current.run.receive(frame, None),
+    /// Takes the frame that begins an inference.
+    pub(super) fn begin(
+        mut self: Box<Self>,
+        context: &mut Context,
+        frame: Frame<'_>,
+    ) -> Result<State, Error> {
+        frame.expect_array::<0>(Kind::Begin)?;
+        // A query is charged when it starts, whatever becomes of it.
+        context.budget.charge()?;
+        context.counters.queries += 1;
+        self.tensors.zeroize();
+        Ok(State::Describe(self, 0))
+    }
+
+    /// Writes the description of a layer.
+    pub(super) fn describe(
+        self: Box<Self>,
+        index: usize,
+        context: &mut Context,
+        out: &mut FrameBuf,
+    ) -> Result<(State, Option<usize>), Error> {
+        let NetworkLayer { layer, linear, .. } = &context.network.layers[index];
+        let len = write_control(out, Kind::Layer, layer)?;
+        let current = Box::new(Current {
+            index,
+            run: Arc::clone(linear).begin(),
+            steps: LayerSteps::default(),
+            at: LayerStep::Done,
+            outputs: Vec::new(),
+            shares: Vec::new(),
+            tensor: Vec::new(),
+            taken: 0,
+            done: 0,
+        });
+        Ok((current.go_on(self, context), Some(len)))
+    }
+}
+
+impl Current {
+    /// Goes on to the next message, or to what comes after the layer.
+    fn go_on(mut self: Box<Self>, mut inferring: Box<Inferring>, context: &Context) -> State {
+        let network = &context.network;
+        let NetworkLayer { layer, linear, .. } = &network.layers[self.index];
+        let Session { hello, relu, .. } = &*inferring.session;
+        let facts = LayerFacts {
+            activation: layer.activation,
+            inputs: linear.places().inputs(),
+            capacity: usize::from(hello.window) * relu.chunk(),
+        };
+        loop {
+            let output = self.outputs.get(self.taken).copied();
+            self.at = self.steps.next(&facts, output);
+            match self.at {
+                LayerStep::Gather(_) => self.taken += 1,
+                LayerStep::Window => {
+                    let shift = network.about.shift.into();
+                    let shares = &self.shares[self.done..self.taken];
+                    let shares = shares.iter().map(|&share| to_ring(share, shift));
+                    inferring.window.start(shares);
+                    break;
+                }
+                LayerStep::Done => {
+                    inferring.tensors.push(core::mem::take(&mut self.tensor));
+                    let next = self.index + 1;
+                    return if next < network.layers.len() {
+                        State::Describe(inferring, next)
+                    } else {
+                        State::Ready(inferring)
+                    };
+                }
+                _ => break,
+            }
+        }
+        State::Layer(inferring, self)
+    }
+
+    /// Writes the next frame, where the server has the word.
+    pub(super) fn poll(
+        mut self: Box<Self>,
+        mut inferring: Box<Inferring>,
+        context: &mut Context,
+        out: &mut FrameBuf,
+    ) -> Result<(State, Option<usize>), Error> {
+        let len = match self.at {
+            LayerStep::Response => self.run.poll(out),
+            LayerStep::Window => inferring.window.poll(out),
+            LayerStep::Logits => {
+                let len = self.logits(out);
+                return Ok((self.go_on(inferring, context), Some(len)));
+            }
+            _ => None,
+        };
+        if len.is_none() && self.at == LayerStep::Response {
+            context.counters.layers[self.index].outputs += 1;
+            return self.go_on(inferring, context).poll(context, out);
+        }
+        Ok((State::Layer(inferring, self), len))
+    }
+
+    /// Takes the client's next frame.
+    pub(super) fn handle(
+        mut self: Box<Self>,
+        mut inferring: Box<Inferring>,
+        context: &mut Context,
+        frame: Frame<'_>,
+    ) -> Result<State, Error> {
+        let done = match self.at {
+            LayerStep::Input(i) => self.input(i, &mut inferring, context, frame)?,
+            LayerStep::Window => {
+                let Inferring {
+                    session, window, ..
+                } = &mut *inferring;
+                window.handle(frame, &session.receiver, &session.sender)?;
+                if window.idle() {
+                    self.window_done(window, context);
+                }
+                window.idle()
+            }
+            LayerStep::Reshares => {
+                self.reshares(context, frame)?;
+                true
+            }
+            // This side has the word.
+            _ => return Err(frame.unexpected()),
+        };
+        if done {
+            return Ok(self.go_on(inferring, context));
+        }
+        Ok(State::Layer(inferring, self))
+    }
+
+    /// Takes a frame of input ciphertext `i`; true with its last one. Runs the layer when all are
+    /// there.
+    fn input(
+        &mut self,
+        i: usize,
+        inferring: &mut Inferring,
+        context: &mut Context,
+        frame: Frame<'_>,
+    ) -> Result<bool, Error> {
+        let NetworkLayer { layer, linear, .. } = &context.network.layers[self.index];
+        let received = match tensor(&inferring.tensors, layer.input) {
+            None => self.run.receive(frame, None)?,
             Some(shares) => {
                 let side = usize::from(layer.in_side);
                 let mut share = |channel: usize, row: usize, col: usize| {
@@ -77,36 +226,36 @@ impl Server {
                     let pixels = layer.pooled(row, col);
                     pixels.fold(0, |sum, (row, col)| T_MOD.add(sum, map[row * side + col]))
                 };
-                current.run.receive(frame, Some(&mut share))
+                self.run.receive(frame, Some(&mut share))?
             }
         };
-        let received = received?;
-        self.counters.upload_bytes += frame.payload.len();
-        if let Some(bytes) = received {
-            self.counters.ciphertext_bytes += bytes;
-            self.counters.layers[session.layer].inputs += 1;
-            current.received += 1;
-            if current.received == linear.places().inputs() {
-                return self.run_layer();
-            }
+        context.counters.upload_bytes += frame.payload.len();
+        let Some(bytes) = received else {
+            return Ok(false);
+        };
+        context.counters.ciphertext_bytes += bytes;
+        context.counters.layers[self.index].inputs += 1;
+        if i + 1 == linear.places().inputs() {
+            self.convolve(inferring, context)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Convolves, and makes every response and the server's shares of y.
-    fn run_layer(&mut self) -> Result<(), Error> {
-        let session = self.session.as_mut().ok_or(NOT_READY)?;
-        let network = &self.network.layers[session.layer];
+    fn convolve(&mut self, inferring: &mut Inferring, context: &mut Context) -> Result<(), Error> {
+        let network = &context.network.layers[self.index];
         let places = network.linear.places();
         let seeds: Vec<Seed> = (0..places.outputs())
-            .map(|_| session.response_seed())
+            .map(|_| inferring.session.response_seed())
             .collect();
-        let current = session.current.as_mut().ok_or(NOT_READY)?;
         let mut cursor = OutputCursor::start();
-        current.outputs = core::iter::from_fn(|| cursor.next(places)).collect();
+        self.outputs = core::iter::from_fn(|| cursor.next(places)).collect();
+        if network.layer.activation != Activation::Logits {
+            self.tensor = vec![0; self.outputs.len()];
+        }
 
-        let (outputs, tensors) = (&current.outputs, &session.tensors);
-        let shift = self.network.about.shift;
+        let (outputs, tensors) = (&self.outputs, &inferring.tensors);
+        let shift = context.network.about.shift;
         let shares = |o: usize, mask: &[u32]| {
             let first = outputs.partition_point(|output| output.ciphertext < o);
             outputs[first..]
@@ -115,135 +264,50 @@ impl Server {
                 .map(|output| network.share(output, mask, tensors, shift))
                 .collect()
         };
-        let (shares, operations) = current.run.run(&session.keys, seeds, &shares)?;
-        current.shares = shares;
-        self.counters.layers[session.layer]
+        let (shares, operations) = self.run.run(&inferring.keys, seeds, &shares)?;
+        self.shares = shares;
+        context.counters.layers[self.index]
             .operations
             .add(&operations);
-        session.tensors.push(vec![0; current.outputs.len()]);
-        self.next_outputs()
-    }
-
-    /// Goes on to the next response, window or layer; mirrors the client's `next_outputs`.
-    fn next_outputs(&mut self) -> Result<(), Error> {
-        let session = self.session.as_mut().ok_or(NOT_READY)?;
-        let current = session.current.as_mut().ok_or(NOT_READY)?;
-        let activation = self.network.layers[session.layer].layer.activation;
-        let relu = activation == Activation::Relu;
-        let capacity = usize::from(session.hello.window) * session.relu.chunk();
-        while let Some(output) = current.outputs.get(current.gathered) {
-            if relu && current.gathered - current.done == capacity {
-                break;
-            }
-            if output.ciphertext >= current.sent {
-                self.step = Step::Response;
-                return Ok(());
-            }
-            if !relu {
-                let rest = current.outputs[current.gathered..].iter();
-                let left = rest
-                    .take_while(|next| next.ciphertext == output.ciphertext)
-                    .count();
-                self.step = if activation == Activation::Linear {
-                    Step::Reshares { left }
-                } else {
-                    Step::Logits { left }
-                };
-                return Ok(());
-            }
-            current.gathered += 1;
-        }
-        if relu && current.gathered > current.done {
-            let shift = self.network.about.shift.into();
-            let shares = &current.shares[current.done..current.gathered];
-            session
-                .window
-                .start(shares.iter().map(|&share| to_ring(share, shift)));
-            self.step = Step::Window;
-            return Ok(());
-        }
-        session.current = None;
-        session.layer += 1;
-        self.step = if session.layer < self.network.layers.len() {
-            Step::Layer
-        } else {
-            Step::Ready
-        };
         Ok(())
     }
 
-    /// Writes the next frame of a response, or goes on after its last.
-    pub(super) fn poll_response(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
-        let session = self.session.as_mut().ok_or(NOT_READY)?;
-        let current = session.current.as_mut().ok_or(NOT_READY)?;
-        if let Some(len) = current.run.poll(out) {
-            return Ok(Some(len));
-        }
-        current.sent += 1;
-        self.counters.layers[session.layer].outputs += 1;
-        self.next_outputs()?;
-        self.poll_inner(out)
+    /// Values of the next frame of logits or reshares.
+    fn frame_values(&self) -> usize {
+        frame_values(self.outputs[self.taken..].iter().copied())
     }
 
-    /// Writes the server's shares of up to [`PIECE`] logits; `left` are to be sent for this
-    /// response.
-    pub(super) fn poll_logits(&mut self, left: usize, out: &mut FrameBuf) -> Result<usize, Error> {
-        let session = self.session.as_mut().ok_or(NOT_READY)?;
-        let current = session.current.as_mut().ok_or(NOT_READY)?;
-        let count = left.min(PIECE);
-        let shares = &current.shares[current.gathered..][..count];
-        current.gathered += count;
-        let len = write(out, Kind::Logits, |payload| {
+    /// Writes a frame of the server's shares of logits.
+    fn logits(&mut self, out: &mut FrameBuf) -> usize {
+        let shares = &self.shares[self.taken..][..self.frame_values()];
+        self.taken += shares.len();
+        write(out, Kind::Logits, |payload| {
             pack(payload, T_BITS, shares.iter().copied())
-        });
-        self.step = Step::Logits { left: left - count };
-        if left == count {
-            self.next_outputs()?;
-        }
-        Ok(len)
+        })
     }
 
-    /// Takes up to [`PIECE`] differences of a layer without activation; `left` are to come for this
-    /// response.
-    pub(super) fn reshares(&mut self, left: usize, frame: Frame<'_>) -> Result<(), Error> {
-        let session = self.session.as_mut().ok_or(NOT_READY)?;
-        let current = session.current.as_mut().ok_or(NOT_READY)?;
-        let area = self.network.layers[session.layer]
-            .linear
-            .places()
-            .out_side()
-            .pow(2);
-        let tensor = session.tensors.last_mut().ok_or(NOT_READY)?;
-        let (first, count) = (current.gathered, left.min(PIECE));
+    /// Takes a frame of differences, in a layer without activation.
+    fn reshares(&mut self, context: &Context, frame: Frame<'_>) -> Result<(), Error> {
+        let area = context.network.layers[self.index].out_area();
+        let (first, count) = (self.taken, self.frame_values());
         let payload = frame.expect(Kind::Reshare)?;
         unpack(Kind::Reshare as u8, payload, T_BITS, T, count, |i, x| {
-            let output = &current.outputs[first + i];
-            let at = usize::from(output.channel) * area + output.position as usize;
-            tensor[at] = T_MOD.add(current.shares[first + i], x);
+            let at = self.outputs[first + i].index(area);
+            self.tensor[at] = T_MOD.add(self.shares[first + i], x);
         })?;
-        current.gathered += count;
-        current.done = current.gathered;
-        self.step = Step::Reshares { left: left - count };
-        if left == count {
-            self.next_outputs()?;
-        }
+        self.taken += count;
         Ok(())
     }
 
     /// Keeps the new shares of a window.
-    pub(super) fn window_done(&mut self) -> Result<(), Error> {
-        let session = self.session.as_mut().ok_or(NOT_READY)?;
-        let current = session.current.as_mut().ok_or(NOT_READY)?;
-        let out_side = self.network.layers[session.layer].out_side();
-        let tensor = session.tensors.last_mut().ok_or(NOT_READY)?;
-        let outputs = &current.outputs[current.done..current.gathered];
-        for (output, &share) in outputs.iter().zip(session.window.outputs()) {
-            let channel = usize::from(output.channel) * out_side * out_side;
-            tensor[channel + output.position as usize] = share;
+    fn window_done(&mut self, window: &ServerWindow, context: &mut Context) {
+        let area = context.network.layers[self.index].out_area();
+        let outputs = &self.outputs[self.done..self.taken];
+        for (output, &share) in outputs.iter().zip(window.outputs()) {
+            self.tensor[output.index(area)] = share;
         }
-        self.counters.layers[session.layer].activations += outputs.len();
-        current.done = current.gathered;
-        self.next_outputs()
+        context.counters.layers[self.index].activations += outputs.len();
+        self.done = self.taken;
     }
 }
 
@@ -259,8 +323,7 @@ impl NetworkLayer {
         if let Some(skip) = self.layer.skip
             && let Some(tensor) = tensor(tensors, skip.tensor)
         {
-            let area = self.out_side() * self.out_side();
-            let x = tensor[usize::from(output.channel) * area + output.position as usize];
+            let x = tensor[output.index(self.out_area())];
             share = T_MOD.add(share, T_MOD.mul(x, skip.factor));
         }
         share

@@ -6,7 +6,7 @@ use stria_core::protocol::client::{Client, SmallClient};
 use stria_core::protocol::frame::{Frame, FrameBuf};
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::linear::ClientLinear;
-use stria_core::protocol::share::SharePrf;
+use stria_core::protocol::server::ServerShares;
 
 use super::super::error::SessionError;
 use super::classification::Classification;
@@ -38,7 +38,7 @@ pub(super) trait AnyClient: Send {
     fn finish(&mut self) -> Result<(), SessionError>;
     fn rests(&self) -> bool;
     fn welcome(&self) -> Option<&Welcome>;
-    fn audit_shares(&self) -> Option<SharePrf>;
+    fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>>;
     fn bytes(&self) -> usize;
 }
 
@@ -69,8 +69,8 @@ where
     fn welcome(&self) -> Option<&Welcome> {
         self.welcome()
     }
-    fn audit_shares(&self) -> Option<SharePrf> {
-        self.audit_shares()
+    fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>> {
+        server.open(self)
     }
     fn bytes(&self) -> usize {
         size_of::<Self>()

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use stria_core::Error as ProtocolError;
 use stria_core::network::layer::MAX_SIDE;
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME, write_failure};
 use stria_core::protocol::greeting::Welcome;
-use stria_core::protocol::share::SharePrf;
+use stria_core::protocol::server::ServerShares;
+use stria_core::{Error as ProtocolError, Usage};
 
 use super::super::entropy;
 use super::super::error::SessionError;
@@ -180,7 +180,7 @@ impl Session {
         let side = usize::from(welcome.input.side);
         let classes = usize::from(welcome.classes);
         if pixels.len() != side * side * usize::from(welcome.input.channels) {
-            return Err(ProtocolError::Usage("an image of another shape than announced").into());
+            return Err(ProtocolError::Usage(Usage::Picture).into());
         }
         self.classification.pixels = pixels.to_vec();
         self.classification.side = side;
@@ -231,8 +231,8 @@ impl Session {
         self.client.bytes()
     }
 
-    /// See [`Client::audit_shares`].
-    pub fn audit_shares(&self) -> Option<SharePrf> {
-        self.client.audit_shares()
+    /// See [`ServerShares::open`].
+    pub fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>> {
+        self.client.opened(server)
     }
 }

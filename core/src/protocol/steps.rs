@@ -1,0 +1,171 @@
+//! The public order of messages, once: client and server step through these lists, and so does
+//! whoever counts frames without running them (`traffic`). A window of activations has a list of
+//! its own, in [`super::activation`]. `docs/protocol.md` says what each message carries.
+
+use super::base::Message;
+use super::transfer::PIECE;
+use crate::network::layer::Activation;
+use crate::ot::Direction;
+use crate::packing::Output;
+use crate::rlwe::Expansion;
+
+/// Who sends a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sender {
+    /// The client.
+    Client,
+    /// The server.
+    Server,
+}
+
+/// What the client encrypts in the set-up, under the key that it uploaded last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Upload {
+    /// The public key that only the forward base transfers are under.
+    BaseKey,
+    /// One of the two messages of the forward base transfers.
+    BaseMessage(Message),
+    /// The public key of the session.
+    SessionKey,
+    /// The choices of the reverse base transfers.
+    BaseChoices,
+}
+
+impl Upload {
+    /// What its public half is expanded for.
+    pub fn expansion(self) -> Expansion {
+        match self {
+            Self::BaseKey | Self::SessionKey => Expansion::PublicKey,
+            Self::BaseMessage(_) | Self::BaseChoices => Expansion::Ciphertext,
+        }
+    }
+}
+
+/// A step of the set-up. After the last one the parties are ready for inferences.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Setup {
+    /// Client: its greeting.
+    Hello,
+    /// Server: its greeting.
+    Welcome,
+    /// Server: the names of all classes, if the client asked for them.
+    Labels,
+    /// Client: a key or ciphertext.
+    Upload(Upload),
+    /// Server: the response of the base transfers of a direction.
+    Response(Direction),
+    /// Client: what it decrypted of the forward response.
+    Opening,
+    /// Whoever does not choose in a direction: hashes of its messages.
+    Confirm(Direction),
+    /// Server: the automorphisms that its layers need, in slot packing.
+    Rotations,
+    /// Client: the keys for them.
+    Keys,
+}
+
+impl Setup {
+    /// The step after this one. `labels`: the client asked for the names of classes. `own_keys`:
+    /// the packing has keys of its own.
+    pub fn next(self, labels: bool, own_keys: bool) -> Option<Self> {
+        use Direction::{Forward, Reverse};
+        use Message::{Difference, Zero};
+        use Upload::{BaseChoices, BaseKey, BaseMessage, SessionKey};
+        Some(match self {
+            Self::Hello => Self::Welcome,
+            Self::Welcome if labels => Self::Labels,
+            Self::Welcome | Self::Labels => Self::Upload(BaseKey),
+            Self::Upload(BaseKey) => Self::Upload(BaseMessage(Zero)),
+            Self::Upload(BaseMessage(Zero)) => Self::Upload(BaseMessage(Difference)),
+            Self::Upload(BaseMessage(Difference)) => Self::Response(Forward),
+            Self::Response(Forward) => Self::Opening,
+            Self::Opening => Self::Confirm(Forward),
+            Self::Confirm(Forward) => Self::Upload(SessionKey),
+            Self::Upload(SessionKey) => Self::Upload(BaseChoices),
+            Self::Upload(BaseChoices) => Self::Response(Reverse),
+            Self::Response(Reverse) => Self::Confirm(Reverse),
+            Self::Confirm(Reverse) if own_keys => Self::Rotations,
+            Self::Rotations => Self::Keys,
+            Self::Confirm(Reverse) | Self::Keys => return None,
+        })
+    }
+}
+
+/// A step of a layer, after the server has described it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LayerStep {
+    /// Client: the input ciphertext of this number.
+    Input(usize),
+    /// Server: the next output ciphertext.
+    Response,
+    /// No message: this output joins the window.
+    Gather(Output),
+    /// Both: the ReLU of the outputs in the window, which is empty then.
+    Window,
+    /// Client: a frame of what is sent instead of new shares, in a layer without activation.
+    Reshares,
+    /// Server: a frame of its shares of the logits.
+    Logits,
+    /// Nothing: the layer is done.
+    Done,
+}
+
+/// What the steps of a layer depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerFacts {
+    /// What follows the linear part.
+    pub activation: Activation,
+    /// Input ciphertexts.
+    pub inputs: usize,
+    /// Activations of a full window.
+    pub capacity: usize,
+}
+
+/// How far a layer is.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct LayerSteps {
+    /// Ciphertexts so far: the inputs, then the outputs.
+    ciphertexts: u32,
+    /// Outputs in the window.
+    gathered: u32,
+}
+
+impl LayerSteps {
+    /// The step after the last one that this gave. `output` is the first output that no step has
+    /// taken yet; none when all are taken.
+    pub fn next(&mut self, facts: &LayerFacts, output: Option<Output>) -> LayerStep {
+        let ciphertexts = self.ciphertexts as usize;
+        let Some(responses) = ciphertexts.checked_sub(facts.inputs) else {
+            self.ciphertexts += 1;
+            return LayerStep::Input(ciphertexts);
+        };
+        let full = self.gathered as usize == facts.capacity;
+        match (output, facts.activation) {
+            (Some(_), Activation::Relu) if full => {}
+            (Some(output), _) if output.ciphertext >= responses => {
+                self.ciphertexts += 1;
+                return LayerStep::Response;
+            }
+            (Some(output), Activation::Relu) => {
+                self.gathered += 1;
+                return LayerStep::Gather(output);
+            }
+            (Some(_), Activation::Linear) => return LayerStep::Reshares,
+            (Some(_), Activation::Logits) => return LayerStep::Logits,
+            (None, _) if self.gathered == 0 => return LayerStep::Done,
+            (None, _) => {}
+        }
+        self.gathered = 0;
+        LayerStep::Window
+    }
+}
+
+/// Values of the next frame of [`LayerStep::Reshares`] or [`LayerStep::Logits`], where `outputs`
+/// are those that no step has taken yet: all of one ciphertext, at most [`PIECE`].
+pub fn frame_values(outputs: impl Iterator<Item = Output>) -> usize {
+    let mut outputs = outputs.map(|output| output.ciphertext).take(PIECE);
+    let Some(first) = outputs.next() else {
+        return 0;
+    };
+    1 + outputs.take_while(|&next| next == first).count()
+}
