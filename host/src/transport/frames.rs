@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME};
-use stria_core::{DriveError, read_frame};
+use stria_core::protocol::frame::MAX_FRAME;
 
 use super::socket::{Socket, is_pause};
 
@@ -71,35 +70,11 @@ impl FrameSocket {
         self.waited
     }
 
-    /// Reads one frame. If `stoppable`, a request to stop ends the wait.
-    pub fn read_frame<'a>(
-        &mut self,
-        buffer: &'a mut FrameBuf,
-        stoppable: bool,
-    ) -> Result<Frame<'a>, DriveError<io::Error>> {
+    /// Gives the peer the full time for its next frame. If `stoppable`, a request to stop ends the
+    /// wait for it.
+    pub fn await_frame(&mut self, stoppable: bool) {
         self.stoppable = stoppable;
-        let start = Instant::now();
-        self.deadline = start + self.timeout;
-        let frame = read_frame(self, buffer);
-        self.waited += start.elapsed();
-        frame
-    }
-
-    /// Sends one frame, now or with those that follow.
-    pub fn write_frame(&mut self, frame: &[u8]) -> io::Result<()> {
-        if self.out.len() + frame.len() > GATHER {
-            self.flush()?;
-        }
-        self.out.extend_from_slice(frame);
-        Ok(())
-    }
-
-    /// Sends what was gathered.
-    pub fn flush(&mut self) -> io::Result<()> {
-        let start = Instant::now();
-        let result = self.send();
-        self.waited += start.elapsed();
-        result
+        self.deadline = Instant::now() + self.timeout;
     }
 
     fn send(&mut self) -> io::Result<()> {
@@ -129,12 +104,40 @@ impl FrameSocket {
         result
     }
 
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // Before every read: neither a peer that sends a byte now and then nor one that
+            // always has another request may keep this side for ever.
+            if self.stoppable && self.stop.load(Ordering::Relaxed) {
+                return Err(io::Error::new(ErrorKind::Interrupted, "asked to stop"));
+            }
+            if Instant::now() >= self.deadline {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            match self.reader.read(buffer) {
+                Ok(count) => {
+                    self.received += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if is_pause(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Sends a last frame, and listens for a moment so that the peer gets it.
     pub fn close_with(mut self, frame: &[u8]) {
+        use embedded_io::Write;
         // A peer that has stopped reading gets no second full wait.
         self.timeout = LINGER;
-        let sent = self.write_frame(frame).and_then(|()| self.flush());
-        if sent.is_err() || self.reader.get_ref().end().is_err() {
+        if self.write(frame).and_then(|_| self.flush()).is_ok() {
+            self.linger();
+        }
+    }
+
+    /// Sends nothing more, and listens for a moment so that the peer gets what was sent last.
+    pub fn linger(mut self) {
+        if self.reader.get_ref().end().is_err() {
             return;
         }
         let deadline = Instant::now() + LINGER;
@@ -155,23 +158,27 @@ impl embedded_io::ErrorType for FrameSocket {
 
 impl embedded_io::Read for FrameSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            // Before every read: neither a peer that sends a byte now and then nor one that
-            // always has another request may keep this side for ever.
-            if self.stoppable && self.stop.load(Ordering::Relaxed) {
-                return Err(io::Error::new(ErrorKind::Interrupted, "asked to stop"));
-            }
-            if Instant::now() >= self.deadline {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            match self.reader.read(buffer) {
-                Ok(count) => {
-                    self.received += count as u64;
-                    return Ok(count);
-                }
-                Err(error) if is_pause(&error) => {}
-                Err(error) => return Err(error),
-            }
+        let start = Instant::now();
+        let result = self.receive(buffer);
+        self.waited += start.elapsed();
+        result
+    }
+}
+
+impl embedded_io::Write for FrameSocket {
+    /// Gathers bytes until there are too many, or they are flushed.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.out.len() + bytes.len() > GATHER {
+            self.flush()?;
         }
+        self.out.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let start = Instant::now();
+        let result = self.send();
+        self.waited += start.elapsed();
+        result
     }
 }

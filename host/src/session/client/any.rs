@@ -1,9 +1,9 @@
 //! A client of any size and packing behind one trait.
 
 use rand_core::CryptoRng;
+use stria_core::Party;
 use stria_core::packing::Packing;
 use stria_core::protocol::client::{Client, SmallClient};
-use stria_core::protocol::frame::{Frame, FrameBuf};
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::server::ServerShares;
@@ -28,15 +28,10 @@ pub(super) fn client(
 
 /// A client of either size.
 pub(super) trait AnyClient: Send {
-    fn poll(
-        &mut self,
-        app: &mut Classification,
-        out: &mut FrameBuf,
-    ) -> Result<Option<usize>, SessionError>;
-    fn handle(&mut self, app: &mut Classification, frame: Frame<'_>) -> Result<(), SessionError>;
+    /// The client and what it serves, for a driver.
+    fn party<'a>(&'a mut self, app: &'a mut Classification) -> Box<dyn Party + 'a>;
     fn start(&mut self) -> Result<(), SessionError>;
     fn finish(&mut self) -> Result<(), SessionError>;
-    fn rests(&self) -> bool;
     fn welcome(&self) -> Option<&Welcome>;
     fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>>;
     fn bytes(&self) -> usize;
@@ -47,24 +42,14 @@ where
     L: ClientLinear + Send,
     L::Layout: Send,
 {
-    fn poll(
-        &mut self,
-        app: &mut Classification,
-        out: &mut FrameBuf,
-    ) -> Result<Option<usize>, SessionError> {
-        Ok(self.poll(app, out)?)
-    }
-    fn handle(&mut self, app: &mut Classification, frame: Frame<'_>) -> Result<(), SessionError> {
-        Ok(self.handle(app, frame)?)
+    fn party<'a>(&'a mut self, app: &'a mut Classification) -> Box<dyn Party + 'a> {
+        Box::new((self, app))
     }
     fn start(&mut self) -> Result<(), SessionError> {
         Ok(self.start()?)
     }
     fn finish(&mut self) -> Result<(), SessionError> {
         Ok(self.finish()?)
-    }
-    fn rests(&self) -> bool {
-        self.is_ready() || self.is_closed()
     }
     fn welcome(&self) -> Option<&Welcome> {
         self.welcome()

@@ -2,15 +2,18 @@
 
 use std::time::Instant;
 
+use stria_core::Observer;
 use stria_core::protocol::frame::{Frame, HEADER, Kind};
 
 use crate::report::LayerPart;
+use crate::transport::FrameSocket;
 
-/// A moment of an inference.
+/// A moment of a session: bytes of frames until then.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     pub sent: u64,
     pub received: u64,
+    /// Of both, bytes of ciphertexts.
     pub ciphertexts: u64,
     pub at: Instant,
 }
@@ -26,12 +29,48 @@ impl Mark {
     }
 }
 
-/// Bytes of a frame that is part of a ciphertext.
-pub(super) fn ciphertext(frame: Frame<'_>) -> u64 {
-    match frame.kind {
-        Kind::Seed | Kind::Limb | Kind::ResponseC1 | Kind::ResponseC0 => {
-            (HEADER + frame.payload.len()) as u64
+/// Counts a session's frames.
+#[derive(Default)]
+pub(super) struct Marks {
+    sent: u64,
+    received: u64,
+    ciphertexts: u64,
+    /// Where the layers of the inference under way began.
+    pub layers: Vec<Mark>,
+}
+
+impl Marks {
+    /// This moment.
+    pub fn now(&self) -> Mark {
+        Mark {
+            sent: self.sent,
+            received: self.received,
+            ciphertexts: self.ciphertexts,
+            at: Instant::now(),
         }
-        _ => 0,
+    }
+
+    /// A frame's bytes.
+    fn count(&mut self, frame: Frame<'_>) -> u64 {
+        let len = (HEADER + frame.payload.len()) as u64;
+        if let Kind::Seed | Kind::Limb | Kind::ResponseC1 | Kind::ResponseC0 = frame.kind {
+            self.ciphertexts += len;
+        }
+        len
+    }
+}
+
+impl<P: ?Sized> Observer<P, FrameSocket> for Marks {
+    fn sent(&mut self, frame: Frame<'_>) {
+        self.sent += self.count(frame);
+    }
+    fn received(&mut self, frame: Frame<'_>) {
+        if frame.kind == Kind::Layer {
+            self.layers.push(self.now());
+        }
+        self.received += self.count(frame);
+    }
+    fn waits(&mut self, _party: &P, line: &mut FrameSocket) {
+        line.await_frame(false);
     }
 }

@@ -5,16 +5,16 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use stria_core::network::layer::MAX_SIDE;
-use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME, write_failure};
+use stria_core::protocol::frame::MAX_FRAME;
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::server::ServerShares;
-use stria_core::{Error as ProtocolError, Usage};
+use stria_core::{DriveError, Error as ProtocolError, Usage, drive};
 
 use super::super::entropy;
 use super::super::error::SessionError;
 use super::any::{AnyClient, client};
 use super::classification::Classification;
-use super::mark::{Mark, ciphertext};
+use super::mark::Marks;
 use super::options::ClientOptions;
 use crate::model::Input;
 use crate::report::Inference;
@@ -25,10 +25,7 @@ pub struct Session {
     client: Box<dyn AnyClient>,
     line: Option<FrameSocket>,
     classification: Classification,
-    /// Where the layers of the inference under way began.
-    marks: Vec<Mark>,
-    /// Bytes of ciphertexts, both ways.
-    ciphertexts: u64,
+    marks: Marks,
     setup_seconds: f64,
     setup_bytes: u64,
 }
@@ -59,82 +56,31 @@ impl Session {
             client,
             line: Some(FrameSocket::new(socket, options.timeout, never)?),
             classification: Classification::default(),
-            marks: Vec::new(),
-            ciphertexts: 0,
+            marks: Marks::default(),
             setup_seconds: 0.0,
             setup_bytes: 0,
         };
         session.run()?;
         session.setup_seconds = start.elapsed().as_secs_f64();
-        let end = session.mark();
+        let end = session.marks.now();
         session.setup_bytes = end.sent + end.received;
         session.input()?;
         Ok(session)
     }
 
-    fn mark(&self) -> Mark {
-        let line = self.line.as_ref();
-        Mark {
-            sent: line.map_or(0, FrameSocket::sent),
-            received: line.map_or(0, FrameSocket::received),
-            ciphertexts: self.ciphertexts,
-            at: Instant::now(),
-        }
-    }
-
     /// Exchanges frames until the client rests. After an error the session is dead.
     fn run(&mut self) -> Result<(), SessionError> {
-        let result = self.exchange();
-        if let (Err(error), Some(line)) = (&result, self.line.take_if(|_| result.is_err())) {
-            let mut buffer = [0; MAX_FRAME];
-            match error {
-                SessionError::Protocol(ProtocolError::Peer(_)) | SessionError::Closed => {}
-                SessionError::Protocol(error) => {
-                    let len = write_failure(&mut buffer, error);
-                    line.close_with(&buffer[..len]);
-                }
-                _ => {}
-            }
-        }
-        result
-    }
-
-    fn exchange(&mut self) -> Result<(), SessionError> {
         let line = self.line.as_mut().ok_or(SessionError::Closed)?;
-        let (client, image) = (&mut self.client, &mut self.classification);
-        let mut buffer = [0; MAX_FRAME];
-        loop {
-            let sent = loop {
-                match client.poll(image, &mut buffer)? {
-                    None => break line.flush(),
-                    Some(len) => {
-                        self.ciphertexts += ciphertext(Frame::new_checked(&buffer[..len])?);
-                        if let Err(error) = line.write_frame(&buffer[..len]) {
-                            break Err(error);
-                        }
-                    }
-                }
-            };
-            if sent.is_ok() && client.rests() {
-                return Ok(());
-            }
-            // If the server hung up, it may have said why.
-            let received = line.received();
-            let frame = match (sent, line.read_frame(&mut buffer, false)) {
-                (Err(error), Err(_)) => return Err(error.into()),
-                (_, frame) => frame?,
-            };
-            if frame.kind == Kind::Layer {
-                self.marks.push(Mark {
-                    sent: line.sent(),
-                    received,
-                    ciphertexts: self.ciphertexts,
-                    at: Instant::now(),
-                });
-            }
-            self.ciphertexts += ciphertext(frame);
-            client.handle(image, frame)?;
+        let mut party = self.client.party(&mut self.classification);
+        // The line gathers what it sends.
+        let result = drive(&mut *party, line, &mut [0; MAX_FRAME], &mut self.marks);
+        if let (Err(error), Some(line)) = (&result, self.line.take_if(|_| result.is_err()))
+            && let DriveError::Protocol(error) = error
+            && !matches!(error, ProtocolError::Peer(_))
+        {
+            line.linger();
         }
+        Ok(result?)
     }
 
     /// What the server told of its network.
@@ -175,7 +121,7 @@ impl Session {
 
     /// Classifies one image, [channels, side, side].
     pub fn infer(&mut self, pixels: &[i32]) -> Result<Inference, SessionError> {
-        let start = self.mark();
+        let start = self.marks.now();
         let welcome = self.welcome().ok_or(SessionError::Closed)?;
         let side = usize::from(welcome.input.side);
         let classes = usize::from(welcome.classes);
@@ -186,19 +132,23 @@ impl Session {
         self.classification.side = side;
         self.classification.logits = vec![0; classes];
         self.classification.received = 0;
-        self.marks.clear();
+        self.marks.layers.clear();
         self.client.start()?;
         self.run()?;
         if self.classification.received != classes {
             return Err(ProtocolError::Malformed("answer: not one logit a class").into());
         }
-        let end = self.mark();
+        let end = self.marks.now();
         // The first layer begins with the inference.
-        if let Some(first) = self.marks.first_mut() {
+        if let Some(first) = self.marks.layers.first_mut() {
             *first = start;
         }
-        self.marks.push(end);
-        let layers = self.marks.windows(2).map(|pair| pair[0].to(&pair[1]));
+        self.marks.layers.push(end);
+        let layers = self
+            .marks
+            .layers
+            .windows(2)
+            .map(|pair| pair[0].to(&pair[1]));
         let layers = layers.collect();
         let all = start.to(&end);
         Ok(Inference {

@@ -1,21 +1,23 @@
 //! One session, frame by frame.
 
-use stria_core::protocol::frame::{MAX_FRAME, write_failure, write_reason};
+use stria_core::protocol::frame::{MAX_FRAME, write_reason};
 use stria_core::protocol::server::Server;
-use stria_core::{Error as ProtocolError, PeerError};
+use stria_core::{Error as ProtocolError, Observer, PeerError, drive};
 
 use super::super::error::SessionError;
 use crate::transport::FrameSocket;
 
 /// Tells the client why its session ends, where it can still be told.
 pub(in crate::session) fn tell(line: FrameSocket, error: &SessionError) {
-    let mut buffer = [0; MAX_FRAME];
-    let len = match error {
+    let reason = match error {
         SessionError::Protocol(ProtocolError::Peer(_)) | SessionError::Closed => return,
-        SessionError::Protocol(error) => write_failure(&mut buffer, error),
-        SessionError::Stopped => write_reason(&mut buffer, PeerError::Closing),
-        _ => write_reason(&mut buffer, PeerError::Other),
+        // The driver has told.
+        SessionError::Protocol(_) => return line.linger(),
+        SessionError::Stopped => PeerError::Closing,
+        _ => PeerError::Other,
     };
+    let mut buffer = [0; MAX_FRAME];
+    let len = write_reason(&mut buffer, reason);
     line.close_with(&buffer[..len]);
 }
 
@@ -24,26 +26,30 @@ pub(in crate::session) fn tell(line: FrameSocket, error: &SessionError) {
 pub fn run(
     server: &mut Server,
     line: &mut FrameSocket,
-    mut moved: impl FnMut(&Server, bool),
+    moved: impl FnMut(&Server, bool),
 ) -> Result<(), SessionError> {
-    let mut buffer = [0; MAX_FRAME];
-    // Inferences that have ended.
-    let mut done = 0;
-    loop {
-        while let Some(len) = server.poll(&mut buffer)? {
-            line.write_frame(&buffer[..len])?;
-        }
-        line.flush()?;
-        let inferred = server.is_ready() && server.counters().queries > done;
-        moved(server, inferred);
-        if server.is_closed() {
-            return Ok(());
-        }
+    let mut watch = Watch { moved, done: 0 };
+    // The line gathers what it sends.
+    drive(server, line, &mut [0; MAX_FRAME], &mut watch)?;
+    (watch.moved)(server, false);
+    Ok(())
+}
+
+/// Sees inferences end, between which the line may be told to stop.
+struct Watch<F> {
+    moved: F,
+    /// Inferences that have ended.
+    done: u32,
+}
+
+impl<F: FnMut(&Server, bool)> Observer<Server, FrameSocket> for Watch<F> {
+    fn waits(&mut self, server: &Server, line: &mut FrameSocket) {
+        let queries = server.counters().queries;
+        let inferred = server.is_ready() && queries > self.done;
+        (self.moved)(server, inferred);
         if inferred {
-            done = server.counters().queries;
+            self.done = queries;
         }
-        let idle = server.counters().queries == done;
-        let frame = line.read_frame(&mut buffer, idle)?;
-        server.handle(frame)?;
+        line.await_frame(queries == self.done);
     }
 }
