@@ -101,8 +101,8 @@ pub enum Usage {
         /// The most that a client makes.
         most: usize,
     },
-    /// A picture of another shape than the network takes.
-    Picture,
+    /// An image of another shape than the network takes.
+    Image,
     /// An argument of a building block that does not fit: which, and how.
     Argument(&'static str),
 }
@@ -156,7 +156,7 @@ impl core::fmt::Display for Usage {
                 f,
                 "the network needs {needed} Galois keys, a client makes {most} at most"
             ),
-            Self::Picture => f.write_str("the network takes a picture of another shape"),
+            Self::Image => f.write_str("an image of another shape than the network takes"),
             Self::Argument(what) => write!(f, "out of order: {what}"),
         }
     }

@@ -37,7 +37,7 @@
 //!     drive(&mut session, line, &mut buffer, &mut ())?;
 //!     let input = session.0.welcome().map(|welcome| &welcome.input);
 //!     if !input.is_some_and(|input| (input.channels, input.side) == (1, 8)) {
-//!         return Err(Error::Usage(Usage::Picture).into());
+//!         return Err(Error::Usage(Usage::Image).into());
 //!     }
 //!     session.0.start()?;
 //!     drive(&mut session, line, &mut buffer, &mut ())?;

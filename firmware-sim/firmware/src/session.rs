@@ -27,7 +27,7 @@ pub fn classify<L: Read + Write>(
     let welcome = session.client.welcome();
     if !welcome.is_some_and(|welcome| session.picture.fit(welcome)) {
         session.client.close();
-        return Err(Error::Usage(Usage::Picture).into());
+        return Err(Error::Usage(Usage::Image).into());
     }
     session.client.start()?;
     drive(session, line, &mut buffer, &mut ())?;

@@ -241,7 +241,10 @@ mod tests {
             ..shapes[0].layer
         };
         let unfit = error("/nonexistent", vec![("stem".into(), stem)]);
-        assert_eq!(unfit, "layer stem cannot be packed: a side of 0 pixels is not 1 to 1024");
+        assert_eq!(
+            unfit,
+            "layer stem cannot be packed: a side of 0 pixels is not 1 to 1024"
+        );
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn classify(
     drive(&mut session, link, &mut buffer, &mut ())?;
     let input = session.0.welcome().map(|welcome| &welcome.input);
     if !input.is_some_and(|input| (input.channels, input.side) == (1, 32)) {
-        return Err(Error::Usage(Usage::Picture).into());
+        return Err(Error::Usage(Usage::Image).into());
     }
     session.0.start()?;
     drive(&mut session, link, &mut buffer, &mut ())?;

@@ -8,7 +8,7 @@ use stria_core::network::layer::MAX_SIDE;
 use stria_core::protocol::frame::MAX_FRAME;
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::server::ServerShares;
-use stria_core::{DriveError, Error as ProtocolError, Usage, drive};
+use stria_core::{DriveError, Error as ProtocolError, drive};
 
 use super::super::entropy;
 use super::super::error::SessionError;
@@ -126,7 +126,7 @@ impl Session {
         let side = usize::from(welcome.input.side);
         let classes = usize::from(welcome.classes);
         if pixels.len() != side * side * usize::from(welcome.input.channels) {
-            return Err(ProtocolError::Usage(Usage::Picture).into());
+            return Err(SessionError::Image);
         }
         self.classification.pixels = pixels.to_vec();
         self.classification.side = side;
