@@ -26,7 +26,7 @@ impl ServerProcess {
     pub fn start(program: &Path, model: &str, arguments: &[String]) -> anyhow::Result<Self> {
         let mut process = Command::new(program)
             .args(["serve", "--model", model, "--listen", "127.0.0.1:0"])
-            .args(["--sessions", "1", "--timeout", PATIENCE])
+            .args(["--prepare-first", "--sessions", "1", "--timeout", PATIENCE])
             .args(arguments)
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -64,6 +65,9 @@ pub struct Args {
     /// Send as slowly as on this link, for measurements; the client needs the same.
     #[command(flatten)]
     link: LinkArgs,
+    /// Listen only when all weights are transformed; otherwise that goes on beside the first sessions.
+    #[arg(long)]
+    prepare_first: bool,
     /// Print one JSON object a line: where it listens, then every session that ends.
     #[arg(long)]
     json: bool,
@@ -76,6 +80,19 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let network = network_within(&model, args.packing, memory);
     let network = Arc::new(network.context("cannot prepare the model")?);
     drop(model);
+    let prepare = {
+        let network = network.clone();
+        move || {
+            let start = Instant::now();
+            network.prepare();
+            tracing::info!(seconds = start.elapsed().as_secs_f64(), "weights are ready");
+        }
+    };
+    if args.prepare_first {
+        prepare();
+    } else {
+        thread::spawn(prepare);
+    }
     let listeners = listeners(&args)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {

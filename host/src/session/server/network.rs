@@ -14,12 +14,15 @@ use crate::model::{Model, ModelLayer};
 /// beyond it transform theirs in every inference.
 pub const WEIGHT_MEMORY: usize = 2 << 30;
 
-/// Prepares a model for serving: transforms its weights, as many as [`WEIGHT_MEMORY`] holds.
+/// A model for serving, with its weights transformed, as many as [`WEIGHT_MEMORY`] holds.
 pub fn network(model: &Model, packing: Packing) -> Result<Network, SessionError> {
-    network_within(model, packing, WEIGHT_MEMORY)
+    let network = network_within(model, packing, WEIGHT_MEMORY)?;
+    network.prepare();
+    Ok(network)
 }
 
-/// Prepares a model for serving, with so many bytes for transformed weights.
+/// A model for serving, with so many bytes for transformed weights. They are transformed by
+/// [`Network::prepare`], or by the first session that needs them.
 pub fn network_within(
     model: &Model,
     packing: Packing,
