@@ -200,17 +200,7 @@ fn forward_layers<B: Butterfly, P: Residues>(butterfly: B, roots: &P, a: &mut P,
             (*x0, *x1) = butterfly.forward(a0, a1, v0);
             (*x2, *x3) = butterfly.forward(a2, a3, v1);
         };
-        if quarter == 1 {
-            let blocks = a.as_chunks_mut::<4>().0.iter_mut();
-            for ((block, &w), &v) in blocks.zip(outer).zip(inner) {
-                step(block.each_mut(), w, v);
-            }
-        } else {
-            let blocks = a.chunks_exact_mut(4 * quarter);
-            for ((block, &w), &v) in blocks.zip(outer).zip(inner) {
-                quarters(block, quarter).for_each(|x| step(x, w, v));
-            }
-        }
+        pass(a, quarter, outer.iter().zip(inner), step);
         level += 2;
     }
 }
@@ -234,22 +224,34 @@ fn inverse_layers<B: Butterfly, P: Residues>(butterfly: B, roots: &P, a: &mut P,
             (*x0, *x2) = (butterfly.reduce(sum, one), difference);
             (*x1, *x3) = butterfly.inverse::<2>(a1, a3, w);
         };
-        if quarter == 1 {
-            let blocks = a.as_chunks_mut::<4>().0.iter_mut();
-            for ((block, &w), &v) in blocks.zip(outer).zip(inner) {
-                step(block.each_mut(), w, v);
-            }
-        } else {
-            let blocks = a.chunks_exact_mut(4 * quarter);
-            for ((block, &w), &v) in blocks.zip(outer).zip(inner) {
-                quarters(block, quarter).for_each(|x| step(x, w, v));
-            }
-        }
+        pass(a, quarter, outer.zip(inner), step);
     }
     if level == 1 {
         let (low, high) = a.split_at_mut(P::LEN / 2);
         for (x, y) in low.iter_mut().zip(high) {
             (*x, *y) = butterfly.inverse::<4>(*x, *y, roots[1]);
+        }
+    }
+}
+
+/// Two layers of all blocks: `step` takes an element of each quarter, with the block's roots in the
+/// outer and the inner layer.
+#[inline(always)]
+fn pass<'a>(
+    a: &mut [u32],
+    quarter: usize,
+    roots: impl Iterator<Item = (&'a u32, &'a [u32; 2])>,
+    step: impl Fn([&mut u32; 4], u32, [u32; 2]),
+) {
+    if quarter == 1 {
+        let blocks = a.as_chunks_mut::<4>().0.iter_mut();
+        for (block, (&w, &v)) in blocks.zip(roots) {
+            step(block.each_mut(), w, v);
+        }
+    } else {
+        let blocks = a.chunks_exact_mut(4 * quarter);
+        for (block, (&w, &v)) in blocks.zip(roots) {
+            quarters(block, quarter).for_each(|x| step(x, w, v));
         }
     }
 }
