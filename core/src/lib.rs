@@ -79,6 +79,7 @@
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)]
 #![cfg_attr(
     not(feature = "unstable"),
     allow(

@@ -12,6 +12,7 @@
 //! * [`planner`]: what an inference costs, without running it;
 //! * [`bench`]: what it costs, measured.
 #![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)]
 
 pub mod bench;
 pub mod data;

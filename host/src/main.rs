@@ -1,4 +1,5 @@
 //! The command `stria`: private inference of convolutional networks.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)]
 
 use std::process::ExitCode;
 

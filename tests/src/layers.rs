@@ -90,7 +90,7 @@ pub fn run<W: Weights>(
         .map(|i| {
             let mut message = zero_poly::<RingOf<W>>();
             layout.pack(i, &mut message, |channel, row, col| {
-                T_MOD.from_i32(input[(channel * side + row) * side + col])
+                T_MOD.residue(input[(channel * side + row) * side + col])
             });
             layout.encode(&mut message);
             parties.encrypt(&message, i as u64)

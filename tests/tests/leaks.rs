@@ -93,7 +93,7 @@ impl Scene {
             .map(|i| {
                 let mut message: Box<Poly> = Box::new([0; N]);
                 layout.pack(i, &mut message, |channel, row, col| {
-                    T_MOD.from_i32(input[(channel * 20 + row) * 20 + col])
+                    T_MOD.residue(input[(channel * 20 + row) * 20 + col])
                 });
                 layout.encode(&mut message);
                 parties.encrypt(&message, i as u64)

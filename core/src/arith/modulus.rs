@@ -94,7 +94,7 @@ impl Modulus {
 
     /// a 2^32 mod q: the Montgomery form, for any a.
     #[inline(always)]
-    pub const fn to_montgomery(&self, a: u32) -> u32 {
+    pub const fn montgomery(&self, a: u32) -> u32 {
         self.mul_montgomery(a, self.r2)
     }
 
@@ -117,7 +117,7 @@ impl Modulus {
     #[inline(always)]
     pub const fn reduce_96(&self, x: [u32; 3]) -> u32 {
         // Montgomery multiplication by 2^(32 i + 32) is multiplication by 2^(32 i).
-        let factors = [self.to_montgomery(1), self.r2, self.to_montgomery(self.r2)];
+        let factors = [self.montgomery(1), self.r2, self.montgomery(self.r2)];
         let low = x[0] as u64 * factors[0] as u64;
         let middle = x[1] as u64 * factors[1] as u64;
         let high = x[2] as u64 * factors[2] as u64;
@@ -137,7 +137,7 @@ impl Modulus {
 
     /// x mod q.
     #[inline(always)]
-    pub const fn from_i32(&self, x: i32) -> u32 {
+    pub const fn residue(&self, x: i32) -> u32 {
         // As an unsigned word, a negative x is 2^32 too large.
         let wrapped = self.mul_montgomery(self.r2, 1) & sign_mask(x as u32);
         self.sub(self.mul(x as u32, 1), wrapped)
@@ -186,11 +186,11 @@ mod tests {
             prop_assert_eq!(u64::from(m.add(a, b)), (u64::from(a) + u64::from(b)) % wide);
             prop_assert_eq!(u64::from(m.sub(a, b)), (u64::from(a) + wide - u64::from(b)) % wide);
             prop_assert_eq!(u64::from(m.mul(a, b)), u64::from(a) * u64::from(b) % wide);
-            prop_assert_eq!(u64::from(m.mul_montgomery(a, m.to_montgomery(b))), u64::from(a) * u64::from(b) % wide);
+            prop_assert_eq!(u64::from(m.mul_montgomery(a, m.montgomery(b))), u64::from(a) * u64::from(b) % wide);
             prop_assert_eq!(u64::from(m.reduce_u64(x)), x % wide);
             let big = u128::from(w[0]) | u128::from(w[1]) << 32 | u128::from(w[2]) << 64;
             prop_assert_eq!(u128::from(m.reduce_96(w)), big % u128::from(q));
-            prop_assert_eq!(i64::from(m.from_i32(s)), i64::from(s).rem_euclid(i64::from(q)));
+            prop_assert_eq!(i64::from(m.residue(s)), i64::from(s).rem_euclid(i64::from(q)));
             prop_assert_eq!(i64::from(m.centered(a)).rem_euclid(i64::from(q)), i64::from(a));
             prop_assert!(m.centered(a).unsigned_abs() <= q / 2);
         }

@@ -48,8 +48,8 @@ impl<const N: usize> Ntt<[u32; N]> {
         assert!(N.is_power_of_two() && Self::LOG_N <= MAX_LOG_N);
         let psi = primitive_root(modulus.value(), N);
         let mut roots = [0; N];
-        let psi = modulus.to_montgomery(psi);
-        let mut power = modulus.to_montgomery(1);
+        let psi = modulus.montgomery(psi);
+        let mut power = modulus.montgomery(1);
         let mut i = 0;
         while i < N {
             roots[(i as u32).reverse_bits() as usize >> (32 - Self::LOG_N)] = power;
@@ -57,9 +57,9 @@ impl<const N: usize> Ntt<[u32; N]> {
             i += 1;
         }
         let mut scale = [0; MAX_LOG_N + 1];
-        let half = modulus.to_montgomery(modulus.value().div_ceil(2));
+        let half = modulus.montgomery(modulus.value().div_ceil(2));
         let mut d = 0;
-        let mut power = modulus.to_montgomery(1);
+        let mut power = modulus.montgomery(1);
         while d <= MAX_LOG_N {
             scale[d] = power;
             power = modulus.mul_montgomery(power, half);
@@ -145,7 +145,7 @@ impl<P: Residues> Ntt<P> {
             *x = self.modulus.mul_montgomery(*x, y);
         }
         // The products lack a factor 2^32, which the scale of the inverse makes up for.
-        let scale = self.modulus.to_montgomery(self.scale[Self::LOG_N]);
+        let scale = self.modulus.montgomery(self.scale[Self::LOG_N]);
         self.inverse_scaled(a, Self::LOG_N, scale);
     }
 

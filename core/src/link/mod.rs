@@ -13,6 +13,7 @@ mod inbox;
 mod io;
 mod machine;
 mod outbox;
+#[deny(clippy::indexing_slicing)]
 mod packet;
 mod timer;
 

@@ -72,11 +72,12 @@ impl Header {
 
     /// The header of a decoded packet, if kind and checksum are right.
     fn new_checked(packet: &[u8]) -> Option<Self> {
-        let (&[kind, i0, i1, i2, i3, s0, s1, a0, a1, b0, b1, c0, c1, c2, c3], payload) =
-            packet.split_first_chunk::<HEADER>()?;
-        if checksum(&packet[..CHECKED], payload) != u32::from_le_bytes([c0, c1, c2, c3]) {
+        let (checked, rest) = packet.split_first_chunk::<CHECKED>()?;
+        let (&sum, payload) = rest.split_first_chunk()?;
+        if checksum(checked, payload) != u32::from_le_bytes(sum) {
             return None;
         }
+        let &[kind, i0, i1, i2, i3, s0, s1, a0, a1, b0, b1] = checked;
         Some(Self {
             kind: Kind::try_from(kind).ok()?,
             id: u32::from_le_bytes([i0, i1, i2, i3]),

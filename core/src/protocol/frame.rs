@@ -170,8 +170,10 @@ pub fn write_failure(out: &mut FrameBuf, error: &Error) -> usize {
 
 /// The last frame of a side that gives up for `reason`.
 pub fn write_reason(out: &mut FrameBuf, reason: PeerError) -> usize {
+    let reason = [reason as u8];
     write(out, Kind::Fail, |payload| {
-        payload[0] = reason as u8;
-        1
+        let (first, _) = payload.split_at_mut(reason.len());
+        first.copy_from_slice(&reason);
+        reason.len()
     })
 }

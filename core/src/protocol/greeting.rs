@@ -195,10 +195,10 @@ impl Welcome {
             return refuse("input side", input.side);
         }
         let positive = |x: &f32| x.is_finite() && *x > 0.0;
-        let scales = input.std[..channels].iter();
+        let scales = input.std.iter().take(channels);
         let scales = scales.chain([&input.scale, &self.logit_scale]);
-        let means = &input.mean[..channels];
-        if !scales.copied().all(|x| positive(&x)) || !means.iter().all(|x| x.is_finite()) {
+        let mut means = input.mean.iter().take(channels);
+        if !scales.copied().all(|x| positive(&x)) || !means.all(|x| x.is_finite()) {
             return Err(Error::Malformed("normalisation"));
         }
         relu_params(self.shift, h)

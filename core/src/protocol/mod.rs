@@ -9,7 +9,9 @@
 pub mod activation;
 pub mod base;
 pub mod client;
+#[deny(clippy::indexing_slicing)]
 pub mod frame;
+#[deny(clippy::indexing_slicing)]
 pub mod greeting;
 pub mod linear;
 #[cfg(feature = "server")]

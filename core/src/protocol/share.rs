@@ -80,7 +80,7 @@ mod tests {
         fn truncation_is_within_one_unit(y in -(1i32 << 19)..1 << 19, share in 0..crate::arith::field::T, shift in 8u32..=12) {
             let k = ACC_BITS - shift;
             // One party centres the error by half a unit.
-            let other = T_MOD.sub(T_MOD.from_i32(y + (1 << (shift - 1))), share);
+            let other = T_MOD.sub(T_MOD.residue(y + (1 << (shift - 1))), share);
             let sum = u32::from(to_ring(share, shift)) + u32::from(to_ring(other, shift));
             let expected = (y >> shift) as u32;
             let error = sum.wrapping_sub(expected).wrapping_add(1) & ((1 << k) - 1);

@@ -135,17 +135,7 @@ impl LayerTraffic {
         outputs: impl Iterator<Item = usize> + Clone,
         mut frame: impl FnMut(Sender, Kind, usize),
     ) {
-        let (input, returned): (fn(&mut Line<'_>), fn(usize, &mut Line<'_>)) =
-            match ciphertexts.packing {
-                Packing::Segment | Packing::Coefficient => (
-                    |line| upload::<Ring4096>(Ring4096::LIMBS, line),
-                    response::<Ring4096>,
-                ),
-                Packing::Slot => (
-                    |line| upload::<Ring8192>(Ring8192::LIMBS, line),
-                    response::<Ring8192>,
-                ),
-            };
+        let slots = ciphertexts.packing == Packing::Slot;
         let facts = LayerFacts {
             activation: layer.activation,
             inputs: ciphertexts.inputs,
@@ -165,8 +155,10 @@ impl LayerTraffic {
         loop {
             let step = steps.next(&facts, next);
             match step {
-                LayerStep::Input(_) => input(line),
-                LayerStep::Response => returned(ciphertexts.returned, line),
+                LayerStep::Input(_) if slots => upload::<Ring8192>(Ring8192::LIMBS, line),
+                LayerStep::Input(_) => upload::<Ring4096>(Ring4096::LIMBS, line),
+                LayerStep::Response if slots => response::<Ring8192>(ciphertexts.returned, line),
+                LayerStep::Response => response::<Ring4096>(ciphertexts.returned, line),
                 LayerStep::Gather(_) => {
                     gathered += 1;
                     next = outputs.next();

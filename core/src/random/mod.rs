@@ -112,6 +112,7 @@ impl Kdf {
     }
 
     /// The seed of (purpose, counter). Each pair must be used once.
+    #[expect(clippy::expect_used, reason = "both lengths are constants")]
     pub fn seed(&self, purpose: Purpose, counter: u64) -> Seed {
         let mut info = [0u8; 9];
         info[0] = purpose as u8;

@@ -306,7 +306,7 @@ impl ServerChunk {
         let entries = core::array::from_fn(|e| {
             let (client_bit, client_top) = (e as u32 & 1, e as u32 >> 1);
             let wrapped = i32::from(share) - (((top | client_top) as i32) << self.params.k);
-            let value = mask(client_bit ^ bit) & T_MOD.from_i32(wrapped);
+            let value = mask(client_bit ^ bit) & T_MOD.residue(wrapped);
             // The pads are named by the client's random choices, which the bits turn into its own.
             let padded = T_MOD.add(value, self.pads[i][e ^ usize::from(derandomise & 3)]);
             T_MOD.sub(padded, self.masks[i])

@@ -111,7 +111,7 @@ impl<R: Ring> Factor<R> {
         for (limb, out) in limbs.iter_mut().enumerate() {
             let m = &R::MODULI[limb];
             for (x, &w) in out.as_mut().iter_mut().zip(polynomial.as_ref()) {
-                *x = m.to_montgomery(m.from_i32(T_MOD.centered(w)));
+                *x = m.montgomery(m.residue(T_MOD.centered(w)));
             }
             R::NTT[limb].forward(out, R::LOG_N);
         }

@@ -1,6 +1,7 @@
 //! Runs the device's client against a server in this process, over an emulated serial line, and
 //! reports what came out and what it took. The client is the firmware in QEMU, or, where there is no
 //! QEMU, the same client in this process.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)]
 
 mod client;
 mod firmware;
@@ -59,8 +60,8 @@ struct Args {
     #[arg(long, value_name = "BYTES")]
     pull: Option<u64>,
     /// How long it stays out.
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
-    pull_seconds: f64,
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pull_seconds: Duration,
     /// Seconds that the server waits for a silent device.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
@@ -70,6 +71,10 @@ struct Args {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+fn seconds(text: &str) -> anyhow::Result<Duration> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
 /// The exit code that says that the firmware's toolchain or QEMU is missing.
@@ -121,7 +126,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     };
     let pull = args.pull.map(|after| Pull {
         after,
-        time: Duration::from_secs_f64(args.pull_seconds),
+        time: args.pull_seconds,
     });
     let line = Line::new(&near, &far, quality, pull)?;
     let start = Instant::now();

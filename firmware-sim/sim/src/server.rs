@@ -86,7 +86,7 @@ impl Server {
         self.stop.store(true, Ordering::Relaxed);
         self.thread
             .join()
-            .expect("the server's thread does not panic")?;
+            .map_err(|_| anyhow::anyhow!("the server panicked"))??;
         self.view.bar.finish_and_clear();
         let mut ended = self
             .view

@@ -168,7 +168,7 @@ mod tests {
     }
 
     fn total(layer: &Layer) -> Option<usize> {
-        let layout = SegmentLayout::new(&layer).ok()?;
+        let layout = SegmentLayout::new(layer).ok()?;
         let (up, down) = ciphertext_bytes(&layout);
         Some(up + down)
     }

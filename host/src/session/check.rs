@@ -99,7 +99,7 @@ mod tests {
         let image = [0, 9, 30, 100, 200, 255, 1, 2, 3];
         let mut copy = image;
         copy[2] += activation;
-        let opened = [copy.map(|x| T_MOD.from_i32(x)).to_vec(), Vec::new()];
+        let opened = [copy.map(|x| T_MOD.residue(x)).to_vec(), Vec::new()];
         let logits = [copy.iter().sum::<i32>() + logit];
         layers(&model(), &image, &opened, &logits, h)
             .try_into()

@@ -153,7 +153,7 @@ pub fn weight_polynomial(
                 if phase != v % phases {
                     continue;
                 }
-                let weight = T_MOD.from_i32(weights[kernel * taps + tap]);
+                let weight = T_MOD.residue(weights[kernel * taps + tap]);
                 let power = ((layout.blocks - 1 - block) * layout.block_len) as i32 - offset;
                 if power >= 0 {
                     values[power as usize] = weight;

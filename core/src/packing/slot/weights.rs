@@ -67,7 +67,7 @@ impl SlotWeights {
 
     fn make(&self, i: usize) -> Factor<Ring8192> {
         let mut values = zero_poly::<Ring8192>();
-        let put = |place: usize, w| values[place] = T_MOD.from_i32(w);
+        let put = |place: usize, w| values[place] = T_MOD.residue(w);
         self.layout.weight_slots(&self.weights, self.factor(i), put);
         self.layout.encode(&mut values);
         let factor = Factor::<Ring8192>::lift(&values);

@@ -236,7 +236,7 @@ fn share(
     side: usize,
 ) -> u32 {
     if tensor == 0 {
-        T_MOD.from_i32(app.pixel(channel, position / side, position % side))
+        T_MOD.residue(app.pixel(channel, position / side, position % side))
     } else {
         shares.value(tensor, channel as u16, position as u32)
     }

@@ -319,7 +319,7 @@ impl NetworkLayer {
         if self.layer.activation == Activation::Relu {
             bias += 1 << (shift - 1);
         }
-        let mut share = T_MOD.sub(T_MOD.from_i32(bias), mask[output.coefficient]);
+        let mut share = T_MOD.sub(T_MOD.residue(bias), mask[output.coefficient]);
         if let Some(skip) = self.layer.skip
             && let Some(tensor) = tensor(tensors, skip.tensor)
         {

@@ -15,7 +15,7 @@ const SPECIAL_RESIDUES: [u32; LIMBS] = {
     let mut residues = [0; LIMBS];
     let mut limb = 0;
     while limb < LIMBS {
-        residues[limb] = Q_MOD[limb].to_montgomery(Q[SPECIAL] % Q[limb]);
+        residues[limb] = Q_MOD[limb].montgomery(Q[SPECIAL] % Q[limb]);
         limb += 1;
     }
     residues

@@ -38,7 +38,7 @@ impl GaloisKey {
                     expand_public::<Ring8192>(seed, Expansion::GaloisKey(element, digit), limb);
                 a[limb].iter_mut().zip(public).for_each(|(x, a)| *x = a);
                 for x in b[limb].iter_mut().chain(&mut a[limb]) {
-                    *x = m.to_montgomery(*x);
+                    *x = m.montgomery(*x);
                 }
             }
             [b, a]
@@ -182,7 +182,7 @@ const SPECIAL_INVERSES: [u32; LIMBS] = {
     let mut limb = 0;
     while limb < LIMBS {
         let inverse = Modulus::inverse_const(Q[SPECIAL] % Q[limb], Q[limb]);
-        inverses[limb] = Q_MOD[limb].to_montgomery(inverse);
+        inverses[limb] = Q_MOD[limb].montgomery(inverse);
         limb += 1;
     }
     inverses

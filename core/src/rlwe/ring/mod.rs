@@ -122,14 +122,14 @@ impl Scale {
         }
         let mut table = [Self {
             modulus: limbs[0],
-            q_mod_t: T_MOD.to_montgomery(product as u32),
+            q_mod_t: T_MOD.montgomery(product as u32),
             t_inverse: 0,
         }; L];
         i = 0;
         while i < L {
             let inverse = Modulus::inverse_const(T, limbs[i].value());
             table[i].modulus = limbs[i];
-            table[i].t_inverse = limbs[i].to_montgomery(inverse);
+            table[i].t_inverse = limbs[i].montgomery(inverse);
             i += 1;
         }
         table
@@ -150,7 +150,7 @@ impl Scale {
 #[cfg(feature = "server")]
 const fn inverse(of: &Modulus, modulo: &Modulus) -> u32 {
     let q = modulo.value();
-    modulo.to_montgomery(Modulus::inverse_const(of.value() % q, q))
+    modulo.montgomery(Modulus::inverse_const(of.value() % q, q))
 }
 
 /// The inverses of each limb's modulus modulo those before it: `[of][modulo]`.
@@ -177,7 +177,7 @@ fn divide<R: Ring>(limbs: &mut [R::Poly], last: usize, inverses: &[u32]) {
     let (kept, dropped) = limbs.split_at_mut(last);
     for ((limb, m), &inverse) in kept.iter_mut().zip(R::MODULI).zip(inverses) {
         for (x, &d) in limb.as_mut().iter_mut().zip(dropped[0].as_ref()) {
-            let d = m.from_i32(dropped_modulus.centered(d));
+            let d = m.residue(dropped_modulus.centered(d));
             *x = m.mul_montgomery(m.sub(*x, d), inverse);
         }
     }
