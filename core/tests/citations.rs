@@ -143,3 +143,18 @@ fn citations_are_found_and_can_be_wrong() {
     check(&page, &page, &["relu".into(), "nothing".into()], &mut wrong);
     assert_eq!(wrong.len(), 1, "{wrong:?}");
 }
+
+#[test]
+fn the_page_of_the_package_shows_the_tested_client() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tested = fs::read_to_string(package.join("src/lib.rs")).unwrap();
+    let tested = tested.lines().filter_map(|line| line.strip_prefix("//!"));
+    let tested = tested.map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let tested = tested.skip_while(|line| !line.starts_with("```")).skip(1);
+    let tested: Vec<_> = tested.take_while(|line| !line.starts_with('#')).collect();
+    assert!(tested.len() > 20, "{tested:?}");
+    let page = fs::read_to_string(package.join("README.md")).unwrap();
+    let shown = page.lines().skip_while(|line| *line != "```rust").skip(1);
+    let shown: Vec<_> = shown.take_while(|line| *line != "```").collect();
+    assert_eq!(shown, tested);
+}
