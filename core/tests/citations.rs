@@ -1,4 +1,4 @@
-//! Every page and anchor that a comment or a page of this repository names is there.
+//! Every page, anchor and file that a comment or a page of this repository names is there.
 //! Comments write `docs/design.md#relu`; a second anchor of the same page is just `#noise`.
 
 use std::collections::BTreeSet;
@@ -42,9 +42,25 @@ fn is_of_anchor(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
+fn is_of_path(c: char) -> bool {
+    is_of_anchor(c) || c == '/' || c == '.'
+}
+
+/// The paths to files of any of [`EXTENSIONS`] that a text names, where they start in one of
+/// these folders.
+fn paths<'a>(text: &'a str, folders: &BTreeSet<String>) -> Vec<&'a str> {
+    let words = text.split(|c| !is_of_path(c));
+    let words = words.map(|word| word.trim_end_matches('.'));
+    let is_path = |word: &&str| {
+        let [folder, file] = [word.split_once('/'), word.rsplit_once('.')];
+        folder.is_some_and(|(folder, _)| folders.contains(folder))
+            && file.is_some_and(|(_, extension)| EXTENSIONS.contains(&extension))
+    };
+    words.filter(is_path).collect()
+}
+
 /// The pages that a text names by a path with `docs/` in it, with their anchors.
 fn citations(text: &str) -> Vec<(String, Vec<String>)> {
-    let is_of_path = |c: char| is_of_anchor(c) || c == '/' || c == '.';
     let mut found = Vec::new();
     for (at, _) in text.match_indices(".md") {
         let start = text[..at].rfind(|c| !is_of_path(c)).map_or(0, |i| i + 1);
@@ -95,9 +111,27 @@ fn every_citation_exists() {
     let root = core.parent().unwrap();
     let mut all = Vec::new();
     files(root, &mut all);
-    let (mut wrong, mut anchored) = (Vec::new(), 0);
+    let folders = fs::read_dir(root).unwrap().map(|entry| entry.unwrap());
+    let folders = folders.filter(|entry| entry.path().is_dir());
+    let folders = folders.map(|entry| entry.file_name().into_string().unwrap());
+    let folders: BTreeSet<String> = folders.collect();
+    let (mut wrong, mut anchored, mut named) = (Vec::new(), 0, 0);
     for file in &all {
+        if file.ends_with("core/tests/citations.rs") {
+            continue;
+        }
         let text = fs::read_to_string(file).unwrap();
+        // A path starts at the root, at the crate, or at a folder between.
+        for path in paths(&text, &folders) {
+            named += 1;
+            let mut from = file
+                .ancestors()
+                .skip(1)
+                .take_while(|at| at.starts_with(root));
+            if !from.any(|folder| folder.join(path).exists()) {
+                wrong.push(format!("{}: no {path}", file.display()));
+            }
+        }
         if file.extension().is_some_and(|extension| extension == "md") {
             for target in links(&text) {
                 let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
@@ -109,7 +143,7 @@ fn every_citation_exists() {
                 let wanted = if anchor.is_empty() { &[][..] } else { &wanted };
                 check(file, &page, wanted, &mut wrong);
             }
-        } else if !file.ends_with("core/tests/citations.rs") {
+        } else {
             let near = if file.starts_with(core) { core } else { root };
             for (path, wanted) in citations(&text) {
                 anchored += wanted.len();
@@ -119,6 +153,7 @@ fn every_citation_exists() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(anchored > 20, "only {anchored} anchors are cited");
+    assert!(named > 100, "only {named} paths are named");
 }
 
 #[test]
@@ -135,6 +170,10 @@ fn citations_are_found_and_can_be_wrong() {
         (path.to_owned(), anchors)
     });
     assert_eq!(citations(text), expected);
+
+    let folders = ["core", "docs"].map(String::from).into();
+    let text = "See `core/src/a-b.rs`, docs/c.md. Not other/d.rs, /core/e.rs, core/f, `g.rs`.";
+    assert_eq!(paths(text, &folders), ["core/src/a-b.rs", "docs/c.md"]);
 
     let known = anchors("# A word: `x`\n<a id=\"y\"></a>\n");
     assert_eq!(known, ["a-word-x", "y"].map(String::from).into());

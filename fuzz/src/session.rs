@@ -6,8 +6,9 @@
 use rand_core::Rng;
 use stria_tests::damage::{DAMAGES, FROM_CLIENT, FROM_SERVER, damaged};
 use stria_tests::linear::layer;
-use stria_tests::replay::failure;
-use stria_tests::two_party::{Image, Pair, Plain, rng};
+use stria_tests::frames::failure;
+use stria_tests::rng;
+use stria_tests::two_party::{Image, Pair, Plain};
 
 use crate::prelude::*;
 

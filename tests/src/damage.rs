@@ -9,7 +9,8 @@ use stria_core::rlwe::ring::ring4096::Q;
 use stria_core::rlwe::ring::ring8192;
 use stria_core::rlwe::{Ring, Ring4096};
 
-use crate::replay::{Recording, Side, failure, frame, raw_frame};
+use crate::frames::{failure, frame, raw_frame};
+use crate::replay::{Recording, Side};
 
 /// Kinds that a client of segments sends.
 pub const FROM_CLIENT: [Kind; 10] = [

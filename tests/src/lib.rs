@@ -1,6 +1,7 @@
 //! Helpers shared by the two-party tests.
 
 pub mod damage;
+pub mod frames;
 pub mod layers;
 pub mod model;
 pub mod netsim;
@@ -8,6 +9,14 @@ pub mod replay;
 pub mod ring;
 pub mod stats;
 pub mod two_party;
+
+use chacha20::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+/// The generator of all tests: the same for the same seed.
+pub fn rng(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
 
 /// Pseudo-random numbers in [-bound, bound] for test data.
 pub fn values(seed: u64, count: usize, bound: i32) -> Vec<i32> {

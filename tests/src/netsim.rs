@@ -4,7 +4,7 @@ use chacha20::ChaCha20Rng;
 use rand_core::Rng;
 use stria_core::link::{Link, LinkError, State, Timing};
 
-use crate::two_party::rng;
+use crate::rng;
 
 /// What a line does to packets, each in chances per 1000 packets.
 #[derive(Clone, Copy, Default)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use stria_core::Error;
 use stria_core::packing::Packing;
 use stria_core::protocol::client::Client;
-use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME, write_reason};
+use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::linear::segment::Segments;
@@ -15,7 +15,9 @@ use stria_core::protocol::linear::slot::Slots;
 use stria_core::protocol::network::Network;
 use stria_core::protocol::server::{Budget, Server};
 
-use crate::two_party::{Image, Pair, Plain, rng, settings};
+use crate::frames::frame;
+use crate::rng;
+use crate::two_party::{Image, Pair, Plain, settings};
 
 /// Which party.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -183,22 +185,4 @@ impl<L: ClientLinear> Party<L> {
         assert!(self.take(&frame(Kind::Hello, &[])).is_err());
         assert_eq!(self.poll(), Ok(None));
     }
-}
-
-/// A frame of any payload that fits the length field.
-pub fn frame(kind: Kind, payload: &[u8]) -> Vec<u8> {
-    raw_frame(kind as u8, payload)
-}
-
-/// As [`frame`], of any kind.
-pub fn raw_frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-    let length = (payload.len() as u16).to_le_bytes();
-    [&[kind][..], &length, payload].concat()
-}
-
-/// The frame of a peer that gives up.
-pub fn failure(reason: stria_core::PeerError) -> Vec<u8> {
-    let mut buffer = [0; MAX_FRAME];
-    let len = write_reason(&mut buffer, reason);
-    buffer[..len].to_vec()
 }

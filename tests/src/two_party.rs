@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use chacha20::ChaCha20Rng;
-use rand_core::SeedableRng;
 use stria_core::Error;
 use stria_core::arith::field::{T, T_MOD};
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
@@ -18,9 +16,9 @@ use stria_core::protocol::network::{About, Network, NetworkLayer, WeightMemory};
 use stria_core::protocol::server::{Budget, Server};
 use stria_core::{Party, loopback};
 
+use crate::frames::raw_frame;
 use crate::layers::{direct, layer};
-use crate::replay::raw_frame;
-use crate::values;
+use crate::{rng, values};
 
 /// Bits that the test network's activations drop.
 pub const SHIFT: u32 = 8;
@@ -267,11 +265,6 @@ fn pool(layer: &Layer, input: &[i32]) -> Vec<i32> {
 
 fn kernel_padding(kernel: Kernel) -> u8 {
     kernel.side() / 2
-}
-
-/// A generator for tests that must be the same each time.
-pub fn rng(seed: u64) -> ChaCha20Rng {
-    ChaCha20Rng::seed_from_u64(seed)
 }
 
 /// Settings with names asked for.

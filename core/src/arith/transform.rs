@@ -385,6 +385,7 @@ impl Butterfly for Lazy {
 mod tests {
     use super::*;
     use crate::arith::field::T;
+    use crate::random::{Seed, Stream};
     use crate::rlwe::ring::ring4096::{LOG_N, N, Poly, Q_NTT, T_NTT};
     use alloc::boxed::Box;
     use alloc::vec::Vec;
@@ -409,16 +410,10 @@ mod tests {
     }
 
     fn poly(seed: u64, q: u32, sparse: bool) -> Box<Poly> {
-        let mut state = seed;
+        let mut stream = Stream::new(&Seed([9; 32]), [seed as u32, (seed >> 32) as u32, 0]);
         Box::new(core::array::from_fn(|i| {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            if sparse && i % 37 != 0 {
-                0
-            } else {
-                ((state >> 32) % u64::from(q)) as u32
-            }
+            let value = stream.next_u32() % q;
+            if sparse && i % 37 != 0 { 0 } else { value }
         }))
     }
 

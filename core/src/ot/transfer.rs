@@ -134,7 +134,7 @@ mod tests {
     use super::super::{Direction, Hash, scratch_words};
     use super::*;
     use crate::arith::field::T;
-    use crate::random::SessionId;
+    use crate::random::{Seed, SessionId, Stream};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
     use std::vec::Vec;
@@ -164,11 +164,8 @@ mod tests {
 
     #[test]
     fn every_entry_of_every_table_size_can_be_looked_up() {
-        let mut state = 1u32;
-        let mut random = || {
-            state = state.wrapping_mul(0x9E37_79B1).wrapping_add(0x7F4A_7C15);
-            state ^ state >> 15
-        };
+        let mut stream = Stream::new(&Seed([1; 32]), [0; 3]);
+        let mut random = || stream.next_u32();
         for bits in 7..=11 {
             let per_call = CALL / bits;
             let delta = [random(), random(), random(), random()];

@@ -7,7 +7,7 @@ use crate::arith::transform::Residues;
 use crate::random::sample::{error, small_residue, uniform};
 use crate::random::{Seed, Stream};
 
-use super::galois::element::Element;
+use super::element::Element;
 
 /// What a public polynomial is expanded for; separates the streams of equal seeds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

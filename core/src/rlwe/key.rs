@@ -3,7 +3,7 @@
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::Ring;
-use super::galois::element::Element;
+use super::element::Element;
 use crate::arith::transform::Residues;
 use crate::random::sample::{Ternary, sign_residue};
 use crate::random::{Seed, Stream};

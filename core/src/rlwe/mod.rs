@@ -4,6 +4,7 @@
 
 #[cfg(feature = "server")]
 mod ciphertext;
+mod element;
 mod encrypt;
 pub mod galois;
 mod key;

@@ -1,6 +1,7 @@
 //! Each party alone in the middle of a recorded session, with a peer that sends whatever it likes.
 
-use stria_tests::replay::{Recording, raw_frame};
+use stria_tests::frames::raw_frame;
+use stria_tests::replay::Recording;
 
 use crate::input::Input;
 use crate::prelude::*;

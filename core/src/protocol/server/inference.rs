@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroize;
 
-use super::setup::Session;
+use super::session::Session;
 use super::{Context, State};
 use crate::Error;
 use crate::arith::bits::{pack, unpack};

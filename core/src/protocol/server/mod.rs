@@ -6,6 +6,7 @@
 mod audit;
 mod counters;
 mod inference;
+mod session;
 mod setup;
 
 use alloc::boxed::Box;
@@ -16,7 +17,8 @@ use core::mem;
 use rand_core::CryptoRng;
 
 use self::inference::{Current, Inferring};
-use self::setup::{Secrets, Session, Stage};
+use self::session::Session;
+use self::setup::{Secrets, Stage};
 use super::frame::{Frame, FrameBuf, Kind};
 use super::network::Network;
 use crate::Error;

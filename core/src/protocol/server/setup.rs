@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::inference::Inferring;
+use super::session::Session;
 use super::{Context, State};
 use crate::Error;
 use crate::arith::field::T_MOD;
@@ -34,18 +35,6 @@ type Response = crate::rlwe::Response<Ring4096>;
 pub(super) struct Secrets {
     pub(super) secret: Seed,
     pub(super) nonce: [u8; 32],
-}
-
-/// What exists from the greetings on.
-pub(super) struct Session {
-    id: SessionId,
-    pub(super) hello: Hello,
-    pub(super) relu: ReluParams,
-    pub(super) kdf: Kdf,
-    pub(super) receiver: ReceiverTrees,
-    pub(super) sender: SenderTrees,
-    /// Responses so far; each has a seed of its own.
-    responses: u64,
 }
 
 /// A step of the set-up, with what exists in it alone. What a step leaves to the next one says
@@ -149,12 +138,6 @@ impl Secrets {
 }
 
 impl Session {
-    /// The seed of the next response.
-    pub(super) fn response_seed(&mut self) -> Seed {
-        self.responses += 1;
-        self.kdf.seed(Purpose::Response, self.responses - 1)
-    }
-
     /// Goes on with a stage, after another one.
     fn stage(self: Box<Self>, context: &Context, after: Setup, stage: Stage) -> State {
         debug_assert_eq!(

@@ -3,7 +3,7 @@
 //! limbs as digits. Galois keys encrypt the secret under its own images: their security assumes
 //! circular security, as everywhere.
 
-use super::element::Element;
+use super::Element;
 use crate::random::sample::error;
 use crate::random::{Seed, Stream};
 use crate::rlwe::encrypt::add_error;

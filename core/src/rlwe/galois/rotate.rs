@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::element::Element;
+use super::Element;
 use crate::arith::modulus::Modulus;
 use crate::random::Seed;
 use crate::random::sample::small_residue;

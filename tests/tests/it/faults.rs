@@ -13,8 +13,9 @@ use stria_core::protocol::greeting::{
     Hello, MAX_NAME, VERSION, Welcome, read_control, write_control,
 };
 use stria_tests::damage::{FROM_CLIENT, FROM_SERVER, damage_all};
+use stria_tests::frames::{control, failure, frame, raw_frame};
 use stria_tests::layers::layer;
-use stria_tests::replay::{Recording, Side, failure, frame, raw_frame};
+use stria_tests::replay::{Recording, Side};
 use stria_tests::two_party::{Image, Pair, Plain, SmallPair, settings};
 
 /// What is not even a frame does not reach a party.
@@ -212,13 +213,6 @@ fn every_reason_of_a_failure_is_told() {
             party.assert_dead();
         }
     }
-}
-
-/// A control message as a frame.
-fn control<M: serde::Serialize>(kind: Kind, message: &M) -> Vec<u8> {
-    let mut buffer = [0; MAX_FRAME];
-    let len = write_control(&mut buffer, kind, message).unwrap();
-    buffer[..len].to_vec()
 }
 
 #[test]

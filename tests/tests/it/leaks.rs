@@ -194,7 +194,7 @@ fn noise_does_not_depend_on_the_weights() {
     let scene = Scene::new();
     let noise = [0, 1, 2].map(|i| scene.noise(FILLINGS[i], ALL, 2 * i as u8 + 10));
     for [wide, returned] in &noise {
-        // Four uniforms on [-1, 1); the variances of tests/parameters.rs.
+        // Four uniforms on [-1, 1); the variances of `parameters.rs`.
         assert!((deviation(wide) - 1.1547).abs() < 0.03);
         assert!(
             (deviation(returned) - 18.35).abs() < 0.5,

@@ -1,0 +1,27 @@
+//! What a session of the server has from the greetings to its end.
+//! `docs/design.md#one-inference`.
+
+use crate::ot::{ReceiverTrees, SenderTrees};
+use crate::protocol::greeting::Hello;
+use crate::random::{Kdf, Purpose, Seed, SessionId};
+use crate::relu::ReluParams;
+
+/// What exists from the greetings on.
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) hello: Hello,
+    pub(super) relu: ReluParams,
+    pub(super) kdf: Kdf,
+    pub(super) receiver: ReceiverTrees,
+    pub(super) sender: SenderTrees,
+    /// Responses so far; each has a seed of its own.
+    pub(super) responses: u64,
+}
+
+impl Session {
+    /// The seed of the next response.
+    pub(super) fn response_seed(&mut self) -> Seed {
+        self.responses += 1;
+        self.kdf.seed(Purpose::Response, self.responses - 1)
+    }
+}

@@ -1,0 +1,22 @@
+//! Tests with both parties in one process, one module a subject.
+
+mod architecture;
+mod baselines;
+mod drive;
+mod edges;
+mod encryption;
+mod end_to_end;
+mod faults;
+mod leaks;
+mod linear;
+mod link;
+mod packing_leaks;
+mod packings;
+mod parameters;
+mod slot;
+mod slot_faults;
+mod slot_layers;
+mod slot_parameters;
+mod traffic;
+mod two_party;
+mod wire;
