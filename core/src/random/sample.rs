@@ -30,7 +30,9 @@ impl Ternary {
         Self { word: 0, left: 0 }
     }
 
-    /// The next sign.
+    /// The next sign. Inline: callers are generic, so compiled in other crates, where a call would
+    /// be unrolled first and inlined sixteen times at link time.
+    #[inline]
     pub fn next(&mut self, stream: &mut Stream) -> u32 {
         loop {
             if self.left == 0 {
@@ -53,6 +55,7 @@ pub fn sign_residue(sign: u32, modulus: &Modulus) -> u32 {
 }
 
 /// Centred binomial error with 21 coins a side: sigma 3.24, |e| <= 21; constant-time.
+#[inline]
 pub fn error(stream: &mut Stream) -> i32 {
     // With the second side's coins turned over, their sum is that of the differences, plus 21.
     const FIRST: u64 = (1 << 21) - 1;

@@ -18,8 +18,7 @@ use chacha20::ChaCha20Rng;
 use core::cell::RefCell;
 use critical_section::Mutex;
 use rand_core::{Rng, SeedableRng};
-use stria_core::DriveError;
-use stria_core::SmallClient;
+use stria_core::{DriveError, SmallClient};
 use zeroize::Zeroizing;
 
 use line::Link;

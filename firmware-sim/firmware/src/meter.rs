@@ -2,11 +2,7 @@
 //! interrupts and without waiting. A call belongs to the phase of the frame that it takes or
 //! gives; what it does ahead for the next frame (packing the next input, say) goes with it.
 
-use stria_core::Error;
-use stria_core::Party;
-use stria_core::T_BITS;
-use stria_core::SmallClient;
-use stria_core::{Frame, FrameBuf, Kind};
+use stria_core::{Error, Frame, FrameBuf, Kind, Party, SmallClient, T_BITS};
 
 use crate::board::Stopwatch;
 use crate::picture::Picture;

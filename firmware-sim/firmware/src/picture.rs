@@ -4,9 +4,7 @@
 //! rows, cols]. On a product it is the camera's buffer.
 
 use heapless::Vec;
-use stria_core::{normalise, softmax_in_place};
-use stria_core::App;
-use stria_core::{InputSpec, MAX_IMAGE_CHANNELS, Welcome};
+use stria_core::{App, InputSpec, MAX_IMAGE_CHANNELS, Welcome, normalise, softmax_in_place};
 
 /// The most classes.
 const MAX_CLASSES: usize = 100;
