@@ -151,7 +151,15 @@ fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     let best = top_k(reference.logits(), 1)[0];
-    let report = Report::new(args.board, &outcome, best, wall, bytes, &sessions)?;
+    let report = Report::new(
+        &model.name,
+        args.board,
+        &outcome,
+        best,
+        wall,
+        bytes,
+        &sessions,
+    )?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

@@ -105,6 +105,7 @@ impl Outcome {
 /// One run.
 #[derive(Serialize)]
 pub struct Report {
+    network: String,
     board: &'static str,
     secure_top1: u64,
     reference_top1: u64,
@@ -126,6 +127,7 @@ pub struct Report {
 impl Report {
     /// Puts together what all sides measured. `bytes`: of the line, up and down.
     pub fn new(
+        network: &str,
         board: Board,
         outcome: &Outcome,
         reference_top1: usize,
@@ -137,6 +139,7 @@ impl Report {
         let good = good.context("the server saw no session to its end")?;
         let errors = sessions.iter().filter_map(|end| end.error.as_ref());
         Ok(Self {
+            network: network.into(),
             board: board.name(),
             secure_top1: outcome.top1,
             reference_top1: reference_top1 as u64,

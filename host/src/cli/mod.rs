@@ -12,6 +12,7 @@ mod models;
 mod output;
 mod pictures;
 mod plan;
+mod results;
 mod serve;
 mod setting;
 
@@ -44,6 +45,8 @@ pub enum Command {
     Design(design::Args),
     /// Measure this machine.
     Bench(bench::Args),
+    /// Make the page of results from what other commands measured.
+    Results(results::Args),
 }
 
 impl Command {
@@ -59,6 +62,7 @@ impl Command {
             Self::Plan(args) => plan::run(args),
             Self::Design(args) => design::run(args),
             Self::Bench(args) => bench::run(args),
+            Self::Results(args) => results::run(args),
         }
     }
 }

@@ -14,6 +14,7 @@ mod infer;
 mod inspect;
 mod layer;
 pub mod machine;
+pub mod markdown;
 mod numbers;
 mod plan;
 mod serve;

@@ -9,5 +9,6 @@ mod import;
 mod net;
 mod plan;
 mod report;
+mod results;
 #[cfg(unix)]
 mod serial;
