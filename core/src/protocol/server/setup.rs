@@ -22,8 +22,7 @@ use crate::protocol::linear::Keys;
 use crate::protocol::linear::slot::{ReceiveKeys, Rotations, write_rotations};
 use crate::protocol::steps::{Setup, Upload};
 use crate::protocol::transfer::{ReceiveUpload, SendResponse};
-use crate::random::{Kdf, Purpose, Seed, SessionId, Stream};
-use crate::relu::ReluParams;
+use crate::random::{Kdf, Purpose, Seed, Stream};
 use crate::rlwe::ring::ring4096::Poly;
 use crate::rlwe::{Limbs, Ring, Ring4096};
 
