@@ -9,9 +9,7 @@ use stria_core::arith::field::T;
 use stria_core::network::LayerError;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD};
-use stria_core::protocol::greeting::{
-    Hello, MAX_NAME, VERSION, Welcome, read_control, write_control,
-};
+use stria_core::protocol::greeting::{Hello, MAX_NAME, VERSION, Welcome, read_control};
 use stria_tests::damage::{FROM_CLIENT, FROM_SERVER, damage_all};
 use stria_tests::frames::{control, failure, frame, raw_frame};
 use stria_tests::layers::layer;

@@ -13,7 +13,7 @@ use stria_core::protocol::linear::slot::{MAX_ROTATIONS, Slots};
 use stria_core::rlwe::galois::{Element, ROW};
 use stria_core::rlwe::ring::ring8192::N;
 use stria_tests::damage::damage_at;
-use stria_tests::frames::{control, frame, raw_frame};
+use stria_tests::frames::{frame, raw_frame};
 use stria_tests::replay::{Party, Recording, Side};
 use stria_tests::two_party::{Image, Pair, Plain, settings};
 
