@@ -16,8 +16,8 @@ use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// Eight rounds: the number that the security argument of ChaCha leaves the widest margin per
-/// cycle for; a change here changes every derived byte.
+/// Eight rounds, the fewest in common use that keep a margin. The number is part of the protocol:
+/// another one changes every derived byte.
 #[cfg(not(target_pointer_width = "32"))]
 type Core = ChaChaCore<chacha20::R8, Ietf>;
 
