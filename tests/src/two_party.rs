@@ -6,7 +6,7 @@ use stria_core::Error;
 use stria_core::arith::field::{T, T_MOD};
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{App, Client, SmallClient};
+use stria_core::protocol::client::{Application, Client, SmallClient};
 use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME};
 use stria_core::protocol::greeting::{InputSpec, Settings};
 use stria_core::protocol::linear::ClientLinear;
@@ -52,7 +52,7 @@ impl Image {
     }
 }
 
-impl App for Image {
+impl Application for Image {
     fn pixel(&mut self, channel: usize, row: usize, col: usize) -> i32 {
         self.pixels[(channel * self.side + row) * self.side + col]
     }
