@@ -339,6 +339,18 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Pair<CHUNKS, SUP
         }
     }
 
+    /// A session of k_s = 4 and h = 8 that is set up, with one inference for each image.
+    pub fn session(network: Arc<Network>, images: &[u64], seeds: [u64; 2]) -> Self {
+        let mut pair = Self::new(network, settings(4, 8), seeds);
+        let mut image = Image::random(0);
+        pair.run(&mut image).unwrap();
+        for &seed in images {
+            image.pixels = Image::random(seed).pixels;
+            pair.infer(&mut image).unwrap();
+        }
+        pair
+    }
+
     /// Exchanges frames until both sides wait or the session ends.
     pub fn run(&mut self, image: &mut Image) -> Result<(), Error> {
         self.run_with(image, |_, _| ())
