@@ -5,8 +5,8 @@
 
 use rand_core::Rng;
 use stria_tests::damage::{DAMAGES, FROM_CLIENT, FROM_SERVER, damaged};
-use stria_tests::linear::layer;
-use stria_tests::frames::failure;
+use stria_tests::frames::{failure, raw_frame};
+use stria_tests::layers::layer;
 use stria_tests::rng;
 use stria_tests::two_party::{Image, Pair, Plain};
 
@@ -64,7 +64,9 @@ impl<R: Rng> Random<R> {
             1..10 => Plain::tiny(),
             _ => loop {
                 let middle = self.layer();
-                let fits = middle.layout().is_ok() && middle.dense().layout().is_ok();
+                let fits = [middle, middle.dense()]
+                    .iter()
+                    .all(|layer| SegmentLayout::new(layer).is_ok());
                 if fits {
                     break Plain::around(middle, self.0.next_u64() >> 1);
                 }
@@ -155,6 +157,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear, R: Rng>
                 return Outcome::Stalled;
             }
             if let Err((server, error)) = self.exchange() {
+                assert_of_peer(&error);
                 self.end(server, &error);
                 assert!(self.damaged, "an honest session ends with {error}");
                 return Outcome::Refused;
@@ -181,7 +184,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear, R: Rng>
     }
 
     /// Exchanges frames until nobody has more to say, or a side (true for the server) fails.
-    fn exchange(&mut self) -> Result<(), (bool, stria_core::Error)> {
+    fn exchange(&mut self) -> Result<(), (bool, Error)> {
         let mut buffer = [0; MAX_FRAME];
         loop {
             let mut quiet = true;
@@ -239,7 +242,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear, R: Rng>
     fn damage(&mut self, frame: &[u8], kind: Kind, nth: usize) -> (Vec<Vec<u8>>, bool, String) {
         let payload = &frame[HEADER..];
         let mut changed = frame.to_vec();
-        let how = match self.random.below(8) {
+        let how = match self.random.below(10) {
             0..3 => {
                 let damage = self.random.of(&DAMAGES);
                 if let Some((bytes, _)) = damaged(frame, kind, nth, damage) {
@@ -257,6 +260,21 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear, R: Rng>
                 "has other bits"
             }
             6 => {
+                let length = self.random.below(MAX_PAYLOAD as u32 + 2) as usize;
+                let other = self.random.below(24) as u8;
+                changed = raw_frame(other, &vec![0; length]);
+                self.random.0.fill_bytes(&mut changed[HEADER..]);
+                let must = other != kind as u8;
+                return (vec![changed], must, "is another frame".into());
+            }
+            7 => {
+                let length = self.random.below(MAX_FRAME as u32) as usize;
+                changed.resize(length, 0);
+                self.random.0.fill_bytes(&mut changed);
+                let must = Frame::new_checked(&changed).is_err();
+                return (vec![changed], must, "is random bytes".into());
+            }
+            8 => {
                 self.random.0.fill_bytes(&mut changed[HEADER..]);
                 "has random content"
             }
@@ -271,7 +289,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear, R: Rng>
     }
 
     /// After an error the failing side is closed; the other is told, and then is too.
-    fn end(&mut self, server: bool, error: &stria_core::Error) {
+    fn end(&mut self, server: bool, error: &Error) {
         let mut buffer = [0; MAX_FRAME];
         let length = write_failure(&mut buffer, error);
         let fail = Frame::new_checked(&buffer[..length]).expect("a frame");
@@ -294,6 +312,12 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear, R: Rng>
         assert_eq!(client.poll(&mut self.image, &mut buffer), Ok(None));
         assert_eq!(other.poll(&mut buffer), Ok(None));
     }
+}
+
+/// Asserts that an error says what the peer did.
+pub(crate) fn assert_of_peer(error: &Error) {
+    let own = matches!(error, Error::Usage(_) | Error::Internal(_));
+    assert!(!own, "the peer's bytes make a party say: {error}");
 }
 
 /// Whether other content of a frame must be noticed before there is a result.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use stria_fuzz::session::run;
 
-/// A session that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(60);
+/// A session that takes longer hangs, also on a machine that does much else.
+const LIMIT: Duration = Duration::from_secs(600);
 
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse());

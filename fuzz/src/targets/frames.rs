@@ -26,7 +26,7 @@ pub fn run(bytes: &[u8]) {
 /// What takes more than one frame.
 struct Receivers {
     trees: SenderTrees,
-    upload: ReceiveUpload,
+    upload: ReceiveUpload<Ring4096>,
     keys: Option<ReceiveKeys>,
     count: usize,
 }
@@ -38,7 +38,7 @@ impl Receivers {
         let trees = SenderTrees::new(Direction::Forward, 4, &SESSION, &[5; 4], &[[9; 4]; COLUMNS]);
         Self {
             trees: trees.expect("k_s is 4"),
-            upload: ReceiveUpload::new(),
+            upload: ReceiveUpload::limbs(),
             keys: None,
             count: 0,
         }
@@ -79,9 +79,8 @@ impl Receivers {
             }
             Kind::Seed | Kind::Limb => {
                 if self.upload.handle(frame).is_err() {
-                    self.upload = ReceiveUpload::new();
+                    self.upload = ReceiveUpload::limbs();
                 }
-                self.upload.take();
                 if let Some(keys) = &mut self.keys
                     && keys.handle(frame).is_err()
                 {
@@ -104,7 +103,7 @@ impl Receivers {
 /// A control message; what is read of it is written and read the same.
 fn stable<T: Serialize + DeserializeOwned>(
     frame: Frame<'_>,
-    read: impl Fn(&[u8]) -> Result<T, stria_core::Error>,
+    read: impl Fn(&[u8]) -> Result<T, Error>,
 ) -> Option<T> {
     let written = |message: &T| {
         let mut out = [0; MAX_FRAME];
@@ -122,13 +121,13 @@ fn stable<T: Serialize + DeserializeOwned>(
 /// The layer in every packing: its outputs are where there is one, and what they say is in range.
 fn lay_out(layer: &Layer) {
     let layouts: [Option<Box<dyn Places>>; 3] = [
-        Segments::layout(layer)
+        SegmentLayout::new(layer)
             .ok()
             .map(|layout| Box::new(layout) as _),
-        Segments::layout(&layer.dense())
+        SegmentLayout::new(&layer.dense())
             .ok()
             .map(|layout| Box::new(layout) as _),
-        Slots::layout(layer)
+        SlotLayout::new(layer)
             .ok()
             .map(|layout| Box::new(layout) as _),
     ];

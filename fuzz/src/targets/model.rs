@@ -2,9 +2,8 @@
 
 use serde_json::from_slice;
 use stria_host::model::schema::Network;
-use stria_host::model::{self, Integers, Model, Shape};
-use stria_host::net::server;
-use stria_host::plan;
+use stria_host::model::{self, Integers, Model, Shape, packing};
+use stria_host::session::server;
 
 use crate::input::Input;
 use crate::prelude::*;
@@ -31,8 +30,8 @@ pub fn run(bytes: &[u8]) {
         return;
     };
     for shape in &shapes {
-        for packing in Packing::ALL {
-            let _ = plan::packed(&shape.layer, packing);
+        for way in Packing::ALL {
+            let _ = packing::packed(&shape.layer, way);
         }
     }
     if !shapes.iter().all(is_small) {
@@ -62,7 +61,7 @@ pub(crate) fn is_small(shape: &Shape) -> bool {
     let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
     let pixels = usize::from(layer.in_side)
         .pow(2)
-        .max(shape.layout.out_side.pow(2));
+        .max(shape.layout.out_side().pow(2));
     usize::from(layer.out_channels) * per_output <= MOST
         && usize::from(layer.in_channels.max(layer.out_channels)) * pixels <= MOST
 }

@@ -5,6 +5,7 @@ use stria_tests::replay::Recording;
 
 use crate::input::Input;
 use crate::prelude::*;
+use crate::session::assert_of_peer;
 
 pub use stria_tests::replay::Side;
 
@@ -72,7 +73,8 @@ pub fn run(side: Side, bytes: &[u8]) {
             },
             _ => piece.to_vec(),
         };
-        if party.take(&bytes).and_then(|()| party.settle()).is_err() {
+        if let Err(error) = party.take(&bytes).and_then(|()| party.settle()) {
+            assert_of_peer(&error);
             // What is no frame does not get as far as the party.
             if Frame::new_checked(&bytes).is_ok() {
                 party.assert_dead();

@@ -3,8 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::error::ImportError;
-use crate::model::ModelError;
-use crate::model::schema::{Layer, Network, SCHEMA};
+use crate::model::schema::{Layer, Network, check_version};
 
 /// Bits that ReLU layers drop where nothing says otherwise.
 const SHIFT: u32 = 8;
@@ -14,11 +13,8 @@ const INPUT_SCALE: f32 = 64.0;
 /// The description, with logit scale and skip factors of 1 and no calibrated maxima.
 pub(super) fn parse(text: &str, shift: Option<u32>) -> Result<Network, ImportError> {
     let mut network: Map<String, Value> = serde_json::from_str(text)?;
-    if let Some(found) = network.get("schema").and_then(Value::as_u64)
-        && found != SCHEMA
-    {
-        let supported = SCHEMA;
-        return Err(ModelError::Schema { found, supported }.into());
+    if let Some(found) = network.get("schema").and_then(Value::as_u64) {
+        check_version(found)?;
     }
     network.insert("logit_scale".into(), json!(1));
     match shift {

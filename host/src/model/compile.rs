@@ -123,6 +123,7 @@ struct Tensor {
 }
 
 fn check_network(network: &Network) -> Result<(), ModelError> {
+    schema::check_version(network.schema)?;
     if network.layers.is_empty() {
         return Err(ModelError::NoLayers);
     }

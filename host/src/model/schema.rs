@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::ModelError;
+
 /// The schema version that this crate reads.
 pub const SCHEMA: u64 = 1;
 /// Key of the JSON text in the safetensors metadata.
@@ -14,6 +16,15 @@ pub const IMAGE: &str = "image";
 #[derive(Deserialize)]
 pub(super) struct Version {
     pub schema: u64,
+}
+
+/// Whether this crate reads that version.
+pub(crate) fn check_version(found: u64) -> Result<(), ModelError> {
+    if found == SCHEMA {
+        return Ok(());
+    }
+    let supported = SCHEMA;
+    Err(ModelError::Schema { found, supported })
 }
 
 /// A whole network.

@@ -9,7 +9,7 @@ use stria_core::network::layer::Kernel;
 
 use super::checked::{Integers, Shape};
 use super::error::ModelError;
-use super::schema::{METADATA_KEY, Network, SCHEMA, Version};
+use super::schema::{METADATA_KEY, Network, Version, check_version};
 
 /// Biases stay below this magnitude, as every sum does.
 const BIAS_LIMIT: i64 = (1 << (ACC_BITS - 1)) - 1;
@@ -23,12 +23,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Network, SafeTensors<'_>), ModelErro
         .and_then(|metadata| metadata.get(METADATA_KEY))
         .ok_or(ModelError::NoArchitecture(METADATA_KEY))?;
     let Version { schema } = serde_json::from_str(text)?;
-    if schema != SCHEMA {
-        return Err(ModelError::Schema {
-            found: schema,
-            supported: SCHEMA,
-        });
-    }
+    check_version(schema)?;
     Ok((
         serde_json::from_str(text)?,
         SafeTensors::deserialize(bytes)?,

@@ -227,6 +227,18 @@ fn architectures_that_are_not_the_schema_are_refused() {
     }
     let newer = refused_with("/schema", json!(2));
     assert_refused!(newer, ModelError::Schema { found: 2, .. }, "version 2");
+    // One in memory is held to the same.
+    let mut newer: Network = serde_json::from_value(File::sound().architecture).unwrap();
+    newer.schema = 2;
+    let refused = [
+        Model::new(newer.clone(), vec![]).map(|_| ()),
+        super::to_bytes(&newer, &[]).map(|_| ()),
+        super::shapes(&newer).map(|_| ()),
+    ];
+    for result in refused {
+        let error = result.unwrap_err();
+        assert_refused!(error, ModelError::Schema { found: 2, .. }, "version 2");
+    }
     assert_refused!(
         refused_with("/layers", json!([])),
         ModelError::NoLayers,
