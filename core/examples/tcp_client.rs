@@ -10,9 +10,7 @@ use std::net::TcpStream;
 use chacha20::ChaCha20Rng;
 use embedded_io_adapters::std::FromStd;
 use rand_core::SeedableRng;
-use stria_core::network::input::normalise;
-use stria_core::protocol::greeting::InputSpec;
-use stria_core::{App, Settings, SmallClient, drive};
+use stria_core::{Application, InputSpec, Settings, SmallClient, drive, normalise};
 
 /// A picture, the network's classes, and their logits.
 #[derive(Default)]
@@ -23,7 +21,7 @@ struct Picture {
     logits: Vec<i32>,
 }
 
-impl App for Picture {
+impl Application for Picture {
     fn pixel(&mut self, channel: usize, row: usize, col: usize) -> i32 {
         let Some(input) = &self.input else { return 0 };
         let side = usize::from(input.side);

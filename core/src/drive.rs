@@ -16,7 +16,7 @@ use embedded_io::{ErrorKind, Read, ReadExactError, Write};
 
 use crate::Error;
 use crate::error::Usage;
-use crate::protocol::client::{App, Client};
+use crate::protocol::client::{Application, Client};
 use crate::protocol::frame::{
     Frame, FrameBuf, HEADER, Kind, MAX_FRAME, payload_len, write_failure,
 };
@@ -46,7 +46,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L, C, A> Party for (C, A)
 where
     L: ClientLinear,
     C: DerefMut<Target = Client<CHUNKS, SUPPLY, L>>,
-    A: App,
+    A: Application,
 {
     fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
         self.0.poll(&mut self.1, out)
@@ -62,7 +62,7 @@ where
     }
 }
 
-impl<A: App + ?Sized> App for &mut A {
+impl<A: Application + ?Sized> Application for &mut A {
     fn pixel(&mut self, channel: usize, row: usize, col: usize) -> i32 {
         (**self).pixel(channel, row, col)
     }
@@ -180,6 +180,10 @@ pub fn drive<P: Party + ?Sized, IO: Read + Write + ?Sized>(
     observer: &mut impl Observer<P, IO>,
 ) -> Result<(), DriveError<IO::Error>> {
     let mut result = exchange(party, io, buffer, observer);
+    if result.is_err() {
+        // Its secrets do not wait for the peer's last word.
+        party.close();
+    }
     if matches!(&result, Err(error) if error.hung_up()) {
         observer.waits(party, io);
         if let Ok(frame) = read_frame(io, one_frame(buffer)?)
@@ -189,12 +193,11 @@ pub fn drive<P: Party + ?Sized, IO: Read + Write + ?Sized>(
             result = Err(frame.unexpected().into());
         }
     }
-    if let Err(error) = &result {
-        party.close();
-        if let Some(len) = error.last_frame(buffer) {
-            // This error counts, whether or not the peer hears of it.
-            let _ = write(io, &buffer[..len]).and_then(|()| flush(io));
-        }
+    if let Err(error) = &result
+        && let Some(len) = error.last_frame(buffer)
+    {
+        // This error counts, whether or not the peer hears of it.
+        let _ = write(io, &buffer[..len]).and_then(|()| flush(io));
     }
     result
 }
@@ -243,9 +246,7 @@ fn gather<P: Party + ?Sized, IO: ?Sized>(
 
 fn one_frame(buffer: &mut [u8]) -> Result<&mut FrameBuf, Error> {
     let room = buffer.first_chunk_mut::<MAX_FRAME>();
-    room.ok_or(Error::Usage(Usage::Argument(
-        "a buffer without room for a frame",
-    )))
+    room.ok_or(Error::Usage(Usage::Buffer))
 }
 
 /// Not `write_all`, which panics on a writer that takes nothing.

@@ -103,8 +103,8 @@ pub enum Usage {
     },
     /// An image of another shape than the network takes.
     Image,
-    /// An argument of a building block that does not fit: which, and how.
-    Argument(&'static str),
+    /// A buffer without room for a frame.
+    Buffer,
 }
 
 wire_enum! {
@@ -157,7 +157,7 @@ impl core::fmt::Display for Usage {
                 "the network needs {needed} Galois keys, a client makes {most} at most"
             ),
             Self::Image => f.write_str("an image of another shape than the network takes"),
-            Self::Argument(what) => write!(f, "out of order: {what}"),
+            Self::Buffer => f.write_str("the buffer has no room for a frame"),
         }
     }
 }

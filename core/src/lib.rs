@@ -10,14 +10,14 @@
 //! ```
 //! use embedded_io::{Read, Write};
 //! use rand_core::CryptoRng;
-//! use stria_core::{App, DriveError, Error, MAX_FRAME, Settings, SmallClient, Usage, drive};
+//! use stria_core::{Application, DriveError, Error, MAX_FRAME, Settings, SmallClient, Usage, drive};
 //!
 //! struct Camera {
 //!     pixels: [[i32; 8]; 8],
 //!     best: (i32, u16),
 //! }
 //!
-//! impl App for Camera {
+//! impl Application for Camera {
 //!     fn pixel(&mut self, _channel: usize, row: usize, col: usize) -> i32 {
 //!         self.pixels[row][col]
 //!     }
@@ -79,7 +79,8 @@
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![deny(clippy::unreachable, clippy::todo, clippy::unimplemented)]
 #![cfg_attr(
     not(feature = "unstable"),
     allow(
@@ -96,44 +97,70 @@ extern crate std;
 
 // The design, bottom up. Users need what is re-exported below; the modules themselves are for this
 // repository's other crates, behind the feature `unstable`.
+
+// Residues, bits and number-theoretic transforms.
 #[cfg(not(feature = "unstable"))]
 mod arith;
 #[cfg(feature = "unstable")]
 pub mod arith;
-mod drive;
-mod error;
-pub mod link;
-#[cfg(not(feature = "unstable"))]
-mod network;
-#[cfg(feature = "unstable")]
-pub mod network;
-#[cfg(not(feature = "unstable"))]
-mod ot;
-#[cfg(feature = "unstable")]
-pub mod ot;
-#[cfg(not(feature = "unstable"))]
-mod packing;
-#[cfg(feature = "unstable")]
-pub mod packing;
-#[cfg(feature = "server")]
-mod parallel;
-#[cfg(not(feature = "unstable"))]
-mod protocol;
-#[cfg(feature = "unstable")]
-pub mod protocol;
+
+// Pseudo-random bits, key derivation, samplers.
 #[cfg(not(feature = "unstable"))]
 mod random;
 #[cfg(feature = "unstable")]
 pub mod random;
-#[cfg(not(feature = "unstable"))]
-mod relu;
-#[cfg(feature = "unstable")]
-pub mod relu;
+
+// Keys, encryption and decryption, ciphertexts, circuit privacy, rotations; over one of two rings.
 #[cfg(not(feature = "unstable"))]
 mod rlwe;
 #[cfg(feature = "unstable")]
 pub mod rlwe;
+
+// What both parties know of a network.
+#[cfg(not(feature = "unstable"))]
+mod network;
+#[cfg(feature = "unstable")]
+pub mod network;
+
+// Where the values of a layer stand in polynomials, and what the server multiplies them by.
+#[cfg(not(feature = "unstable"))]
+mod packing;
+#[cfg(feature = "unstable")]
+pub mod packing;
+
+// Oblivious transfer by extension.
+#[cfg(not(feature = "unstable"))]
+mod ot;
+#[cfg(feature = "unstable")]
+pub mod ot;
+
+// The ReLU on shares.
+#[cfg(not(feature = "unstable"))]
+mod relu;
+#[cfg(feature = "unstable")]
+pub mod relu;
+
+// The two parties as state machines, step by step.
+#[cfg(not(feature = "unstable"))]
+mod protocol;
+#[cfg(feature = "unstable")]
+pub mod protocol;
+
+// Serial lines that lose and change bytes.
+pub mod link;
+
+// Exchanges frames over a line.
+mod drive;
+
+// What can go wrong.
+mod error;
+
+// Enums as bytes.
 mod wire;
+
+// The server's work on all cores.
+#[cfg(feature = "server")]
+mod parallel;
 #[cfg(feature = "unstable")]
 #[cfg(feature = "server")]
 pub use parallel::map as parallel_map;
@@ -146,7 +173,7 @@ pub use error::{Error, PeerError, Usage};
 pub use network::LayerError;
 pub use network::input::{normalise, softmax_in_place};
 pub use network::name::{Shown, is_clean};
-pub use protocol::client::{App, Client, SlotClient, SmallClient};
+pub use protocol::client::{Application, Client, SlotClient, SmallClient};
 pub use protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD, write_failure};
 pub use protocol::greeting::{InputSpec, MAX_IMAGE_CHANNELS, MAX_NAME, Settings, VERSION, Welcome};
 #[cfg(feature = "server")]

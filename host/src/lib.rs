@@ -12,7 +12,8 @@
 //! * [`planner`]: what an inference costs, without running it;
 //! * [`bench`]: what it costs, measured.
 #![forbid(unsafe_code)]
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![deny(clippy::unreachable, clippy::todo, clippy::unimplemented)]
 
 pub mod bench;
 pub mod data;

@@ -8,6 +8,7 @@ use stria_core::packing::{Layout, OutputCursor, Places, RingOf, Weights};
 use stria_core::rlwe::{Operations, Randomness, Ring4096, respond, zero_poly};
 
 use crate::ring::{Parties, seed_of};
+use crate::values;
 
 /// A layer with one group, stride 1 and no padding, to change fields of.
 pub fn layer(in_channels: u16, in_side: u16, out_channels: u16, kernel: Kernel) -> Layer {
@@ -27,6 +28,15 @@ pub fn layer(in_channels: u16, in_side: u16, out_channels: u16, kernel: Kernel) 
         skip: None,
         activation: Activation::Relu,
     }
+}
+
+/// Input and weights of a layer, small enough that no sum leaves (-t/2, t/2).
+pub fn random_data(layer: &Layer, seed: u64) -> [Vec<i32>; 2] {
+    let inputs = usize::from(layer.in_channels) * usize::from(layer.in_side).pow(2);
+    let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
+    let bound = (((1 << 21) / per_output as i32).isqrt()).min(1000);
+    let weights = usize::from(layer.out_channels) * per_output;
+    [values(seed, inputs, bound), values(!seed, weights, bound)]
 }
 
 /// Side of a layer's output in pixels.

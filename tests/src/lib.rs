@@ -18,7 +18,8 @@ pub fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }
 
-/// Pseudo-random numbers in [-bound, bound] for test data.
+/// Pseudo-random numbers in [-bound, bound] for test data. Not of [`rng`]: recorded digests rest on
+/// these.
 pub fn values(seed: u64, count: usize, bound: i32) -> Vec<i32> {
     let mut state = seed;
     (0..count)

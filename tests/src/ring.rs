@@ -123,7 +123,8 @@ pub struct Parties<R: Ring> {
 impl<R: Ring> Parties<R> {
     /// Keys from a seed.
     pub fn new(seed: u64) -> Self {
-        let secret = SecretKey::generate(&seed_of(1, seed));
+        let mut secret = SecretKey::zero();
+        secret.draw(&seed_of(1, seed));
         let a = seed_of(2, seed);
         let mut zero = zero_poly::<R>();
         add_errors(&mut *zero, &seed_of(3, seed));

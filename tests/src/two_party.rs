@@ -6,7 +6,7 @@ use stria_core::Error;
 use stria_core::arith::field::{T, T_MOD};
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{App, Client, SmallClient};
+use stria_core::protocol::client::{Application, Client, SmallClient};
 use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME};
 use stria_core::protocol::greeting::{InputSpec, Settings};
 use stria_core::protocol::linear::ClientLinear;
@@ -52,7 +52,7 @@ impl Image {
     }
 }
 
-impl App for Image {
+impl Application for Image {
     fn pixel(&mut self, channel: usize, row: usize, col: usize) -> i32 {
         self.pixels[(channel * self.side + row) * self.side + col]
     }
@@ -337,6 +337,18 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Pair<CHUNKS, SUP
             up: Vec::new(),
             down: Vec::new(),
         }
+    }
+
+    /// A session of k_s = 4 and h = 8 that is set up, with one inference for each image.
+    pub fn session(network: Arc<Network>, images: &[u64], seeds: [u64; 2]) -> Self {
+        let mut pair = Self::new(network, settings(4, 8), seeds);
+        let mut image = Image::random(0);
+        pair.run(&mut image).unwrap();
+        for &seed in images {
+            image.pixels = Image::random(seed).pixels;
+            pair.infer(&mut image).unwrap();
+        }
+        pair
     }
 
     /// Exchanges frames until both sides wait or the session ends.

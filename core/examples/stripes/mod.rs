@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use stria_core::{
-    About, Activation, App, Error, InputSpec, Kernel, Layer, Network, NetworkLayer, Packing, Pool,
-    Usage, WeightMemory,
+    About, Activation, Application, Error, InputSpec, Kernel, Layer, Network, NetworkLayer,
+    Packing, Pool, WeightMemory,
 };
 
 /// Side of a picture in pixels.
@@ -59,10 +59,7 @@ pub fn network() -> Result<Arc<Network>, Error> {
         layer(0, edges, &edge_weights, &[0; 4])?,
         layer(1, classifier, &class_weights, &[0; 2])?,
     ];
-    let name = |name: &str| {
-        name.try_into()
-            .map_err(|_| Error::Usage(Usage::Argument("a long name")))
-    };
+    let name = |name: &str| name.try_into().map_err(|_| Error::Internal("a long name"));
     let about = About {
         name: name("stripes")?,
         shift: 8,
@@ -101,7 +98,7 @@ impl Picture {
     }
 }
 
-impl App for Picture {
+impl Application for Picture {
     fn pixel(&mut self, _channel: usize, row: usize, col: usize) -> i32 {
         let across = if self.columns { col } else { row };
         if across % 4 < 2 { 127 } else { -127 }

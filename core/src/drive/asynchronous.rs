@@ -7,6 +7,9 @@ use crate::protocol::frame::{Frame, FrameBuf, HEADER, Kind};
 
 /// As [`drive`](super::drive()), over an asynchronous stream. It waits for the stream alone: what
 /// the party computes for a frame blocks the executor that long.
+///
+/// Whoever drops the future before it is done, after a time limit for example, closes the party:
+/// part of a frame may have gone over the line.
 pub async fn drive_async<P: Party + ?Sized, IO: Read + Write + ?Sized>(
     party: &mut P,
     io: &mut IO,
@@ -14,6 +17,10 @@ pub async fn drive_async<P: Party + ?Sized, IO: Read + Write + ?Sized>(
     observer: &mut impl Observer<P, IO>,
 ) -> Result<(), DriveError<IO::Error>> {
     let mut result = exchange(party, io, buffer, observer).await;
+    if result.is_err() {
+        // Its secrets do not wait for the peer's last word.
+        party.close();
+    }
     if matches!(&result, Err(error) if error.hung_up()) {
         observer.waits(party, io);
         if let Ok(frame) = read_frame_async(io, one_frame(buffer)?).await
@@ -23,14 +30,12 @@ pub async fn drive_async<P: Party + ?Sized, IO: Read + Write + ?Sized>(
             result = Err(frame.unexpected().into());
         }
     }
-    if let Err(error) = &result {
-        party.close();
-        if let Some(len) = error.last_frame(buffer) {
-            // This error counts, whether or not the peer hears of it.
-            if write(io, &buffer[..len]).await.is_ok() {
-                let _ = io.flush().await;
-            }
-        }
+    if let Err(error) = &result
+        && let Some(len) = error.last_frame(buffer)
+        // This error counts, whether or not the peer hears of it.
+        && write(io, &buffer[..len]).await.is_ok()
+    {
+        let _ = io.flush().await;
     }
     result
 }

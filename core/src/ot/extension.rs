@@ -9,7 +9,6 @@
 
 use super::{CALL, COLUMNS, Hash, Key, ReceiverTrees, SenderTrees, mask, mask_eq};
 use crate::Error;
-use crate::error::Usage;
 use crate::random::BLOCK_WORDS;
 use zeroize::Zeroizing;
 
@@ -26,7 +25,7 @@ pub const fn scratch_words(k_s: u32) -> usize {
 }
 
 fn split(scratch: &mut [u32], k_s: u32) -> Result<(&mut Columns, &mut [Key]), Error> {
-    const SMALL: Error = Error::Usage(Usage::Argument("extension with too little scratch"));
+    const SMALL: Error = Error::Internal("extension with too little scratch");
     let (columns, nodes) = scratch
         .split_at_mut_checked(COLUMNS * BLOCK_WORDS)
         .ok_or(SMALL)?;
@@ -97,9 +96,7 @@ impl SenderTrees {
         let columns = columns
             .chunks_exact_mut(k_s as usize)
             .nth(tree)
-            .ok_or(Error::Usage(Usage::Argument(
-                "correction for a tree that does not exist",
-            )))?;
+            .ok_or(Error::Internal("correction for a tree that does not exist"))?;
         self.expand(tree, nodes);
         let missing = self.missing_leaf(tree);
         let mut sum = Zeroizing::new(*correction);
@@ -124,14 +121,11 @@ impl SenderTrees {
     /// The rows q, once the corrections of all trees were absorbed into `scratch` (of which the
     /// first 2048 words are used). Must be called once for a call: it transposes in place.
     pub fn rows<'a>(&self, call: u64, scratch: &'a mut [u32]) -> Result<SenderRows<'a>, Error> {
-        let (columns, _) =
-            scratch
-                .as_chunks_mut()
-                .0
-                .split_first_chunk_mut()
-                .ok_or(Error::Usage(Usage::Argument(
-                    "extension with too little scratch",
-                )))?;
+        let (columns, _) = scratch
+            .as_chunks_mut()
+            .0
+            .split_first_chunk_mut()
+            .ok_or(Error::Internal("extension with too little scratch"))?;
         transpose(columns);
         Ok(SenderRows {
             rows: Rows { columns, call },
@@ -148,9 +142,7 @@ impl SenderTrees {
         scratch: &'a mut [u32],
     ) -> Result<SenderRows<'a>, Error> {
         if corrections.len() != self.count() {
-            return Err(Error::Usage(Usage::Argument(
-                "extension needs one correction a tree",
-            )));
+            return Err(Error::Internal("extension needs one correction a tree"));
         }
         for (tree, correction) in corrections.iter().enumerate() {
             self.absorb(call, tree, correction, scratch)?;

@@ -7,7 +7,6 @@
 
 use super::{COLUMNS, Direction, Domain, Hash, Key, mask, mask_eq, xor};
 use crate::Error;
-use crate::error::Usage;
 use crate::random::{Seed, SessionId, Stream};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -143,9 +142,7 @@ impl ReceiverTrees {
             .0
             .get_mut(..2 << level)
             .filter(|_| index < COLUMNS)
-            .ok_or(Error::Usage(Usage::Argument(
-                "base transfer with too little scratch",
-            )))?;
+            .ok_or(Error::Internal("base transfer with too little scratch"))?;
         expand(&self.hash, tree, &self.roots[tree], level + 1, nodes);
         let (left, right) = nodes.split_at(1 << level);
         Ok([left, right].map(|side| side.iter().fold([0; 4], |sum, node| xor(&sum, node))))

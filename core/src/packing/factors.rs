@@ -6,6 +6,9 @@ use spin::Once;
 
 use crate::rlwe::{Factor, Ring};
 
+/// Factors that are prepared at once.
+const BATCH: usize = 64;
+
 /// A layer's factors, each made by whoever needs it first. Empty if they are not kept: then each is
 /// made for every product.
 pub(super) struct Factors<R: Ring>(Vec<Once<Factor<R>>>);
@@ -21,11 +24,14 @@ impl<R: Ring> Factors<R> {
         )
     }
 
-    /// Makes all that are kept, on all cores.
+    /// Makes all that are kept, on all cores. A few at a time: the work of sessions that go on
+    /// meanwhile waits for what is under way.
     pub fn prepare(&self, make: impl Fn(usize) -> Factor<R> + Sync + Send) {
-        crate::parallel::map(self.0.len(), |i| {
-            self.0[i].call_once(|| make(i));
-        });
+        for (batch, kept) in self.0.chunks(BATCH).enumerate() {
+            crate::parallel::map(kept.len(), |i| {
+                kept[i].call_once(|| make(BATCH * batch + i));
+            });
+        }
     }
 
     /// Uses factor `i`.

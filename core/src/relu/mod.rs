@@ -16,7 +16,6 @@
 
 use crate::Error;
 use crate::arith::field::T_MOD;
-use crate::error::Usage;
 use crate::ot::{CALL, Correction, ReceiverTrees, SenderRows, mask, mask_eq, select};
 use crate::random::Stream;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -98,9 +97,7 @@ impl ReluParams {
 /// Each share reduced mod 2^k into an array that is zero behind them.
 fn take_shares(params: ReluParams, shares: &[u16]) -> Result<[u16; MAX_CHUNK], Error> {
     if shares.len() > params.chunk() {
-        return Err(Error::Usage(Usage::Argument(
-            "chunk with too many activations",
-        )));
+        return Err(Error::Internal("chunk with too many activations"));
     }
     let mut taken = [0; MAX_CHUNK];
     for (to, from) in taken.iter_mut().zip(shares) {
@@ -254,9 +251,7 @@ impl ServerChunk {
             pads: [[0; 4]; MAX_CHUNK],
         };
         if bits.len() != chunk.len || tables.len() != chunk.len * params.table_bytes() {
-            return Err(Error::Usage(Usage::Argument(
-                "chunk whose bits or tables do not fit",
-            )));
+            return Err(Error::Internal("chunk whose bits or tables do not fit"));
         }
         for (i, bytes) in tables.chunks_exact_mut(params.table_bytes()).enumerate() {
             chunk.bits[i] = bits[i] & 1;

@@ -13,21 +13,20 @@ pub struct SecretKey<R: Ring>(R::Signs);
 
 impl<R: Ring> SecretKey<R> {
     /// No key: all coefficients zero.
-    pub(crate) const fn zero() -> Self {
+    pub const fn zero() -> Self {
         Self(R::Signs::ZERO)
     }
 
-    /// The key of a seed.
-    pub fn generate(seed: &Seed) -> Self {
+    /// Becomes the key of a seed. In place: a key that is returned leaves a copy on the stack.
+    pub fn draw(&mut self, seed: &Seed) {
         let mut stream = Stream::new(seed, [0; 3]);
         let mut ternary = Ternary::new();
-        let mut key = Self::zero();
-        for word in key.0.as_mut() {
+        self.zeroize();
+        for word in self.0.as_mut() {
             for i in 0..16 {
                 *word |= ternary.next(&mut stream) << (2 * i);
             }
         }
-        key
     }
 
     /// Writes the key in the NTT domain of a limb.

@@ -4,7 +4,7 @@
 //! rows, cols]. On a product it is the camera's buffer.
 
 use heapless::Vec;
-use stria_core::{App, InputSpec, MAX_IMAGE_CHANNELS, Welcome, normalise, softmax_in_place};
+use stria_core::{Application, InputSpec, MAX_IMAGE_CHANNELS, Welcome, normalise, softmax_in_place};
 
 /// The most classes.
 const MAX_CLASSES: usize = 100;
@@ -75,7 +75,7 @@ impl Picture {
     }
 }
 
-impl App for Picture {
+impl Application for Picture {
     fn pixel(&mut self, channel: usize, row: usize, col: usize) -> i32 {
         let side = usize::from(self.input.side);
         let at = HEADER + (channel * side + row) * side + col;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use stria_core::Error;
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{App, Client};
+use stria_core::protocol::client::{Application, Client};
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::linear::ClientLinear;
@@ -87,7 +87,7 @@ const RELU_SERVER: usize = 3;
 /// A grey image.
 struct Grey;
 
-impl App for Grey {
+impl Application for Grey {
     fn pixel(&mut self, _channel: usize, _row: usize, _col: usize) -> i32 {
         1
     }

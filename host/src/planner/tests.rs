@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{App, Client as Machine};
+use stria_core::protocol::client::{Application, Client as Machine};
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::server::{Budget, Server};
@@ -58,7 +58,7 @@ fn random_model(network: Network) -> Model {
 
 struct Grey;
 
-impl App for Grey {
+impl Application for Grey {
     fn pixel(&mut self, _channel: usize, _row: usize, _col: usize) -> i32 {
         7
     }

@@ -267,7 +267,7 @@ fn circles_are_found() {
 
 /// What `core` gives its users beside [`stria_core::link`].
 const FACE: &str = "\
-    About Activation App Budget Client Counters DriveError Error Frame FrameBuf HEADER InputSpec \
+    About Activation Application Budget Client Counters DriveError Error Frame FrameBuf HEADER InputSpec \
     Kernel Kind Layer LayerCounters LayerError MAX_FRAME MAX_IMAGE_CHANNELS MAX_NAME MAX_PAYLOAD \
     Network NetworkLayer Observer Operations Packing Party PeerError Pool Server Settings Shown \
     Skip SlotClient SmallClient T_BITS Usage VERSION WeightMemory Welcome drive drive_async \

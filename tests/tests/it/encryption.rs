@@ -8,13 +8,12 @@ use stria_core::network::layer::{Kernel, Layer};
 use stria_core::packing::segment::SegmentLayout;
 use stria_core::protocol::frame::{Frame, HEADER, MAX_FRAME};
 use stria_core::protocol::transfer::{Dense, PIECE, ReceiveResponse, Returned, SendResponse};
-use stria_core::random::sample::residue_t;
-use stria_core::random::{Seed, Stream};
+use stria_core::random::Seed;
 use stria_core::rlwe::ring::ring4096::{LOG_N, N, Poly, Q, Q_BITS, Q_NTT};
 use stria_core::rlwe::{Expansion, Randomness, Response, Ring, Ring4096, expand_public, respond};
 use stria_tests::layers::layer;
 use stria_tests::model::{self, ALL, Wide};
-use stria_tests::ring::{Parties as AnyParties, crt, public};
+use stria_tests::ring::{Parties as AnyParties, crt, public, random_poly};
 use stria_tests::stats::deviation;
 
 type Parties = AnyParties<Ring4096>;
@@ -23,8 +22,7 @@ const C0_BOUND: u32 = Ring4096::C0_BOUND;
 const DROPPED_BITS: u32 = Ring4096::DROPPED_BITS;
 
 fn message(seed: u8) -> Box<Poly> {
-    let mut stream = Stream::new(&Seed([seed; 32]), [0; 3]);
-    let mut message: Box<Poly> = Box::new(std::array::from_fn(|_| residue_t(&mut stream)));
+    let mut message = random_poly::<Poly>(seed.into());
     // The ends of the range and of what rounds down.
     message[..4].copy_from_slice(&[0, T - 1, T / 2, T / 2 + 1]);
     message

@@ -1,15 +1,15 @@
 //! Wrong peers: whatever comes instead of the right frame ends the session with the error that
 //! names it; never a panic, and never a session that goes on.
 
-use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use stria_core::Error;
 use stria_core::PeerError;
 use stria_core::arith::field::T;
 use stria_core::network::LayerError;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
-use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD};
+use stria_core::packing::Packing;
+use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::{Hello, MAX_NAME, VERSION, Welcome, read_control};
+use stria_core::protocol::linear::ClientLinear;
 use stria_tests::damage::{FROM_CLIENT, FROM_SERVER, damage_all};
 use stria_tests::frames::{control, failure, frame, raw_frame};
 use stria_tests::layers::layer;
@@ -333,10 +333,12 @@ fn a_welcome_out_of_range_is_refused() {
 }
 
 /// A session in which one frame is changed on its way; what became of it.
-fn tampered(
+pub fn tampered_in<L: ClientLinear>(
+    packing: Packing,
     mut change: impl FnMut(bool, usize, &mut Vec<u8>),
-) -> (SmallPair, Image, Result<(), Error>) {
-    let mut pair: SmallPair = Pair::new(Plain::tiny().network(), settings(4, 8), [11, 12]);
+) -> (Pair<1, 1, L>, Image, Result<(), Error>) {
+    let network = Plain::tiny().packed(packing, usize::MAX);
+    let mut pair = Pair::new(network, settings(4, 8), [11, 12]);
     let mut image = Image::random(5);
     let mut counts = [0; 2];
     let mut tamper = |up: bool, frame: &mut Vec<u8>| {
@@ -350,6 +352,12 @@ fn tampered(
         result = pair.run_with(&mut image, &mut tamper);
     }
     (pair, image, result)
+}
+
+fn tampered(
+    change: impl FnMut(bool, usize, &mut Vec<u8>),
+) -> (SmallPair, Image, Result<(), Error>) {
+    tampered_in(Packing::Segment, change)
 }
 
 /// Zeros are valid residues, seeds and hashes: what is wrong shows in the base transfers' keys.
@@ -579,80 +587,6 @@ fn hostile_layers_are_refused() {
     ];
     for (reason, change) in last {
         refuses(1, *reason, *change);
-    }
-}
-
-/// The same cases in every run.
-fn repeatable(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        rng_seed: RngSeed::Fixed(1),
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(cases)
-    }
-}
-
-proptest! {
-    #![proptest_config(repeatable(48))]
-
-    #[test]
-    fn no_layer_makes_the_client_panic(
-        input in 0u16..3, channels in prop::array::uniform2(0u16..40), in_side in 0u16..40,
-        flags: [bool; 3], small in prop::array::uniform5(0u8..9), repeat in 0u16..40, tile in 0u16..20,
-        skip in prop::option::of((0u16..3, any::<u32>())),
-    ) {
-        let recording = Recording::tiny();
-        let place = recording.places(Side::Client, Kind::Layer)[0];
-        let mut client = recording.party(Side::Client, place);
-        let [side, stride, padding, groups, shuffle] = small;
-        let layer = Layer {
-            input, in_side, stride, padding, repeat, tile,
-            in_channels: if flags[0] { 2 } else { channels[0] },
-            out_channels: channels[1],
-            pool: if flags[1] { Pool::Map } else { Pool::None },
-            shuffle: shuffle.into(),
-            groups: groups.into(),
-            kernel: if flags[2] { Kernel::Cross } else { Kernel::Square(side) },
-            skip: skip.map(|(tensor, factor)| Skip { tensor, factor }),
-            activation: Activation::Relu,
-        };
-        match client.take(&control(Kind::Layer, &layer)) {
-            Ok(()) => prop_assert!(client.poll().unwrap().is_some()),
-            Err(error) => {
-                prop_assert!(matches!(error, Error::Layer { index: 0, .. }), "{:?}", error);
-                client.assert_dead();
-            }
-        }
-    }
-
-    #[test]
-    fn no_bytes_make_a_party_panic(
-        server: bool, at: prop::sample::Index, fresh: bool,
-        frames in prop::collection::vec(
-            (any::<u8>(), prop::collection::vec(any::<u8>(), 0..=MAX_PAYLOAD + 2), 0..4u8), 1..8),
-    ) {
-        let recording = Recording::tiny();
-        let side = if server { Side::Server } else { Side::Client };
-        let all = recording.frames(side);
-        let at = if fresh { 0 } else { at.index(all.len()) };
-        let mut party = recording.party(side, at);
-        for (i, (kind, payload, form)) in frames.iter().enumerate() {
-            let template = &all[(at + i).min(all.len() - 1)];
-            // The right kind and length, only the right kind, any frame, any bytes.
-            let bytes = match form {
-                0 => {
-                    let length = template.len() - HEADER;
-                    let filled: Vec<u8> = payload.iter().copied().chain(std::iter::repeat(*kind)).take(length).collect();
-                    raw_frame(template[0], &filled)
-                }
-                1 => raw_frame(template[0], payload),
-                2 => raw_frame(*kind, payload),
-                _ => payload.clone(),
-            };
-            let _ = party.take(&bytes).and_then(|()| party.settle());
-            if party.is_closed() {
-                party.assert_dead();
-            }
-        }
     }
 }
 

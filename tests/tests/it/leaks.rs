@@ -1,6 +1,6 @@
 //! What the server sends back tells the client its share and nothing else
-//! (`core/docs/design.md#circuit-privacy`), and nothing is used twice. Every statistic is also run
-//! with the step left out that it watches, and must see that.
+//! (`core/docs/design.md#circuit-privacy`). Every statistic is also run with the step left out that
+//! it watches, and must see that. What holds for all packings alike is in `packing_leaks.rs`.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ use stria_tests::layers::layer;
 use stria_tests::model::{self, ALL, Steps, Wide};
 use stria_tests::ring::{Parties as AnyParties, crt, public};
 use stria_tests::stats::{CHI_SQUARE_LIMIT, KS_LIMIT, chi_square, deviation, kolmogorov_smirnov};
-use stria_tests::two_party::{Image, Pair, Plain, SmallPair, settings};
+use stria_tests::two_party::{Image, Pair, Plain, SmallPair};
 use stria_tests::values;
 
 type Parties = AnyParties<Ring4096>;
@@ -343,110 +343,17 @@ fn keys(slots: &[u32]) -> [Key; COLUMNS] {
 
 /// A session of the tiny network: one inference for each image.
 fn session(plain: &Plain, images: &[u64], seeds: [u64; 2]) -> SmallPair {
-    let mut pair: SmallPair = Pair::new(plain.network(), settings(4, 8), seeds);
-    let mut image = Image::random(0);
-    pair.run(&mut image).unwrap();
-    for &seed in images {
-        image.pixels = Image::random(seed).pixels;
-        pair.infer(&mut image).unwrap();
-    }
-    pair
+    Pair::session(plain.network(), images, seeds)
 }
 
-fn of_kind(frames: &[Vec<u8>], kind: Kind) -> Vec<&[u8]> {
-    let of_kind = frames.iter().filter(|frame| frame[0] == kind as u8);
-    of_kind.map(|frame| &frame[HEADER..]).collect()
-}
-
+/// The server opens the valid positions of the logits and no others.
 #[test]
-fn kinds_and_lengths_depend_on_neither_weights_nor_image() {
-    let shape = |plain: &Plain, image| {
-        let pair = session(plain, &[image], [1, 2]);
-        let of = |frames: &[Vec<u8>]| -> Vec<(u8, usize)> {
-            frames.iter().map(|frame| (frame[0], frame.len())).collect()
-        };
-        let work = pair.server.counters().layers.clone();
-        (of(&pair.up), of(&pair.down), work)
-    };
-    let expected = shape(&Plain::tiny(), 1);
-    for plain in [
-        Plain::tiny().map_weights(|_| 0),
-        Plain::tiny().map_weights(|w| 1 << 20 | w),
-        Plain::tiny().map_weights(|w| if w % 2 == 0 { 0 } else { w }),
-    ] {
-        assert!(shape(&plain, 1) == expected);
-    }
-    for image in [2, 3] {
-        assert!(shape(&Plain::tiny(), image) == expected);
-    }
-    // Logits: the server opens the valid positions and no others.
+fn logits_are_all_that_is_opened() {
     let pair = session(&Plain::tiny(), &[1], [1, 2]);
-    let bits = of_kind(&pair.down, Kind::Logits).concat().len();
-    assert_eq!(bits, (5 * T_BITS as usize).div_ceil(8));
-}
-
-#[test]
-fn nothing_is_used_twice() {
-    // Without weights a response is a function of key and seed: one seed would show.
-    let plain = Plain::tiny().map_weights(|_| 0);
-    // The same client again, the same server again: with another peer, and with another image.
-    let sessions = [
-        session(&plain, &[1, 1], [1, 2]),
-        session(&plain, &[1], [1, 3]),
-        session(&plain, &[1], [4, 2]),
-    ];
-    let mut seen = BTreeSet::new();
-    // All that is fresh per ciphertext, per transfer or per activation. Short frames would
-    // coincide by chance: below 16 bytes they do not count.
-    for (side, kinds) in [
-        (
-            0,
-            &[
-                Kind::Seed,
-                Kind::Limb,
-                Kind::Opening,
-                Kind::Confirm,
-                Kind::ForwardCorrection,
-                Kind::Reply,
-                Kind::Reshare,
-            ][..],
-        ),
-        (
-            1,
-            &[
-                Kind::ResponseC1,
-                Kind::ResponseC0,
-                Kind::Confirm,
-                Kind::ReverseCorrection,
-                Kind::Tables,
-                Kind::Entries,
-            ],
-        ),
-    ] {
-        for kind in kinds {
-            for pair in &sessions {
-                let frames = [&pair.up, &pair.down][side];
-                let frames = of_kind(frames, *kind);
-                assert!(!frames.is_empty(), "{kind:?}");
-                for payload in frames {
-                    assert!(
-                        payload.len() < 16 || seen.insert(payload),
-                        "{kind:?} repeats"
-                    );
-                }
-            }
-        }
-    }
-    // Five uploads of the set-up and two layers an inference, each with a seed of its own.
-    let layouts = plain
-        .layers
-        .iter()
-        .map(|(layer, ..)| SegmentLayout::new(layer).unwrap());
-    let inputs: usize = layouts.map(|layout| layout.inputs()).sum();
-    let seeds = sessions
-        .each_ref()
-        .map(|pair| of_kind(&pair.up, Kind::Seed).len());
-    assert_eq!(seeds, [5 + 2 * inputs, 5 + inputs, 5 + inputs]);
+    let frames = pair.down.iter();
+    let logits = frames.filter(|frame| frame[0] == Kind::Logits as u8);
+    let bytes: usize = logits.map(|frame| frame.len() - HEADER).sum();
+    assert_eq!(bytes, (5 * T_BITS as usize).div_ceil(8));
 }
 
 #[test]

@@ -4,17 +4,11 @@ use proptest::prelude::*;
 use stria_core::network::layer::{Kernel, Layer};
 use stria_core::packing::Places;
 use stria_core::packing::segment::SegmentLayout;
-use stria_tests::layers::{direct, layer, run_segments};
+use stria_tests::layers::{direct, layer, random_data, run_segments};
 use stria_tests::ring::Parties;
-use stria_tests::values;
 
 fn check(layer: &Layer, seed: u64) {
-    let inputs = usize::from(layer.in_channels) * usize::from(layer.in_side).pow(2);
-    let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
-    // Small enough that no sum leaves (-t/2, t/2).
-    let bound = (((1 << 21) / per_output as i32).isqrt()).min(1000);
-    let input = values(seed, inputs, bound);
-    let weights = values(!seed, usize::from(layer.out_channels) * per_output, bound);
+    let [input, weights] = random_data(layer, seed);
     let got = run_segments(&Parties::new(seed), layer, &weights, &input, 9);
     assert!(got == direct(layer, &weights, &input), "{layer:?}");
 }

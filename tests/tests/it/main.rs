@@ -1,5 +1,6 @@
 //! Tests with both parties in one process, one module a subject.
 
+mod any_input;
 mod architecture;
 mod baselines;
 mod drive;

@@ -1,11 +1,12 @@
-//! What `leaks.rs` asks of segment packing, for the other packings: nothing is used twice, nothing on
-//! the wire depends on weights or image, and the client's share is uniform wherever it looks.
+//! In every packing: nothing is used twice, nothing on the wire depends on weights or image. And what
+//! `leaks.rs` asks of segment packing, for slots: the client's share is uniform wherever it looks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stria_core::arith::field::{T, T_MOD};
 use stria_core::network::layer::{Kernel, Layer};
+use stria_core::packing::segment::SegmentLayout;
 use stria_core::packing::slot::{SlotLayout, SlotWeights};
 use stria_core::packing::{Layout, Packing, Places};
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME};
@@ -19,32 +20,20 @@ use stria_core::rlwe::{Expansion, Ring, Ring8192, add_errors};
 use stria_tests::layers::layer;
 use stria_tests::ring::{Parties, seed_of};
 use stria_tests::stats::{CHI_SQUARE_LIMIT, chi_square};
-use stria_tests::two_party::{Image, Pair, Plain, settings};
+use stria_tests::two_party::{Pair, Plain};
 use stria_tests::values;
 
-/// A session of the tiny network: one inference for each image.
-fn session<L: ClientLinear>(
-    (plain, packing): (&Plain, Packing),
-    images: &[u64],
-    seeds: [u64; 2],
-) -> Pair<1, 1, L> {
-    let mut pair = Pair::new(plain.packed(packing, 0), settings(4, 8), seeds);
-    let mut image = Image::random(0);
-    pair.run(&mut image).unwrap();
-    for &seed in images {
-        image.pixels = Image::random(seed).pixels;
-        pair.infer(&mut image).unwrap();
-    }
-    pair
-}
-
-/// Payloads of 16 bytes or more, and the number of seeds among them: no two may be the same.
-fn assert_fresh<L: ClientLinear>(packing: Packing, keys: usize) {
+/// Payloads of 16 bytes or more: no two may be the same. Shorter ones coincide by chance. Gives the
+/// uploads of the set-up and of an inference, each of which has a seed of its own.
+fn assert_fresh<L: ClientLinear>(packing: Packing) -> [usize; 2] {
     // Without weights a response is a function of key and seed: one seed would show.
     let plain = Plain::tiny().map_weights(|_| 0);
-    let mut seen = BTreeSet::new();
+    let mut uploads = [0; 2];
+    let (mut seen, mut kinds) = (BTreeSet::new(), [BTreeSet::new(), BTreeSet::new()]);
+    // The same client again, the same server again: with another peer, and with another image.
     for (images, seeds) in [(&[1, 1][..], [1, 2]), (&[1], [1, 3]), (&[1], [4, 2])] {
-        let pair = session::<L>((&plain, packing), images, seeds);
+        let network = plain.packed(packing, usize::MAX);
+        let pair = Pair::<1, 1, L>::session(network, images, seeds);
         // Greetings, labels, layers and lists are public and may repeat.
         let public = [
             Kind::Hello,
@@ -53,50 +42,74 @@ fn assert_fresh<L: ClientLinear>(packing: Packing, keys: usize) {
             Kind::Layer,
             Kind::Rotations,
         ];
-        let frames = pair.up.iter().chain(&pair.down);
-        for frame in frames.filter(|frame| public.iter().all(|kind| *kind as u8 != frame[0])) {
-            let long = frame.len() >= HEADER + 16;
-            assert!(
-                !long || seen.insert(frame.clone()),
-                "kind {} repeats",
-                frame[0]
-            );
+        for (frames, kinds) in [&pair.up, &pair.down].into_iter().zip(&mut kinds) {
+            let is_public = |frame: &Vec<u8>| public.iter().any(|kind| *kind as u8 == frame[0]);
+            for frame in frames.iter().filter(|frame| !is_public(frame)) {
+                kinds.insert(frame[0]);
+                let payload = &frame[HEADER..];
+                let fresh = payload.len() < 16 || seen.insert(payload.to_vec());
+                assert!(fresh, "kind {} repeats", frame[0]);
+            }
         }
-        let uploads = pair
-            .up
-            .iter()
-            .filter(|frame| frame[0] == Kind::Seed as u8)
-            .count();
-        let inputs: usize = pair
-            .server
-            .counters()
-            .layers
-            .iter()
-            .map(|layer| layer.inputs)
-            .sum();
-        assert_eq!(uploads, 5 + keys + inputs);
+        let seeds = pair.up.iter().filter(|frame| frame[0] == Kind::Seed as u8);
+        let counted = pair.server.counters().layers.iter();
+        let counted: usize = counted.map(|layer| layer.inputs).sum();
+        let now = [seeds.count() - counted, counted / images.len()];
+        assert!(uploads == [0; 2] || uploads == now);
+        uploads = now;
     }
+    // All that is fresh per ciphertext, per transfer or per activation.
+    let up = [
+        Kind::Seed,
+        Kind::Limb,
+        Kind::Opening,
+        Kind::Confirm,
+        Kind::ForwardCorrection,
+        Kind::Reply,
+        Kind::Reshare,
+    ];
+    let down = [
+        Kind::ResponseC1,
+        Kind::ResponseC0,
+        Kind::Confirm,
+        Kind::ReverseCorrection,
+        Kind::Tables,
+        Kind::Entries,
+    ];
+    for (kinds, expected) in kinds.iter().zip([&up[..], &down]) {
+        let missing = expected
+            .iter()
+            .find(|kind| !kinds.contains(&(**kind as u8)));
+        assert!(missing.is_none(), "{missing:?}");
+    }
+    uploads
 }
 
 #[test]
 fn nothing_is_used_twice() {
-    assert_fresh::<Segments>(Packing::Coefficient, 0);
     let layers = Plain::tiny().layers;
-    let rotations: BTreeSet<_> = (layers.iter())
-        .flat_map(|(layer, ..)| {
-            SlotLayout::new(layer)
-                .unwrap()
-                .rotations()
-                .collect::<Vec<_>>()
-        })
-        .collect();
+    let segments = layers.iter().map(|(layer, ..)| SegmentLayout::new(layer));
+    let inputs = segments.map(|layout| layout.unwrap().inputs()).sum();
+    assert_eq!(assert_fresh::<Segments>(Packing::Segment), [5, inputs]);
+    let [setup, _] = assert_fresh::<Segments>(Packing::Coefficient);
+    assert_eq!(setup, 5);
+    let slots = layers
+        .iter()
+        .map(|(layer, ..)| SlotLayout::new(layer).unwrap());
+    let slots: Vec<_> = slots.collect();
+    let inputs = slots.iter().map(|layout| layout.inputs()).sum();
+    let rotations: BTreeSet<_> = slots.iter().flat_map(SlotLayout::rotations).collect();
     assert!(!rotations.is_empty());
-    assert_fresh::<Slots>(Packing::Slot, 1 + rotations.len());
+    assert_eq!(
+        assert_fresh::<Slots>(Packing::Slot),
+        [6 + rotations.len(), inputs]
+    );
 }
 
 fn assert_oblivious<L: ClientLinear>(packing: Packing) {
     let shape = |plain: &Plain, image| {
-        let pair = session::<L>((plain, packing), &[image], [1, 2]);
+        let network = plain.packed(packing, usize::MAX);
+        let pair = Pair::<1, 1, L>::session(network, &[image], [1, 2]);
         let of = |frames: &[Vec<u8>]| -> Vec<(u8, usize)> {
             frames.iter().map(|frame| (frame[0], frame.len())).collect()
         };
@@ -106,15 +119,19 @@ fn assert_oblivious<L: ClientLinear>(packing: Packing) {
     let expected = shape(&Plain::tiny(), 1);
     for plain in [
         Plain::tiny().map_weights(|_| 0),
+        Plain::tiny().map_weights(|w| 1 << 20 | w),
         Plain::tiny().map_weights(|w| if w % 2 == 0 { 0 } else { w }),
     ] {
         assert!(shape(&plain, 1) == expected);
     }
-    assert!(shape(&Plain::tiny(), 2) == expected);
+    for image in [2, 3] {
+        assert!(shape(&Plain::tiny(), image) == expected);
+    }
 }
 
 #[test]
 fn kinds_lengths_and_work_depend_on_neither_weights_nor_image() {
+    assert_oblivious::<Segments>(Packing::Segment);
     assert_oblivious::<Segments>(Packing::Coefficient);
     assert_oblivious::<Slots>(Packing::Slot);
 }

@@ -18,8 +18,12 @@ fn log2(x: &BigUint) -> f64 {
     (leading as f64).log2() + shift as f64
 }
 
+pub fn product(primes: &[u32]) -> BigUint {
+    primes.iter().map(|&q| BigUint::from(q)).product()
+}
+
 fn q() -> BigUint {
-    Q.iter().map(|&q| BigUint::from(q)).product()
+    product(&Q)
 }
 
 #[test]
@@ -67,11 +71,15 @@ const GUIDELINES_128_TERNARY_CLASSICAL: [(usize, u64); 6] = [
     (32768, 868),
 ];
 
+/// The guidelines' largest log2 q for this N.
+pub fn largest_bits(n: usize) -> u64 {
+    let mut rows = GUIDELINES_128_TERNARY_CLASSICAL.iter();
+    rows.find(|row| row.0 == n).unwrap().1
+}
+
 #[test]
 fn modulus_is_within_the_security_guidelines() {
-    let row = |&&(n, _): &&(usize, u64)| n == N;
-    let bound = GUIDELINES_128_TERNARY_CLASSICAL.iter().find(row).unwrap().1;
-    assert!(q().bits() <= bound);
+    assert!(q().bits() <= largest_bits(N));
     assert!((log2(&q()) - 105.979).abs() < 0.001);
     // The centred binomial's sigma is sqrt(21/2).
     let mut stream = stria_core::random::Stream::new(&stria_core::random::Seed([1; 32]), [0; 3]);

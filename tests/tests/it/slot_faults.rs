@@ -3,19 +3,17 @@
 
 use std::sync::LazyLock;
 
-use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use stria_core::Error;
-use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
-use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME, MAX_PAYLOAD};
-use stria_core::protocol::greeting::write_control;
+use stria_core::packing::Packing;
+use stria_core::protocol::frame::{HEADER, Kind};
 use stria_core::protocol::linear::slot::{MAX_ROTATIONS, Slots};
 use stria_core::rlwe::galois::{Element, ROW};
 use stria_core::rlwe::ring::ring8192::N;
 use stria_tests::damage::damage_at;
-use stria_tests::frames::{frame, raw_frame};
+use stria_tests::frames::frame;
 use stria_tests::replay::{Party, Recording, Side};
-use stria_tests::two_party::{Image, Pair, Plain, settings};
+
+use super::faults::tampered_in;
 
 /// Frames of the slot public key: its seed and four limbs.
 const KEY: usize = 1 + 4 * 32;
@@ -139,21 +137,12 @@ fn other_valid_keys_change_the_result_only() {
 
 /// The logits of a session in which one frame of the client is zeros.
 fn run_with(zeros: usize) -> Vec<i32> {
-    let network = Plain::tiny().packed(stria_core::packing::Packing::Slot, 0);
-    let mut pair = Pair::<1, 1, Slots>::new(network, settings(4, 8), [11, 12]);
-    let mut image = Image::random(5);
-    let mut count = 0;
-    let mut tamper = |up: bool, frame: &mut Vec<u8>| {
-        if up {
-            if count == zeros {
-                frame[HEADER..].fill(0);
-            }
-            count += 1;
+    let (pair, image, result) = tampered_in::<Slots>(Packing::Slot, |up, i, frame| {
+        if up && i == zeros {
+            frame[HEADER..].fill(0);
         }
-    };
-    pair.run_with(&mut image, &mut tamper).unwrap();
-    pair.client.start().unwrap();
-    pair.run_with(&mut image, &mut tamper).unwrap();
+    });
+    result.unwrap();
     assert!(pair.client.is_ready() && pair.server.is_ready());
     image.logits
 }
@@ -169,80 +158,4 @@ fn both_are_ready_only_when_a_step_is_over() {
     assert!(server.is_ready());
     let list = recording.places(Side::Client, Kind::Rotations)[0];
     assert_eq!(recording.down[list + 1][0], Kind::Layer as u8);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig {
-        rng_seed: RngSeed::Fixed(4),
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(32)
-    })]
-
-    #[test]
-    fn no_layer_makes_the_client_panic(
-        input in 0u16..3, channels in prop::array::uniform2(0u16..40), in_side in 0u16..40,
-        flags: [bool; 4], small in prop::array::uniform5(0u8..9), repeat in 0u16..40, tile in 0u16..20,
-        large in prop::array::uniform3(any::<u16>()), skip in prop::option::of((0u16..3, any::<u32>())),
-    ) {
-        let recording = Recording::slots();
-        let place = recording.places(Side::Client, Kind::Layer)[0];
-        let mut client = recording.party(Side::Client, place);
-        let [side, stride, padding, groups, shuffle] = small;
-        let layer = Layer {
-            input, stride, padding, repeat, tile,
-            in_side: if flags[3] { large[0] } else { in_side },
-            in_channels: if flags[0] { 2 } else { channels[0] },
-            out_channels: if flags[3] { large[1] } else { channels[1] },
-            pool: match (flags[1], shuffle % 2) {
-                (false, _) => Pool::None,
-                (true, 0) => Pool::Map,
-                (true, _) => Pool::Window(stride),
-            },
-            shuffle: shuffle.into(),
-            groups: if flags[3] { large[2] } else { groups.into() },
-            kernel: if flags[2] { Kernel::Cross } else { Kernel::Square(side) },
-            skip: skip.map(|(tensor, factor)| Skip { tensor, factor }),
-            activation: Activation::Relu,
-        };
-        let mut buffer = [0; MAX_FRAME];
-        let len = write_control(&mut buffer, Kind::Layer, &layer).unwrap();
-        match client.take(&buffer[..len]) {
-            Ok(()) => prop_assert!(client.poll().unwrap().is_some()),
-            Err(error) => {
-                prop_assert!(matches!(error, Error::Layer { index: 0, .. }), "{:?}", error);
-                client.assert_dead();
-            }
-        }
-    }
-
-    #[test]
-    fn no_bytes_make_a_party_panic(
-        server: bool, at: prop::sample::Index,
-        frames in prop::collection::vec(
-            (any::<u8>(), prop::collection::vec(any::<u8>(), 0..=MAX_PAYLOAD + 2), 0..4u8), 1..8),
-    ) {
-        let recording = Recording::slots();
-        let side = if server { Side::Server } else { Side::Client };
-        let all = recording.frames(side);
-        let at = at.index(all.len());
-        let mut party = recording.party(side, at);
-        for (i, (kind, payload, form)) in frames.iter().enumerate() {
-            let template = &all[(at + i).min(all.len() - 1)];
-            // The right kind and length, only the right kind, any frame, any bytes.
-            let bytes = match form {
-                0 => {
-                    let filling = payload.iter().copied().chain(std::iter::repeat(*kind));
-                    let filled: Vec<u8> = filling.take(template.len() - HEADER).collect();
-                    raw_frame(template[0], &filled)
-                }
-                1 => raw_frame(template[0], payload),
-                2 => raw_frame(*kind, payload),
-                _ => payload.clone(),
-            };
-            let _ = party.take(&bytes).and_then(|()| party.settle());
-            if party.is_closed() {
-                party.assert_dead();
-            }
-        }
-    }
 }

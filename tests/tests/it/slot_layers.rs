@@ -11,7 +11,7 @@ use stria_core::packing::slot::{Schedule, SlotLayout, SlotWeights};
 use stria_core::packing::{Places, Weights};
 use stria_core::rlwe::ring::ring8192::N;
 use stria_core::rlwe::{Operations, Ring8192};
-use stria_tests::layers::{direct, layer, run};
+use stria_tests::layers::{direct, layer, random_data, run};
 use stria_tests::ring::{Parties as AnyParties, encode, random_poly};
 use stria_tests::stats::deviation;
 use stria_tests::values;
@@ -21,12 +21,7 @@ type Parties = AnyParties<Ring8192>;
 /// Runs a layer with each schedule (only the planner's where it is large); the counted work.
 fn check(layer: &Layer, seed: u64) -> (SlotLayout, Operations) {
     let chosen = SlotLayout::new(layer).unwrap();
-    let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
-    // Small enough that no sum leaves (-t/2, t/2).
-    let bound = (((1 << 21) / per_output as i32).isqrt()).min(1000);
-    let side = usize::from(layer.in_side);
-    let input = values(seed, usize::from(layer.in_channels) * side * side, bound);
-    let weights = values(!seed, usize::from(layer.out_channels) * per_output, bound);
+    let [input, weights] = random_data(layer, seed);
     let parties = Parties::new(seed);
     let keys = parties.galois_keys(chosen.rotations().collect::<BTreeSet<_>>());
     let expected = direct(layer, &weights, &input);

@@ -6,7 +6,7 @@ use core::ptr;
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use stria_core::link::{IoError, Line, LinkIo, Timing};
-use stria_core::{App, DriveError, Error, MAX_FRAME, Settings, SmallClient, Usage, drive};
+use stria_core::{Application, DriveError, Error, MAX_FRAME, Settings, SmallClient, Usage, drive};
 
 const USART1: usize = 0x4001_1000;
 const RNG: usize = 0x5006_0800;
@@ -65,7 +65,7 @@ struct Camera {
     best: (i32, u16),
 }
 
-impl App for Camera {
+impl Application for Camera {
     fn pixel(&mut self, _channel: usize, row: usize, col: usize) -> i32 {
         let pixel = self.pixels.get(row).and_then(|row| row.get(col));
         i32::from(pixel.copied().unwrap_or(0)) - 128

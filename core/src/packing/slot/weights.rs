@@ -13,7 +13,6 @@ use zeroize::Zeroize;
 use super::{FactorId, Schedule, SlotLayout};
 use crate::Error;
 use crate::arith::field::T_MOD;
-use crate::error::Usage;
 use crate::packing::factors::Factors;
 use crate::packing::{Layout, Weights};
 use crate::rlwe::galois::{Element, GaloisKey, GaloisKeys, Hoisted, rotate};
@@ -219,9 +218,7 @@ struct Moves<'a> {
 
 impl<'a> Moves<'a> {
     fn new(layout: &SlotLayout, keys: &'a GaloisKeys) -> Result<Self, Error> {
-        let missing = Error::Usage(Usage::Argument(
-            "a Galois key that the layer needs is missing",
-        ));
+        let missing = Error::Internal("a Galois key that the layer needs is missing");
         let key = |element| keys.get(element).ok_or(missing);
         let find = |needed: bool, element| needed.then(|| key(element)).transpose();
         let shift = |shift| find(shift != 0, Element::rotation(shift));

@@ -2,7 +2,7 @@
 //! outputs to the ReLU a window at a time. `docs/design.md#one-inference` and
 //! `#from-shares-to-activations`.
 
-use super::{App, Session, Step};
+use super::{Application, Session, Step};
 use crate::Error;
 use crate::arith::bits::{pack, unpack};
 use crate::arith::field::{T, T_BITS, T_MOD};
@@ -64,7 +64,13 @@ impl<P: Places> Current<P> {
     }
 
     /// The client's share mod t of y at an output: its `value` in the response, with its residual.
-    fn sum(&self, output: Output, value: u32, shares: &mut SharePrf, app: &mut impl App) -> u32 {
+    fn sum(
+        &self,
+        output: Output,
+        value: u32,
+        shares: &mut SharePrf,
+        app: &mut impl Application,
+    ) -> u32 {
         let Some(skip) = self.layer.skip else {
             return value;
         };
@@ -78,7 +84,7 @@ impl<P: Places> Current<P> {
     pub(super) fn next<const CHUNKS: usize, const SUPPLY: usize, L>(
         &mut self,
         session: &mut Session<CHUNKS, SUPPLY, L>,
-        app: &mut impl App,
+        app: &mut impl Application,
     ) -> Result<Option<At>, Error>
     where
         L: ClientLinear<Layout = P>,
@@ -115,7 +121,7 @@ impl<P: Places> Current<P> {
         &self,
         i: usize,
         session: &mut Session<CHUNKS, SUPPLY, L>,
-        app: &mut impl App,
+        app: &mut impl Application,
     ) -> SendUpload {
         let layer = &self.layer;
         let (tensor, side) = (layer.input, usize::from(layer.in_side));
@@ -149,7 +155,7 @@ impl<P: Places> Current<P> {
     pub(super) fn logits<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
         &mut self,
         session: &Session<CHUNKS, SUPPLY, L>,
-        app: &mut impl App,
+        app: &mut impl Application,
         frame: Frame<'_>,
     ) -> Result<(), Error> {
         let count = self.frame_values();
@@ -171,7 +177,7 @@ impl<P: Places> Current<P> {
     pub(super) fn reshares<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
         &mut self,
         session: &mut Session<CHUNKS, SUPPLY, L>,
-        app: &mut impl App,
+        app: &mut impl Application,
         out: &mut FrameBuf,
     ) -> usize {
         let (tensor, count) = (session.layer + 1, self.frame_values());
@@ -216,7 +222,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
     }
 
     /// What comes after a layer.
-    pub(super) fn layer_done(&mut self) -> Step<L> {
+    pub(super) fn layer_done(&mut self) -> Step {
         self.layer += 1;
         if self.layer < self.welcome.layers {
             return Step::Describe;
@@ -228,7 +234,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
 
 /// The client's share mod t of a value: the image is its own share, all else is pseudo-random.
 fn share(
-    app: &mut impl App,
+    app: &mut impl Application,
     shares: &mut SharePrf,
     tensor: TensorId,
     channel: usize,

@@ -25,7 +25,7 @@ use crate::ot::{Direction, ReceiverTrees, SenderTrees};
 use crate::random::{Kdf, Seed, SessionId};
 
 /// What the client needs of the program around it.
-pub trait App {
+pub trait Application {
     /// The normalised integer at (channel, row, column) of the image. It may be asked for more
     /// than once, and is asked for in the shape that [`Client::welcome`] tells: compare that with
     /// the image before [`Client::start`].
@@ -47,14 +47,35 @@ pub type SlotClient<const CHUNKS: usize, const SUPPLY: usize> = Client<CHUNKS, S
 /// The client's state: keys, seeds, scratch for one ciphertext, one window of activations.
 /// `CHUNKS` and `SUPPLY` size the window: see [`ClientWindow`]. `L` is the packing's part.
 pub struct Client<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear = Segments> {
-    step: Step<L>,
+    step: Step,
+    /// The layer of [`Step::Layer`].
+    running: Running<L::Layout>,
     session: Session<CHUNKS, SUPPLY, L>,
+}
+
+/// The layer that is run, or the last one; all of it is public. Not a part of the step: a step that
+/// is much larger than most of its values would keep what the stack held before, through
+/// [`Client::close`] too.
+#[repr(u8)]
+enum Running<P> {
+    /// All zeros, so that a static client takes no flash.
+    Nothing = 0,
+    Layer(Current<P>),
+}
+
+impl<P> Running<P> {
+    fn layer(&mut self) -> Result<&mut Current<P>, Error> {
+        match self {
+            Self::Nothing => Err(Error::Internal("no layer is run")),
+            Self::Layer(current) => Ok(current),
+        }
+    }
 }
 
 /// What comes next, with what exists during that step alone. The first is all zeros, so that a
 /// static client takes no flash.
 #[repr(u8)]
-enum Step<L: ClientLinear> {
+enum Step {
     Closed = 0,
     Hello,
     Welcome,
@@ -78,7 +99,7 @@ enum Step<L: ClientLinear> {
     Begin,
     /// Awaits the description of the next layer.
     Describe,
-    Layer(Current<L::Layout>, At),
+    Layer(At),
     Bye,
 }
 
@@ -119,6 +140,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
     pub const fn closed() -> Self {
         Self {
             step: Step::Closed,
+            running: Running::Nothing,
             session: Session {
                 settings: Settings {
                     k_s: 0,
@@ -192,7 +214,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
         self.leave_ready(Step::Bye)
     }
 
-    fn leave_ready(&mut self, next: Step<L>) -> Result<(), Error> {
+    fn leave_ready(&mut self, next: Step) -> Result<(), Error> {
         if !self.is_ready() {
             return Err(Error::Usage(Usage::NotReady));
         }
@@ -203,7 +225,10 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
     /// The pseudo-random shares of the last inference, if there was one. Whoever has these and the
     /// server's shares has the image.
     #[cfg(feature = "audit")]
-    pub(super) fn last_shares(&self) -> Option<SharePrf> {
+    pub(super) fn last_shares(&self, session: &SessionId) -> Option<SharePrf> {
+        if self.session.id != *session {
+            return None;
+        }
         let last = self.session.inferences.checked_sub(1)?;
         let seed = self.session.kdf.seed(crate::random::Purpose::Shares, last);
         Some(SharePrf::new(&seed))
@@ -211,7 +236,11 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
 
     /// Writes the next frame; none while the server's is awaited, or when ready or closed. After
     /// an error the session is closed.
-    pub fn poll(&mut self, app: &mut impl App, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
+    pub fn poll(
+        &mut self,
+        app: &mut impl Application,
+        out: &mut FrameBuf,
+    ) -> Result<Option<usize>, Error> {
         let result = self.poll_inner(app, out);
         if result.is_err() {
             self.close();
@@ -220,7 +249,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
     }
 
     /// Takes the server's next frame. After an error the session is closed.
-    pub fn handle(&mut self, app: &mut impl App, frame: Frame<'_>) -> Result<(), Error> {
+    pub fn handle(&mut self, app: &mut impl Application, frame: Frame<'_>) -> Result<(), Error> {
         let result = self.handle_inner(app, frame);
         if result.is_err() {
             self.close();
@@ -230,7 +259,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
 
     fn poll_inner(
         &mut self,
-        app: &mut impl App,
+        app: &mut impl Application,
         out: &mut FrameBuf,
     ) -> Result<Option<usize>, Error> {
         let session = &mut self.session;
@@ -278,10 +307,10 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
                 self.step = Step::Describe;
                 write(out, Kind::Begin, |_| 0)
             }
-            Step::Layer(current, at) => {
+            Step::Layer(at) => {
                 let (len, done) = match at {
                     At::Input(upload) => session.linear.poll_upload(&mut session.work, upload, out),
-                    At::Reshares => (current.reshares(session, app, out), true),
+                    At::Reshares => (self.running.layer()?.reshares(session, app, out), true),
                     At::Window => {
                         let (window, mut context, _) = session.window();
                         let Some(len) = window.poll(&mut context, out)? else {
@@ -305,7 +334,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
         Ok(Some(len))
     }
 
-    fn handle_inner(&mut self, app: &mut impl App, frame: Frame<'_>) -> Result<(), Error> {
+    fn handle_inner(&mut self, app: &mut impl Application, frame: Frame<'_>) -> Result<(), Error> {
         let session = &mut self.session;
         match &mut self.step {
             Step::Welcome => {
@@ -338,13 +367,11 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
                 self.step = session.after(Setup::Rotations)?;
             }
             Step::Describe => {
-                let mut current = session.next_layer(frame)?;
-                self.step = match current.next(session, app)? {
-                    Some(at) => Step::Layer(current, at),
-                    None => session.layer_done(),
-                };
+                self.running = Running::Layer(session.next_layer(frame)?);
+                self.go_on(app)?;
             }
-            Step::Layer(current, at) => {
+            Step::Layer(at) => {
+                let current = self.running.layer()?;
                 let done = match at {
                     At::Response(download) => {
                         let Session { linear, work, .. } = session;
@@ -372,14 +399,12 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
         Ok(())
     }
 
-    /// Goes on after a step of a layer.
-    fn go_on(&mut self, app: &mut impl App) -> Result<(), Error> {
-        if let Step::Layer(current, at) = &mut self.step {
-            match current.next(&mut self.session, app)? {
-                Some(next) => *at = next,
-                None => self.step = self.session.layer_done(),
-            }
-        }
+    /// Goes on to the next step of the layer, or after it.
+    fn go_on(&mut self, app: &mut impl Application) -> Result<(), Error> {
+        self.step = match self.running.layer()?.next(&mut self.session, app)? {
+            Some(at) => Step::Layer(at),
+            None => self.session.layer_done(),
+        };
         Ok(())
     }
 }

@@ -14,8 +14,8 @@ use crate::protocol::linear::{ClientLinear, Workspace};
 use crate::protocol::steps::{Setup, Upload};
 use crate::protocol::transfer::{ReceiveResponse, SendUpload, UploadSeeds};
 use crate::random::{Kdf, Purpose, Stream};
+use crate::rlwe::add_errors;
 use crate::rlwe::ring::ring4096::{LOG_N, T_NTT};
-use crate::rlwe::{SecretKey, add_errors};
 
 impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, SUPPLY, L> {
     pub(super) fn hello(&self) -> Hello {
@@ -55,7 +55,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
 
     /// What comes after a step of the set-up.
     #[inline(never)]
-    pub(super) fn after(&mut self, step: Setup) -> Result<Step<L>, Error> {
+    pub(super) fn after(&mut self, step: Setup) -> Result<Step, Error> {
         let Some(next) = step.next(self.settings.labels, L::OWN_KEYS) else {
             self.wipe();
             return Ok(Step::Ready);
@@ -79,7 +79,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
     fn upload(&mut self, upload: Upload) -> Result<SendUpload, Error> {
         let Workspace { key, poly, scratch } = &mut self.work;
         let mut public_key = |number| {
-            *key = SecretKey::generate(&self.kdf.seed(Purpose::SecretKey, number));
+            key.draw(&self.kdf.seed(Purpose::SecretKey, number));
             poly.fill(0);
             UploadSeeds::PUBLIC_KEY
         };

@@ -45,8 +45,8 @@ impl Workspace {
     }
 
     /// Key, polynomial, and the part of the scratch that is one.
+    #[expect(clippy::unreachable, reason = "the length is a constant above N")]
     pub fn buffers(&mut self) -> Buffers<'_, Ring4096> {
-        // The length is a constant above N.
         let scratch = (self.scratch.first_chunk_mut()).unwrap_or_else(|| unreachable!());
         Buffers {
             key: &self.key,

@@ -100,7 +100,7 @@ impl ClientLinear for Slots {
     fn take_rotations(&mut self, frame: Frame<'_>, kdf: &Kdf) -> Result<(), Error> {
         self.rotations = read_rotations(frame)?;
         self.sent = 0;
-        self.key = SecretKey::generate(&kdf.seed(Purpose::SlotSecretKey, 0));
+        self.key.draw(&kdf.seed(Purpose::SlotSecretKey, 0));
         Ok(())
     }
 

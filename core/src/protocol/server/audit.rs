@@ -8,11 +8,13 @@ use super::{Server, State};
 use crate::arith::field::T_MOD;
 use crate::protocol::client::Client;
 use crate::protocol::linear::ClientLinear;
+use crate::random::SessionId;
 
 /// A copy of the server's shares of the tensors of an inference, without the image and what has not
 /// been computed yet. Only whoever runs the server has one, so a client that talks to somebody
 /// else has nothing to open.
 pub struct ServerShares {
+    session: Option<SessionId>,
     /// `[channels, rows, cols]` each, residues mod t, with the pixels of a map.
     tensors: Vec<(Vec<u32>, usize)>,
 }
@@ -28,15 +30,17 @@ impl Drop for ServerShares {
 impl Server {
     /// The server's shares of the last inference.
     pub fn audit(&self) -> ServerShares {
-        let tensors = match &self.state {
+        let inferring = match &self.state {
             State::Ready(inferring)
             | State::Describe(inferring, _)
-            | State::Layer(inferring, _) => &inferring.tensors[..],
-            State::Closed | State::Hello(_) | State::Setup(..) => &[],
+            | State::Layer(inferring, _) => Some(inferring),
+            State::Closed | State::Hello(_) | State::Setup(..) => None,
         };
+        let tensors = inferring.map_or(&[][..], |inferring| &inferring.tensors);
         let layers = self.context.network.layers.iter();
         let areas = layers.map(|layer| layer.out_area());
         ServerShares {
+            session: inferring.map(|inferring| inferring.session.id),
             tensors: tensors.iter().cloned().zip(areas).collect(),
         }
     }
@@ -50,12 +54,12 @@ impl ServerShares {
     }
 
     /// Adds the shares of the client, whose last inference must be the same: what both share,
-    /// shaped as [`Self::tensors`]. None if the client has begun none.
+    /// shaped as [`Self::tensors`]. None if the client has begun none, or is of another session.
     pub fn open<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
         &self,
         client: &Client<CHUNKS, SUPPLY, L>,
     ) -> Option<Vec<Vec<u32>>> {
-        let mut shares = client.last_shares()?;
+        let mut shares = client.last_shares(&self.session?)?;
         let open = |(i, (share, area)): (usize, &(Vec<u32>, usize))| {
             let value = |(j, &x): (usize, &u32)| {
                 let (channel, position) = ((j / area) as u16, (j % area) as u32);

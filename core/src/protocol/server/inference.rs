@@ -27,7 +27,7 @@ use crate::random::{Purpose, Seed};
 
 /// What exists from the end of the set-up on.
 pub(super) struct Inferring {
-    session: Box<Session>,
+    pub(super) session: Box<Session>,
     keys: Keys,
     window: ServerWindow,
     /// Shares mod t of every tensor of this inference; the image's are zero and not kept.

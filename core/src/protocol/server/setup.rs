@@ -137,22 +137,30 @@ impl Secrets {
 }
 
 impl Session {
-    /// Goes on with a stage, after another one.
-    fn stage(self: Box<Self>, context: &Context, after: Setup, stage: Stage) -> State {
-        debug_assert_eq!(
-            after.next(self.hello.labels, context.network.rotations.is_some()),
-            Some(stage.step())
-        );
-        State::Setup(self, stage)
+    /// Goes on with a stage, if it is what follows another one in the list of steps.
+    fn stage(
+        self: Box<Self>,
+        context: &Context,
+        after: Setup,
+        stage: Stage,
+    ) -> Result<State, Error> {
+        self.follows(context, after, Some(stage.step()))?;
+        Ok(State::Setup(self, stage))
     }
 
-    /// Ends the set-up.
-    fn ready(self: Box<Self>, context: &Context, after: Setup, keys: Keys) -> State {
-        debug_assert_eq!(
-            after.next(self.hello.labels, context.network.rotations.is_some()),
-            None
-        );
-        State::Ready(Box::new(Inferring::new(self, keys)))
+    /// Ends the set-up, if nothing follows.
+    fn ready(self: Box<Self>, context: &Context, after: Setup, keys: Keys) -> Result<State, Error> {
+        self.follows(context, after, None)?;
+        Ok(State::Ready(Box::new(Inferring::new(self, keys))))
+    }
+
+    fn follows(&self, context: &Context, after: Setup, step: Option<Setup>) -> Result<(), Error> {
+        if after.next(self.hello.labels, context.network.rotations.is_some()) != step {
+            return Err(Error::Internal(
+                "a step of the set-up that is not the next one",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -276,7 +284,7 @@ impl Stage {
                     Answer::Forward(opening) => Self::Opening(opening, 0),
                     Answer::Reverse(key) => Self::SendConfirm(key, 0),
                 };
-                return session.stage(context, step, next).poll(context, out);
+                return session.stage(context, step, next)?.poll(context, out);
             }
             Self::SendConfirm(key, frame) => {
                 let trees = &session.receiver;
@@ -291,7 +299,7 @@ impl Stage {
                         public: Some(key),
                         slot: None,
                     };
-                    return Ok((session.ready(context, step, keys), Some(len)));
+                    return Ok((session.ready(context, step, keys)?, Some(len)));
                 };
                 (len, Self::Rotations(key, Box::new(rotations.clone())))
             }
@@ -301,7 +309,7 @@ impl Stage {
             }
             stage => return Ok((State::Setup(session, stage), None)),
         };
-        Ok((session.stage(context, step, next), Some(len)))
+        Ok((session.stage(context, step, next)?, Some(len)))
     }
 
     /// Takes the client's next frame.
@@ -349,11 +357,11 @@ impl Stage {
                     public: Some(public),
                     slot: Some(keys),
                 };
-                return Ok(session.ready(context, step, keys));
+                return session.ready(context, step, keys);
             }
             // This side has the word.
             _ => return Err(frame.unexpected()),
         };
-        Ok(session.stage(context, step, next))
+        session.stage(context, step, next)
     }
 }

@@ -1,6 +1,6 @@
 //! One classification as the protocol's client sees it.
 
-use stria_core::protocol::client::App;
+use stria_core::protocol::client::Application;
 
 /// The image that is classified, and what comes back.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(super) struct Classification {
     pub classes: Vec<String>,
 }
 
-impl App for Classification {
+impl Application for Classification {
     fn pixel(&mut self, channel: usize, row: usize, col: usize) -> i32 {
         let at = (channel * self.side + row) * self.side + col;
         self.pixels.get(at).copied().unwrap_or(0)
