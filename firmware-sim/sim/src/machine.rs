@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use stria_core::network::name::Shown;
 
 use crate::firmware::{Board, Firmware};
 
@@ -60,7 +61,7 @@ impl Told {
             ["stria", key, value] => {
                 self.values.insert(key.into(), value.parse()?);
             }
-            _ => eprintln!("{line}"),
+            _ => eprintln!("{}", Shown(line)),
         }
         self.text += line;
         self.text.push('\n');

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
+use stria_core::network::name::Shown;
 use stria_core::packing::Packing;
 use stria_host::model::logits::top_k;
 use stria_host::model::reference;
@@ -85,7 +86,10 @@ fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("stria-sim: {error:#}");
+            // It may cite a file, or lines of the device.
+            for line in format!("stria-sim: {error:#}").lines() {
+                eprintln!("{}", Shown(line));
+            }
             match error.downcast_ref::<Incomplete>() {
                 Some(_) => ExitCode::from(INCOMPLETE),
                 None => ExitCode::FAILURE,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use stria_core::network::name::Shown;
 use stria_host::Model;
 use stria_host::model::logits::{softmax_in_place, top_k};
 use stria_host::session::server::Ended;
@@ -194,10 +195,10 @@ pub fn show(report: &Report, outcome: &Outcome, classes: &[String]) {
         show_device(device);
     }
     for error in &report.device_errors {
-        println!("the device ended a session: {error}");
+        println!("the device ended a session: {}", Shown(error));
     }
     for error in &report.server_errors {
-        println!("the server ended a session: {error}");
+        println!("the server ended a session: {}", Shown(error));
     }
 }
 

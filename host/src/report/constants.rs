@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
 /// Seconds of single operations. The server's work on a layer is spread over all cores: its times are
 /// wall-clock seconds over operations done side by side, as many as keep all cores busy.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -53,8 +54,8 @@ pub enum Source {
 }
 
 impl Default for Constants {
-    /// What `stria bench --calibrate` found, rounded, on the two-core machine that this was written
-    /// on, with nothing else running.
+    /// What `stria bench --calibrate` found, rounded, on a two-core x86-64 machine with nothing else
+    /// running.
     fn default() -> Self {
         Self {
             cores: 2,

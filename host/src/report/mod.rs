@@ -1,5 +1,7 @@
 //! What the program writes: the data that serde writes (field names are part of the interface), and
-//! the same for people, as [`text`] and as [`html`]. Nothing here measures or computes.
+//! the same for people, as [`text`], [`html`] and [`markdown`]. Nothing here runs the protocol or
+//! times it: what is computed follows from what is given. Two exceptions reach outside: [`machine`]
+//! asks the system, and [`Constants`] have a file.
 
 mod bench;
 mod claims;
