@@ -232,8 +232,8 @@ fn architectures_that_are_not_the_schema_are_refused() {
     newer.schema = 2;
     let refused = [
         Model::new(newer.clone(), vec![]).map(|_| ()),
-        super::to_bytes(&newer, &[]).map(|_| ()),
-        super::shapes(&newer).map(|_| ()),
+        to_bytes(&newer, &[]).map(|_| ()),
+        shapes(&newer).map(|_| ()),
     ];
     for result in refused {
         let error = result.unwrap_err();
