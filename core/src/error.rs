@@ -70,7 +70,7 @@ pub enum Error {
     /// Base transfers gave keys that the two sides do not agree on.
     BaseTransferMismatch,
     /// The layers that were run are not those that were announced.
-    PlanMismatch,
+    LayersMismatch,
     /// The peer ended the session, and said why.
     Peer(PeerError),
     /// A mistake of whoever calls this crate.
@@ -203,7 +203,7 @@ impl core::fmt::Display for Error {
             Self::BaseTransferMismatch => {
                 f.write_str("the two sides' base transfer keys do not match")
             }
-            Self::PlanMismatch => {
+            Self::LayersMismatch => {
                 f.write_str("the layers that were run are not those that were announced")
             }
             Self::Peer(reason) => write!(f, "the peer ended the session because {reason}"),

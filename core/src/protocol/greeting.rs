@@ -103,8 +103,8 @@ pub struct Welcome {
     pub shift: u8,
     /// Layers of the network.
     pub layers: u16,
-    /// [`PlanHash`] over all of them.
-    pub plan: [u8; 32],
+    /// [`LayersHash`] over all of them.
+    pub layers_hash: [u8; 32],
     /// Classes.
     pub classes: u16,
     /// Logit units of 1.0.
@@ -152,7 +152,7 @@ impl Welcome {
             name: String::new(),
             shift: 0,
             layers: 0,
-            plan: [0; 32],
+            layers_hash: [0; 32],
             classes: 0,
             logit_scale: 0.0,
             input: InputSpec {
@@ -268,9 +268,9 @@ pub fn read_greeting<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Err
 /// Hash of a network's public layers, so that both sides know that they ran the same ones:
 /// SHA-256 over what was before and the layer as it goes over the wire.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct PlanHash(pub [u8; 32]);
+pub struct LayersHash(pub [u8; 32]);
 
-impl PlanHash {
+impl LayersHash {
     /// Adds a layer as it goes over the wire.
     pub fn add(&mut self, layer: &[u8]) {
         let hash = Sha256::new().chain_update(self.0).chain_update(layer);

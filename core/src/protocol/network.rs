@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::greeting::{
-    InputSpec, MAX_CLASSES, MAX_LAYERS, MAX_NAME, PARAMETER_SET, PlanHash, SLOT_PARAMETER_SET,
+    InputSpec, LayersHash, MAX_CLASSES, MAX_LAYERS, MAX_NAME, PARAMETER_SET, SLOT_PARAMETER_SET,
 };
 use super::linear::LinearLayer;
 use super::linear::slot::{MAX_ROTATIONS, Rotations};
@@ -136,7 +136,7 @@ pub struct About {
 pub struct Network {
     pub(super) about: About,
     pub(super) layers: Vec<NetworkLayer>,
-    pub(super) plan: PlanHash,
+    pub(super) layers_hash: LayersHash,
     /// In slot packing, the automorphisms that its layers need Galois keys of.
     pub(super) rotations: Option<Rotations>,
 }
@@ -151,7 +151,7 @@ impl Network {
             let (layers, classes) = (layers.len(), about.classes.len());
             return Err(Error::Usage(Usage::NetworkSize { layers, classes }));
         }
-        let mut plan = PlanHash::default();
+        let mut layers_hash = LayersHash::default();
         let mut shapes = vec![(
             u16::from(about.input.channels),
             usize::from(about.input.side),
@@ -182,7 +182,7 @@ impl Network {
             } else if of_network.packing != layers[0].packing {
                 LayerError::Packing
             } else {
-                plan.add_layer(layer)?;
+                layers_hash.add_layer(layer)?;
                 shapes.push(out);
                 continue;
             };
@@ -196,7 +196,7 @@ impl Network {
             },
             about,
             layers,
-            plan,
+            layers_hash,
         })
     }
 

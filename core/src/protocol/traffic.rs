@@ -21,27 +21,27 @@ use crate::relu::ReluParams;
 use crate::rlwe::{Ring, Ring4096, Ring8192};
 
 /// Takes sender, kind and bytes of a frame, header included.
-type Line<'a> = dyn FnMut(Sender, Kind, usize) + 'a;
+type Note<'a> = dyn FnMut(Sender, Kind, usize) + 'a;
 
 /// A seed and so many polynomials: a ciphertext, or a key.
-fn upload<R: Ring>(polys: usize, line: &mut Line<'_>) {
-    line(Sender::Client, Kind::Seed, HEADER + 32);
+fn upload<R: Ring>(polys: usize, note: &mut Note<'_>) {
+    note(Sender::Client, Kind::Seed, HEADER + 32);
     for &bits in R::BITS.iter().cycle().take(polys) {
-        values(Sender::Client, Kind::Limb, R::N, bits, line);
+        values(Sender::Client, Kind::Limb, R::N, bits, note);
     }
 }
 
 /// A response with so many coefficients of c0.
-fn response<R: Ring>(returned: usize, line: &mut Line<'_>) {
-    values(Sender::Server, Kind::ResponseC1, R::N, R::C1_BITS, line);
-    values(Sender::Server, Kind::ResponseC0, returned, R::C0_BITS, line);
+fn response<R: Ring>(returned: usize, note: &mut Note<'_>) {
+    values(Sender::Server, Kind::ResponseC1, R::N, R::C1_BITS, note);
+    values(Sender::Server, Kind::ResponseC0, returned, R::C0_BITS, note);
 }
 
 /// `count` values of so many bits, in frames of up to [`PIECE`].
-fn values(sender: Sender, kind: Kind, mut count: usize, bits: u32, line: &mut Line<'_>) {
+fn values(sender: Sender, kind: Kind, mut count: usize, bits: u32, note: &mut Note<'_>) {
     while count > 0 {
         let piece = count.min(PIECE);
-        line(sender, kind, HEADER + packed_len(piece, bits));
+        note(sender, kind, HEADER + packed_len(piece, bits));
         count -= piece;
     }
 }
@@ -60,36 +60,36 @@ pub fn set_up<'a>(
     mut frame: impl FnMut(Sender, Kind, usize),
 ) {
     use Sender::{Client, Server};
-    let line: &mut Line<'_> = &mut frame;
+    let note: &mut Note<'_> = &mut frame;
     let mut names = names.into_iter();
     let mut next = Some(Setup::Hello);
     while let Some(step) = next {
         match step {
-            Setup::Hello => line(Client, Kind::Hello, control(Kind::Hello, hello)),
-            Setup::Welcome => line(Server, Kind::Welcome, control(Kind::Welcome, welcome)),
+            Setup::Hello => note(Client, Kind::Hello, control(Kind::Hello, hello)),
+            Setup::Welcome => note(Server, Kind::Welcome, control(Kind::Welcome, welcome)),
             Setup::Labels => {
-                (names.by_ref()).for_each(|name| line(Server, Kind::Label, HEADER + name.len()));
+                (names.by_ref()).for_each(|name| note(Server, Kind::Label, HEADER + name.len()));
             }
-            Setup::Upload(_) => upload::<Ring4096>(Ring4096::LIMBS, line),
-            Setup::Response(_) => response::<Ring4096>(Ring4096::N, line),
-            Setup::Opening => values(Client, Kind::Opening, SLOTS, T_BITS, line),
+            Setup::Upload(_) => upload::<Ring4096>(Ring4096::LIMBS, note),
+            Setup::Response(_) => response::<Ring4096>(Ring4096::N, note),
+            Setup::Opening => values(Client, Kind::Opening, SLOTS, T_BITS, note),
             Setup::Confirm(direction) => {
                 let sender = match direction {
                     Direction::Forward => Client,
                     Direction::Reverse => Server,
                 };
                 for _ in 0..CONFIRM_FRAMES {
-                    line(sender, Kind::Confirm, HEADER + MAX_PAYLOAD);
+                    note(sender, Kind::Confirm, HEADER + MAX_PAYLOAD);
                 }
             }
             Setup::Rotations => {
                 let bytes = 2 * rotations.unwrap_or_default();
-                line(Server, Kind::Rotations, HEADER + bytes);
+                note(Server, Kind::Rotations, HEADER + bytes);
             }
             Setup::Keys => {
-                upload::<Ring8192>(Ring8192::LIMBS, line);
+                upload::<Ring8192>(Ring8192::LIMBS, note);
                 for _ in 0..rotations.unwrap_or_default() {
-                    upload::<Ring8192>(GALOIS_KEY_POLYS, line);
+                    upload::<Ring8192>(GALOIS_KEY_POLYS, note);
                 }
             }
         }
@@ -141,8 +141,8 @@ impl LayerTraffic {
             inputs: ciphertexts.inputs,
             capacity: self.capacity,
         };
-        let line: &mut Line<'_> = &mut frame;
-        line(Sender::Server, Kind::Layer, control(Kind::Layer, layer));
+        let note: &mut Note<'_> = &mut frame;
+        note(Sender::Server, Kind::Layer, control(Kind::Layer, layer));
         let output = |ciphertext| Output {
             ciphertext,
             coefficient: 0,
@@ -155,16 +155,16 @@ impl LayerTraffic {
         loop {
             let step = steps.next(&facts, next);
             match step {
-                LayerStep::Input(_) if slots => upload::<Ring8192>(Ring8192::LIMBS, line),
-                LayerStep::Input(_) => upload::<Ring4096>(Ring4096::LIMBS, line),
-                LayerStep::Response if slots => response::<Ring8192>(ciphertexts.returned, line),
-                LayerStep::Response => response::<Ring4096>(ciphertexts.returned, line),
+                LayerStep::Input(_) if slots => upload::<Ring8192>(Ring8192::LIMBS, note),
+                LayerStep::Input(_) => upload::<Ring4096>(Ring4096::LIMBS, note),
+                LayerStep::Response if slots => response::<Ring8192>(ciphertexts.returned, note),
+                LayerStep::Response => response::<Ring4096>(ciphertexts.returned, note),
                 LayerStep::Gather(_) => {
                     gathered += 1;
                     next = outputs.next();
                 }
                 LayerStep::Window => {
-                    self.windows.window(gathered, &mut *line);
+                    self.windows.window(gathered, &mut *note);
                     gathered = 0;
                 }
                 LayerStep::Reshares | LayerStep::Logits => {
@@ -173,7 +173,7 @@ impl LayerTraffic {
                         _ => (Sender::Client, Kind::Reshare),
                     };
                     let count = frame_values(next.into_iter().chain(outputs.clone()));
-                    values(sender, kind, count, T_BITS, line);
+                    values(sender, kind, count, T_BITS, note);
                     next = outputs.nth(count - 1);
                 }
                 LayerStep::Done => break,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use stria_core::protocol::greeting::Settings;
-use stria_host::session::client::{ClientOptions, Session, Window};
+use stria_host::session::client::{ClientOptions, Connection, Window};
 
 /// As the firmware's.
 const SETTINGS: Settings = Settings {
@@ -25,7 +25,7 @@ pub fn classify(path: &Path, picture: &[i32]) -> anyhow::Result<Vec<i32>> {
         timeout: PATIENCE,
         ..ClientOptions::default()
     };
-    let mut session = Session::connect(&format!("serial:unix:{}", path.display()), options)?;
+    let mut session = Connection::connect(&format!("serial:unix:{}", path.display()), options)?;
     let inference = session.infer(picture)?;
     session.finish()?;
     Ok(inference.logits)

@@ -4,9 +4,9 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![deny(clippy::unreachable, clippy::todo, clippy::unimplemented)]
 
+mod cable;
 mod client;
 mod firmware;
-mod line;
 mod machine;
 mod model;
 mod picture;
@@ -27,10 +27,10 @@ use stria_host::model::reference;
 use stria_host::session::server::network;
 use stria_host::transport::wire::Quality;
 
+use cable::{Cable, Pull};
 use firmware::{Board, Firmware, Incomplete};
-use line::{Line, Pull};
 use report::{Device, Outcome, Report};
-use server::Server;
+use server::ServerThread;
 
 /// A microcontroller in QEMU classifies a picture privately.
 #[derive(Parser)]
@@ -123,7 +123,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     let folder = machine::Folder::new()?;
     let (near, far) = (folder.path().join("line"), folder.path().join("server"));
     let bar = report::progress(args.json, model.activations());
-    let server = Server::start(&far, network, Duration::from_secs(args.timeout), bar)?;
+    let server = ServerThread::start(&far, network, Duration::from_secs(args.timeout), bar)?;
     let quality = Quality {
         baud: args.baud,
         loss: args.loss,
@@ -133,7 +133,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         after,
         time: args.pull_seconds,
     });
-    let line = Line::new(&near, &far, quality, pull)?;
+    let cable = Cable::new(&near, &far, quality, pull)?;
     let start = Instant::now();
     let limit = Duration::from_secs(args.limit);
     let ran = device(
@@ -145,7 +145,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         limit,
     );
     let wall = start.elapsed();
-    let bytes = line.end();
+    let bytes = cable.end();
     let sessions = server.stop(ran.is_ok())?;
     let outcome = match ran? {
         Ran::Hosted(logits) => Outcome::hosted(&logits, &model),

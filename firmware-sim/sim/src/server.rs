@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use indicatif::ProgressBar;
 use stria_core::protocol::network::Network;
-use stria_core::protocol::server::Server as Protocol;
+use stria_core::protocol::server::Server;
 use stria_host::session::server::{Ended, Observer, ServerOptions, serve};
 use stria_host::transport::Listener;
 
@@ -17,7 +17,7 @@ use stria_host::transport::Listener;
 const MOMENT: Duration = Duration::from_secs(10);
 
 /// A server in a thread.
-pub struct Server {
+pub struct ServerThread {
     stop: Arc<AtomicBool>,
     view: Arc<View>,
     thread: JoinHandle<std::io::Result<()>>,
@@ -37,7 +37,7 @@ impl View {
 }
 
 impl Observer for View {
-    fn moved(&self, server: &Protocol) {
+    fn moved(&self, server: &Server) {
         let layers = &server.counters().layers;
         let done = layers.iter().map(|layer| layer.activations as u64).sum();
         self.bar.set_position(done);
@@ -51,7 +51,7 @@ impl Observer for View {
     }
 }
 
-impl Server {
+impl ServerThread {
     /// Serves the line whose socket is at `path`, for whoever is silent no longer than `timeout`.
     pub fn start(
         path: &Path,

@@ -94,7 +94,7 @@ fn check(model: &Model) {
         name: about.name,
         shift: about.shift,
         layers: model.layers.len() as u16,
-        plan: [0; 32],
+        layers_hash: [0; 32],
         classes: about.classes.len() as u16,
         logit_scale: about.logit_scale,
         input: about.input,

@@ -14,7 +14,7 @@ use crate::report::{
     Counts, InferReport, InferredImage, Measured, MeasuredLayer, NetworkFacts, Operations, Outcome,
     PlannedLayer, Predicted, SessionReport,
 };
-use crate::transport::Link;
+use crate::transport::LinkSpeed;
 
 /// A network that is measured.
 pub struct Subject {
@@ -60,7 +60,7 @@ impl Runner<'_> {
         &self,
         subject: &Subject,
         packing: Packing,
-        link: &Link,
+        link: &LinkSpeed,
         link_arguments: &[String],
     ) -> Outcome {
         match self.measure(subject, packing, link, link_arguments) {
@@ -75,7 +75,7 @@ impl Runner<'_> {
         &self,
         subject: &Subject,
         packing: Packing,
-        link: &Link,
+        link: &LinkSpeed,
         link_arguments: &[String],
     ) -> anyhow::Result<Measured> {
         let setting = Setting {
@@ -209,7 +209,7 @@ mod tests {
             images: &[],
             setting: Setting {
                 constants: Constants::default(),
-                link: Link::loopback(),
+                link: LinkSpeed::loopback(),
                 client: ClientTraffic::new(Window::Large, Settings::default(), 8).unwrap(),
             },
         }
@@ -222,7 +222,7 @@ mod tests {
             layers,
             expected: Vec::new(),
         };
-        let link = Link::loopback();
+        let link = LinkSpeed::loopback();
         match runner(program).run(&subject, Packing::Slot, &link, &[]) {
             Outcome::Failed { error } => error,
             Outcome::Measured(_) => panic!("it ran"),

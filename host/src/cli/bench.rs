@@ -11,7 +11,7 @@ use stria_host::data::bundle;
 use stria_host::planner::{ClientTraffic, Setting};
 use stria_host::report::{Bench, Constants, Machine, NetworkFacts, Outcome, Run, html, text};
 use stria_host::session::client::Window;
-use stria_host::transport::Link;
+use stria_host::transport::LinkSpeed;
 
 use super::models::{Named, load_model, named};
 use super::output::{OutputArgs, progress};
@@ -82,7 +82,7 @@ fn calibrate(args: Args) -> anyhow::Result<()> {
 
 /// A link, and the arguments that name it to both parties.
 struct LinkArgument {
-    link: Link,
+    link: LinkSpeed,
     arguments: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ fn link(name: &str) -> anyhow::Result<LinkArgument> {
     let path = Path::new(name);
     let (link, option) = match path.is_file() || path.extension().is_some() {
         true => (setting::load_link(path)?, "--link-file"),
-        false => (Link::named(name)?, "--link"),
+        false => (LinkSpeed::named(name)?, "--link"),
     };
     Ok(LinkArgument {
         link,
@@ -133,7 +133,7 @@ fn measure(args: &Args) -> anyhow::Result<Bench> {
         bench.networks.push(subject.facts.clone());
         let setting = Setting {
             constants: constants.clone(),
-            link: Link::loopback(),
+            link: LinkSpeed::loopback(),
             client: ClientTraffic::new(Window::Large, Settings::default(), shift)?,
         };
         let runner = Runner {

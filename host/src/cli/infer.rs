@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use stria_host::report::text::{self, Colours, Seen};
 use stria_host::report::{InferReport, InferredImage, machine};
-use stria_host::session::client::{ClientOptions, Session};
+use stria_host::session::client::{ClientOptions, Connection};
 use stria_host::transport::serial::DEFAULT_BAUD;
 
 use super::client::ClientArgs;
@@ -43,7 +43,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         pace: args.link.pace()?,
         ..args.client.options()
     };
-    let mut session = Session::connect(&args.connect, options)
+    let mut session = Connection::connect(&args.connect, options)
         .with_context(|| format!("no session with {}", args.connect))?;
     let scale = session.welcome().map_or(1.0, |welcome| welcome.logit_scale);
     anyhow::ensure!(

@@ -8,7 +8,7 @@ use stria_core::protocol::greeting::Settings;
 use stria_host::planner::{ClientTraffic, Setting};
 use stria_host::report::{Constants, ConstantsUsed, Source};
 use stria_host::session::client::Window;
-use stria_host::transport::{Link, Pace};
+use stria_host::transport::{LinkSpeed, Pace};
 
 /// A link.
 #[derive(clap::Args)]
@@ -23,24 +23,24 @@ pub struct LinkArgs {
 
 impl LinkArgs {
     /// The link, if one is given.
-    pub fn link(&self) -> anyhow::Result<Option<Link>> {
+    pub fn link(&self) -> anyhow::Result<Option<LinkSpeed>> {
         match (&self.link, &self.link_file) {
             (_, Some(path)) => load_link(path).map(Some),
-            (Some(name), None) => Ok(Some(Link::named(name)?)),
+            (Some(name), None) => Ok(Some(LinkSpeed::named(name)?)),
             (None, None) => Ok(None),
         }
     }
 
     /// What a side sends at the pace of; nothing is slowed down without a link or on loopback.
     pub fn pace(&self) -> anyhow::Result<Option<Pace>> {
-        let link = self.link()?.filter(|link| *link != Link::loopback());
+        let link = self.link()?.filter(|link| *link != LinkSpeed::loopback());
         Ok(link.as_ref().map(Pace::new))
     }
 }
 
 /// Reads a link file.
-pub fn load_link(path: &Path) -> anyhow::Result<Link> {
-    Link::load(path).with_context(|| format!("cannot use the link file {}", path.display()))
+pub fn load_link(path: &Path) -> anyhow::Result<LinkSpeed> {
+    LinkSpeed::load(path).with_context(|| format!("cannot use the link file {}", path.display()))
 }
 
 /// The constants of a file, of the one in the configuration folder, or the built-in ones.
@@ -84,7 +84,7 @@ impl SettingArgs {
     pub fn setting(&self, shift: u32) -> anyhow::Result<(Setting, ConstantsUsed)> {
         let link = match self.link.link()? {
             Some(link) => link,
-            None => Link::named("lan")?,
+            None => LinkSpeed::named("lan")?,
         };
         let used = constants(self.constants.as_deref())?;
         let setting = Setting {

@@ -11,7 +11,7 @@ use super::meter::{ClientTraffic, Exchange, Traffic};
 use super::seconds::{self, LinearSeconds};
 use crate::report::{Constants, Cost, Counts, Factor, LayerCost, Operations};
 use crate::session::server::WEIGHT_MEMORY;
-use crate::transport::Link;
+use crate::transport::LinkSpeed;
 
 /// A layer, by its place in the network from 0, that a packing cannot hold, and why not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +47,7 @@ pub struct Setting {
     /// Seconds of single operations.
     pub constants: Constants,
     /// The exchange.
-    pub link: Link,
+    pub link: LinkSpeed,
     /// The client's window, and what it negotiates.
     pub client: ClientTraffic,
 }

@@ -18,12 +18,12 @@ use crate::report::{Constants, Cost, LayerCost, Operations};
 use crate::session::client::{ClientOptions, Window};
 use crate::session::local::Local;
 use crate::session::{entropy, server};
-use crate::transport::Link;
+use crate::transport::LinkSpeed;
 
 fn setting(window: Window, settings: Settings, shift: u32) -> Setting {
     Setting {
         constants: Constants::default(),
-        link: Link::loopback(),
+        link: LinkSpeed::loopback(),
         client: ClientTraffic::new(window, settings, shift).unwrap(),
     }
 }
@@ -355,7 +355,7 @@ fn the_choice_is_the_cheapest_for_the_link() {
         ..layer([3, 64], 31, Kernel::Square(3), 1)
     };
     let mut slow = setting(Window::Large, Settings::default(), 8);
-    slow.link = Link::named("uart").unwrap();
+    slow.link = LinkSpeed::named("uart").unwrap();
     let chosen = slow.choose(Packing::Segment, &layer).unwrap();
     // Where bytes are all that counts, it is the choice by bytes.
     assert_eq!(chosen, packing::fewest_bytes(layer, None, None).unwrap().0);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::counts::Counts;
 use super::layer::LayerShape;
 use super::machine::Machine;
-use crate::transport::Link;
+use crate::transport::LinkSpeed;
 
 /// What `bench.json` holds.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub struct Bench {
     /// The networks, in the order of the command line.
     pub networks: Vec<NetworkFacts>,
     /// The links, in the order of the command line.
-    pub links: Vec<Link>,
+    pub links: Vec<LinkSpeed>,
     /// The runs: network by network, packing by packing, link by link.
     pub runs: Vec<Run>,
 }

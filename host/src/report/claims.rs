@@ -271,7 +271,7 @@ mod tests {
     use crate::report::{
         LayerShape, Machine, MeasuredLayer, NetworkFacts, Operations, Outcome, Run,
     };
-    use crate::transport::Link;
+    use crate::transport::LinkSpeed;
 
     fn empty() -> Bench {
         Bench {
@@ -282,7 +282,9 @@ mod tests {
                 memory_bytes: None,
             },
             networks: Vec::new(),
-            links: ["lan", "wan"].map(|name| Link::named(name).unwrap()).into(),
+            links: ["lan", "wan"]
+                .map(|name| LinkSpeed::named(name).unwrap())
+                .into(),
             runs: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@ use stria_core::packing::Packing;
 use super::constants::{Constants, Source};
 use super::cost::{Cost, LayerCost};
 use super::layer::LayerShape;
-use crate::transport::Link;
+use crate::transport::LinkSpeed;
 
 /// The constants of an estimate.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -35,7 +35,7 @@ pub struct PlanReport {
     #[serde(serialize_with = "by_name")]
     pub packing: Packing,
     /// The line.
-    pub link: Link,
+    pub link: LinkSpeed,
     /// The machine.
     pub constants: ConstantsUsed,
     /// The layers in execution order; the first has the frame that opens an inference.

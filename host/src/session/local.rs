@@ -11,7 +11,7 @@ use stria_core::packing::Packing;
 use stria_core::protocol::server::{Budget, Counters, Server, ServerShares};
 
 use super::check::{self, LayerCheck};
-use super::client::{ClientOptions, Session};
+use super::client::{ClientOptions, Connection};
 use super::error::SessionError;
 use super::{entropy, server};
 use crate::model::Model;
@@ -27,7 +27,7 @@ struct Snapshot {
 
 /// Both parties of a session.
 pub struct Local {
-    session: Option<Session>,
+    session: Option<Connection>,
     server: Option<JoinHandle<Result<(), SessionError>>>,
     snapshots: Receiver<Snapshot>,
     counters: Counters,
@@ -71,7 +71,7 @@ impl Local {
             packing: options.packing,
             h: options.settings.h.into(),
         };
-        match Session::open(Box::new(client), options) {
+        match Connection::open(Box::new(client), options) {
             Ok(session) => local.session = Some(session),
             Err(error) => return Err(local.blame(error)),
         }
@@ -79,7 +79,7 @@ impl Local {
     }
 
     /// The client's side.
-    pub fn session(&self) -> Result<&Session, SessionError> {
+    pub fn session(&self) -> Result<&Connection, SessionError> {
         self.session.as_ref().ok_or(SessionError::Closed)
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A line between client and server, the same in both directions.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Link {
+pub struct LinkSpeed {
     /// Its name.
     pub name: String,
     /// Bits a second, each way.
@@ -51,7 +51,7 @@ const RATES: RangeInclusive<f64> = 1.0..=1e15;
 /// Milliseconds that a round trip may take.
 const ROUND_TRIPS: RangeInclusive<f64> = 0.0..=3.6e6;
 
-impl Link {
+impl LinkSpeed {
     /// A link by its name.
     pub fn named(name: &str) -> Result<Self, LinkFileError> {
         let (bits_per_second, round_trip_ms) = match name {
@@ -109,14 +109,14 @@ impl Link {
 mod tests {
     use super::*;
 
-    fn load(bits_per_second: &str, round_trip_ms: &str) -> Result<Link, LinkFileError> {
+    fn load(bits_per_second: &str, round_trip_ms: &str) -> Result<LinkSpeed, LinkFileError> {
         let numbers = format!("{bits_per_second}-{round_trip_ms}-{}", std::process::id());
         let path = std::env::temp_dir().join(format!("stria-link-{numbers}.json"));
         let text = format!(
             r#"{{"name": "a", "bits_per_second": {bits_per_second}, "round_trip_ms": {round_trip_ms}}}"#
         );
         std::fs::write(&path, text).unwrap();
-        let link = Link::load(&path);
+        let link = LinkSpeed::load(&path);
         std::fs::remove_file(&path).unwrap();
         link
     }

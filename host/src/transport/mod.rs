@@ -1,5 +1,5 @@
 //! What sessions run on: TCP, Unix sockets for programs on the same machine, serial lines, and any of
-//! them slowed down to a [`Link`].
+//! them slowed down to a [`LinkSpeed`].
 
 mod frames;
 mod link;
@@ -13,7 +13,7 @@ mod unix;
 pub mod wire;
 
 pub use frames::FrameSocket;
-pub use link::{Link, LinkFileError};
+pub use link::{LinkFileError, LinkSpeed};
 pub use listener::{Listener, Peer};
 pub(crate) use listener::{PeerName, connect};
 pub use pace::Pace;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::link::Link;
+use super::link::LinkSpeed;
 use super::socket::{Socket, is_pause};
 
 /// Bytes that wait for the line before a writer has to, as in a socket's buffer.
@@ -36,7 +36,7 @@ pub struct Pace {
 
 impl Pace {
     /// Half of a link's round trip is spent in each direction.
-    pub fn new(link: &Link) -> Self {
+    pub fn new(link: &LinkSpeed) -> Self {
         Self {
             rate: link.bits_per_second / 8.0,
             delay: Duration::from_secs_f64(link.round_trip_seconds() / 2.0),
@@ -267,15 +267,15 @@ mod tests {
     use super::*;
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-    fn link(bits_per_second: f64, round_trip_ms: f64) -> Link {
-        Link {
+    fn link(bits_per_second: f64, round_trip_ms: f64) -> LinkSpeed {
+        LinkSpeed {
             name: "test".into(),
             bits_per_second,
             round_trip_ms,
         }
     }
 
-    fn pair(link: &Link) -> (Box<dyn Socket>, Box<dyn Socket>) {
+    fn pair(link: &LinkSpeed) -> (Box<dyn Socket>, Box<dyn Socket>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (far, _) = listener.accept().unwrap();

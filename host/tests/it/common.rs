@@ -13,7 +13,7 @@ use stria_core::protocol::network::Network;
 use stria_host::model::Integers;
 use stria_host::model::{Model, reference};
 use stria_host::session::SessionError;
-use stria_host::session::client::{ClientOptions, Session};
+use stria_host::session::client::{ClientOptions, Connection};
 use stria_host::session::server::{Ended, ServerOptions, serve};
 use stria_host::transport::Listener;
 
@@ -83,7 +83,7 @@ pub fn patient() -> ClientOptions {
 }
 
 /// One inference, whose logits are right.
-pub fn classify(session: &mut Session, seed: u64) -> Result<(), SessionError> {
+pub fn classify(session: &mut Connection, seed: u64) -> Result<(), SessionError> {
     let image = image(seed);
     let inference = session.infer(&image)?;
     assert_right(&image, &inference.logits);

@@ -14,7 +14,7 @@ use stria_core::protocol::frame::{HEADER, Kind, MAX_FRAME, write_reason};
 use stria_core::protocol::network::{About, Network};
 use stria_core::{Error as ProtocolError, PeerError};
 use stria_host::session::SessionError;
-use stria_host::session::client::{ClientOptions, Session, Window};
+use stria_host::session::client::{ClientOptions, Connection, Window};
 use stria_host::session::local::Local;
 use stria_host::session::server::{self, Ended, ServerOptions, WEIGHT_MEMORY, serve};
 use stria_host::transport::{FrameSocket, Listener};
@@ -22,8 +22,8 @@ use stria_host::transport::{FrameSocket, Listener};
 /// What an impatient side waits.
 const SHORT: Duration = Duration::from_millis(300);
 
-fn connect(address: SocketAddr) -> Result<Session, SessionError> {
-    Session::connect(&address.to_string(), patient())
+fn connect(address: SocketAddr) -> Result<Connection, SessionError> {
+    Connection::connect(&address.to_string(), patient())
 }
 
 /// A whole session with one inference.
@@ -140,7 +140,7 @@ fn every_packing_gives_right_logits() {
             packing,
             ..patient()
         };
-        let mut session = Session::connect(&host.tcp().to_string(), options).unwrap();
+        let mut session = Connection::connect(&host.tcp().to_string(), options).unwrap();
         for seed in [1, 2] {
             classify(&mut session, seed).unwrap();
         }
@@ -166,7 +166,7 @@ fn a_client_of_another_packing_is_told() {
             packing: asks,
             ..patient()
         };
-        let refused = Session::connect(&host.tcp().to_string(), options);
+        let refused = Connection::connect(&host.tcp().to_string(), options);
         assert_says(
             &refused.err().unwrap(),
             "another packing than this client's",
@@ -180,7 +180,7 @@ fn a_client_of_another_packing_is_told() {
         window: Window::Small,
         ..patient()
     };
-    let refused = Session::connect(&host.tcp().to_string(), options);
+    let refused = Connection::connect(&host.tcp().to_string(), options);
     assert_says(&refused.err().unwrap(), "no room for slot packing");
 }
 
@@ -192,7 +192,7 @@ fn good_clients_get_right_logits() {
             window,
             ..patient()
         };
-        let mut session = Session::connect(&host.tcp().to_string(), options).unwrap();
+        let mut session = Connection::connect(&host.tcp().to_string(), options).unwrap();
         assert_eq!(session.classes(), ["cat", "dog", "eel"]);
         let mut bytes = session.setup_bytes();
         for seed in [1, 2] {
@@ -462,7 +462,7 @@ fn a_unix_socket_is_served_next_to_tcp() {
         });
         for address in &addresses {
             // Each has a budget of its own.
-            let mut session = Session::connect(address, patient()).unwrap();
+            let mut session = Connection::connect(address, patient()).unwrap();
             classify(&mut session, 1).unwrap();
             let told = classify(&mut session, 2).unwrap_err();
             assert_says(&told, "budget of queries is spent");
@@ -532,7 +532,7 @@ fn stopping_lets_a_running_inference_finish() {
     let middle = payload(&recorded()[0], Kind::Reply, 0).start;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let client = thread::spawn(move || -> Result<Session, SessionError> {
+    let client = thread::spawn(move || -> Result<Connection, SessionError> {
         let mut session = connect(address)?;
         classify(&mut session, 3)?;
         Ok(session)
@@ -613,7 +613,7 @@ fn clients_survive_bad_servers() {
     ];
     for act in slow {
         let start = Instant::now();
-        let error = Session::connect(&fake(act).to_string(), impatient);
+        let error = Connection::connect(&fake(act).to_string(), impatient);
         let error = error.err().unwrap();
         assert!(matches!(error, SessionError::Silent), "{error}");
         assert!(start.elapsed() < SHORT + Duration::from_secs(2));
@@ -621,7 +621,7 @@ fn clients_survive_bad_servers() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let error = connect(nobody.unwrap()).err().unwrap();
     assert_says(&error, "cannot connect to 127.0.0.1:");
-    let error = Session::connect("no port", patient()).err().unwrap();
+    let error = Connection::connect("no port", patient()).err().unwrap();
     assert_says(&error, "cannot connect to no port");
 }
 

@@ -13,7 +13,7 @@ use stria_host::report::{
     Bench, Counts, LayerShape, Machine, Measured, MeasuredLayer, NetworkFacts, Operations, Outcome,
     Predicted, Run,
 };
-use stria_host::transport::Link;
+use stria_host::transport::LinkSpeed;
 
 const PACKINGS: [&str; 3] = ["segment", "coefficient", "slot"];
 const COLOURS: [[u8; 3]; 3] = [[0, 114, 178], [230, 159, 0], [0, 158, 115]];
@@ -89,7 +89,7 @@ fn measured(network: usize, packing: usize, wan: bool) -> Measured {
 
 /// All networks in all packings over two links; the last network's slot packing failed.
 fn bench() -> Bench {
-    let links = ["lan", "wan"].map(|name| Link::named(name).unwrap());
+    let links = ["lan", "wan"].map(|name| LinkSpeed::named(name).unwrap());
     let mut runs = Vec::new();
     for (i, network) in NETWORKS.iter().enumerate() {
         for (j, packing) in PACKINGS.iter().enumerate() {

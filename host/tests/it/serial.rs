@@ -12,7 +12,7 @@ use serialport::{SerialPort, TTYPort};
 use stria_core::link::LinkError;
 use stria_core::packing::Packing;
 use stria_host::session::SessionError;
-use stria_host::session::client::{ClientOptions, Session, Window};
+use stria_host::session::client::{ClientOptions, Connection, Window};
 use stria_host::session::server::{ServerOptions, network};
 use stria_host::transport::Listener;
 use stria_host::transport::wire::{Quality, Wire};
@@ -53,12 +53,12 @@ fn serving(path: &Path, options: ServerOptions) -> Host {
     )
 }
 
-fn connect(path: &Path) -> Result<Session, SessionError> {
+fn connect(path: &Path) -> Result<Connection, SessionError> {
     let options = ClientOptions {
         window: Window::Small,
         ..patient()
     };
-    Session::connect(&format!("serial:{}", at(path)), options)
+    Connection::connect(&format!("serial:{}", at(path)), options)
 }
 
 fn visit(path: &Path) {
@@ -138,7 +138,7 @@ fn a_serial_port_is_served_next_to_tcp() {
     assert_eq!(host.address, format!("serial:{}", cable.names[0]));
     let device = format!("serial:{}", cable.names[1]);
     for _ in 0..2 {
-        let mut session = Session::connect(&device, patient()).unwrap();
+        let mut session = Connection::connect(&device, patient()).unwrap();
         classify(&mut session, 1).unwrap();
         session.finish().unwrap();
         let end = host.ended();
@@ -147,9 +147,9 @@ fn a_serial_port_is_served_next_to_tcp() {
         assert!(end.seconds_waited > 0.0 && end.seconds_waited < end.seconds);
     }
     // TCP has a budget of its own; the line has one for all its sessions.
-    let mut other = Session::connect(&tcp, patient()).unwrap();
+    let mut other = Connection::connect(&tcp, patient()).unwrap();
     classify(&mut other, 1).unwrap();
-    let mut session = Session::connect(&device, patient()).unwrap();
+    let mut session = Connection::connect(&device, patient()).unwrap();
     classify(&mut session, 1).unwrap();
     let told = classify(&mut session, 1).unwrap_err();
     assert!(
@@ -173,7 +173,7 @@ fn a_port_that_was_unplugged_is_opened_again() {
     );
     let visit = |cable: &Cable| {
         let device = format!("serial:{}", cable.names[1]);
-        let mut session = Session::connect(&device, patient()).unwrap();
+        let mut session = Connection::connect(&device, patient()).unwrap();
         classify(&mut session, 1).unwrap();
         session.finish().unwrap();
         assert!(host.ended().error.is_none());
@@ -280,7 +280,7 @@ fn a_line_pulled_for_good_frees_the_session() {
         ..patient()
     };
     let address = format!("serial:{}", at(&device));
-    let mut session = Session::connect(&address, options).unwrap();
+    let mut session = Connection::connect(&address, options).unwrap();
     classify(&mut session, 1).unwrap();
     wire.plug(false);
     let start = Instant::now();
@@ -341,7 +341,7 @@ fn a_full_server_says_so_on_a_line() {
         network(model(), Packing::Segment).unwrap(),
         options,
     );
-    let first = Session::connect(&host.address, patient()).unwrap();
+    let first = Connection::connect(&host.address, patient()).unwrap();
     let told = connect(&server).err().unwrap();
     assert!(told.to_string().contains("limit of sessions"), "{told}");
     first.finish().unwrap();
@@ -352,7 +352,7 @@ fn a_full_server_says_so_on_a_line() {
 #[test]
 fn a_line_that_is_not_there_is_an_error() {
     assert!(Listener::serial("/dev/there-is-no-such-port", 115_200).is_err());
-    let error = Session::connect("serial:/dev/there-is-no-such-port", patient());
+    let error = Connection::connect("serial:/dev/there-is-no-such-port", patient());
     assert!(matches!(error, Err(SessionError::Connect { .. })));
     // Somebody else listens.
     let folder = Folder::new("taken");
@@ -370,6 +370,6 @@ fn nobody_at_the_other_end_is_an_error() {
         timeout: Duration::from_millis(300),
         ..patient()
     };
-    let error = Session::connect(&format!("serial:{}", at(&socket)), options);
+    let error = Connection::connect(&format!("serial:{}", at(&socket)), options);
     assert!(matches!(error, Err(SessionError::Connect { .. })));
 }

@@ -422,9 +422,9 @@ fn a_changed_greeting_ends_in_a_mismatch() {
         });
         assert_eq!(result, Err(Error::BaseTransferMismatch));
     }
-    let plan = |welcome: &mut Welcome| welcome.plan[0] ^= 1;
+    let layers = |welcome: &mut Welcome| welcome.layers_hash[0] ^= 1;
     let shift = |welcome: &mut Welcome| welcome.shift = 9;
-    let changes: [fn(&mut Welcome); 2] = [plan, shift];
+    let changes: [fn(&mut Welcome); 2] = [layers, shift];
     for change in changes {
         let (.., result) = tampered(|up, i, frame| {
             if !up && i == 0 {
@@ -483,7 +483,7 @@ fn other_layers_than_announced_are_noticed() {
             *frame = control(Kind::Layer, &layer);
         }
     });
-    assert_eq!((layers, result), (2, Err(Error::PlanMismatch)));
+    assert_eq!((layers, result), (2, Err(Error::LayersMismatch)));
     assert!(pair.client.is_closed());
 }
 

@@ -10,7 +10,7 @@ use crate::network::LayerError;
 use crate::network::layer::{Activation, Layer, TensorId};
 use crate::packing::{Layout, Output, OutputCursor, Places};
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
-use crate::protocol::greeting::{PlanHash, Welcome, read_control};
+use crate::protocol::greeting::{LayersHash, Welcome, read_control};
 use crate::protocol::linear::ClientLinear;
 use crate::protocol::share::{SharePrf, to_ring};
 use crate::protocol::steps::{LayerFacts, LayerStep, LayerSteps, frame_values};
@@ -201,7 +201,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
     pub(super) fn begin(&mut self) {
         self.shares = SharePrf::new(&self.kdf.seed(Purpose::Shares, self.inferences));
         self.inferences += 1;
-        self.plan = PlanHash::default();
+        self.layers_hash = LayersHash::default();
         self.layer = 0;
     }
 
@@ -210,13 +210,13 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
     pub(super) fn next_layer(&mut self, frame: Frame<'_>) -> Result<Current<L::Layout>, Error> {
         let payload = frame.expect(Kind::Layer)?;
         let layer: Layer = read_control(payload, "layer")?;
-        self.plan.add(payload);
+        self.layers_hash.add(payload);
         let index = self.layer;
         let fail = |reason| Error::Layer { index, reason };
         let layout = L::Layout::new(&layer).map_err(fail)?;
         check_reads(&layer, &layout, index, &self.welcome).map_err(fail)?;
-        if index + 1 == self.welcome.layers && self.plan.0 != self.welcome.plan {
-            return Err(Error::PlanMismatch);
+        if index + 1 == self.welcome.layers && self.layers_hash.0 != self.welcome.layers_hash {
+            return Err(Error::LayersMismatch);
         }
         Ok(Current::new(layer, layout))
     }

@@ -12,7 +12,7 @@ use self::inference::{At, Current};
 use super::activation::{ClientContext, ClientWindow};
 use super::base::{self, CONFIRM_FRAMES, OPENING_FRAMES};
 use super::frame::{Frame, FrameBuf, Kind, write};
-use super::greeting::{PlanHash, Settings, Welcome, write_control};
+use super::greeting::{LayersHash, Settings, Welcome, write_control};
 use super::linear::segment::Segments;
 use super::linear::slot::Slots;
 use super::linear::{Buffers, ClientLinear, Workspace};
@@ -121,7 +121,7 @@ struct Session<const CHUNKS: usize, const SUPPLY: usize, L> {
     uploads: u64,
     inferences: u64,
     shares: SharePrf,
-    plan: PlanHash,
+    layers_hash: LayersHash,
     /// Index of the layer that is being run or described next.
     layer: u16,
     linear: L,
@@ -159,7 +159,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
                 uploads: 0,
                 inferences: 0,
                 shares: SharePrf::empty(),
-                plan: PlanHash([0; 32]),
+                layers_hash: LayersHash([0; 32]),
                 layer: 0,
                 linear: L::EMPTY,
                 work: Workspace::EMPTY,

@@ -108,7 +108,7 @@ impl Secrets {
             name: about.name.clone(),
             shift: about.shift,
             layers: network.layers.len() as u16,
-            plan: network.plan.0,
+            layers_hash: network.layers_hash.0,
             classes: about.classes.len() as u16,
             logit_scale: about.logit_scale,
             input: about.input,

@@ -90,7 +90,7 @@ pub static Q_NTT: [Ntt<Poly>; KEY_LIMBS] = [
 pub static T_NTT: Ntt<Poly> = Ntt::new(T_MOD);
 
 /// Bytes of one Galois key on the wire: b of every digit and limb, and the seed of all a. Which
-/// rotation it is for follows from the plan.
+/// rotation it is for follows from the list of rotations.
 pub const GALOIS_KEY_BYTES: usize = LIMBS * KEY_LIMBS * (N * Q_BITS as usize / 8) + 32;
 
 impl super::sealed::Sealed for Ring8192 {}

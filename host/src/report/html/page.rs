@@ -9,7 +9,7 @@ use super::tables::{layer_table, runs};
 use crate::report::claims::{Claim, NOT_MEASURED, claims};
 use crate::report::numbers::{bytes, count, seconds};
 use crate::report::{Bench, Measured, NetworkFacts, Outcome, Run};
-use crate::transport::Link;
+use crate::transport::LinkSpeed;
 
 const STYLE: &str = include_str!("report.css");
 /// Nothing is loaded and nothing runs, whatever a name in a model file holds.
@@ -104,8 +104,8 @@ fn circumstances(bench: &Bench) -> Markup {
     }
 }
 
-fn rate(link: &Link) -> String {
-    if *link == Link::loopback() {
+fn rate(link: &LinkSpeed) -> String {
+    if *link == LinkSpeed::loopback() {
         return "not slowed down".into();
     }
     let rate = match link.bits_per_second {

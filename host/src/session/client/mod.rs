@@ -2,9 +2,9 @@
 
 mod any;
 mod classification;
+mod connection;
 mod mark;
 mod options;
-mod session;
 
+pub use connection::Connection;
 pub use options::{ClientOptions, LargeClient, LargeSlotClient, Window};
-pub use session::Session;

@@ -22,13 +22,13 @@ pub struct Pull {
 }
 
 /// The line.
-pub struct Line {
+pub struct Cable {
     wire: Arc<Wire>,
     ended: Arc<AtomicBool>,
     hand: Option<JoinHandle<()>>,
 }
 
-impl Line {
+impl Cable {
     /// A line from the device's socket to the server's.
     pub fn new(
         device: &Path,

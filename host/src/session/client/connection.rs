@@ -21,7 +21,7 @@ use crate::report::Inference;
 use crate::transport::{self, FrameSocket, Socket, shape};
 
 /// A session with a server whose set-up is done.
-pub struct Session {
+pub struct Connection {
     client: Box<dyn AnyClient>,
     line: Option<FrameSocket>,
     classification: Classification,
@@ -30,7 +30,7 @@ pub struct Session {
     setup_bytes: u64,
 }
 
-impl Session {
+impl Connection {
     /// Connects to `address`, and sets a session up: `HOST:PORT`, `unix:PATH`, or `serial:NAME` where
     /// NAME is a serial port or `unix:PATH`.
     pub fn connect(address: &str, options: ClientOptions) -> Result<Self, SessionError> {
