@@ -66,6 +66,24 @@ fn run_slot(plain: &Plain, memory: usize, inferences: u64) -> (Vec<usize>, Count
     run::<64, 7, Slots>(plain, Packing::Slot, memory, inferences)
 }
 
+/// Each factor is made once by whoever comes first: sessions do not see when.
+#[test]
+fn weights_are_prepared_beside_sessions() {
+    let plain = Plain::small();
+    let said = |network| SmallPair::session(network, &[1], [1, 2]).down;
+    let prepared = plain.network();
+    prepared.prepare();
+    let expected = said(prepared);
+    let network = plain.network();
+    std::thread::scope(|scope| {
+        let sessions = [(); 2].map(|()| scope.spawn(|| said(network.clone())));
+        network.prepare();
+        for session in sessions {
+            assert!(session.join().unwrap() == expected);
+        }
+    });
+}
+
 #[test]
 fn coefficients_return_a_sparse_ciphertext_for_each_output() {
     let plain = Plain::small();
