@@ -4,7 +4,9 @@
 //! rows, cols]. On a product it is the camera's buffer.
 
 use heapless::Vec;
-use stria_core::{Application, InputSpec, MAX_IMAGE_CHANNELS, Welcome, normalise, softmax_in_place};
+use stria_core::{
+    Application, InputSpec, MAX_IMAGE_CHANNELS, Welcome, normalise, softmax_in_place,
+};
 
 /// The most classes.
 const MAX_CLASSES: usize = 100;
