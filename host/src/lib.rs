@@ -10,7 +10,7 @@
 //! * [`report`]: what the program writes, for programs and for people;
 //! * [`session`]: client and server, over any transport;
 //! * [`planner`]: what an inference costs, without running it;
-//! * [`bench`]: what it costs, measured.
+//! * [`mod@bench`]: what it costs, measured.
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![deny(clippy::unreachable, clippy::todo, clippy::unimplemented)]

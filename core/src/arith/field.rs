@@ -5,7 +5,7 @@ use super::modulus::Modulus;
 
 /// Plaintext modulus t = 7 * 2^20 + 1: splits completely, and is 1 modulo 2^20.
 pub const T: u32 = 7_340_033;
-/// Bits of a residue modulo [`T`] on the wire.
+/// Bits of a residue modulo `T` on the wire.
 pub const T_BITS: u32 = 23;
 /// The plaintext modulus with its Montgomery constants.
 pub const T_MOD: Modulus = Modulus::new(T);

@@ -8,13 +8,13 @@ use super::layer::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum LayerError {
-    /// A number of channels that is zero or above [`MAX_CHANNELS`].
+    /// A number of channels that is zero or above `MAX_CHANNELS`.
     Channels(u16),
-    /// A side in pixels that is zero or above [`MAX_SIDE`].
+    /// A side in pixels that is zero or above `MAX_SIDE`.
     Side(u16),
-    /// A kernel's side that is zero or above [`MAX_KERNEL`].
+    /// A kernel's side that is zero or above `MAX_KERNEL`.
     Kernel(u8),
-    /// A stride that is zero or above [`MAX_STRIDE`].
+    /// A stride that is zero or above `MAX_STRIDE`.
     Stride(u8),
     /// A padding as wide as the kernel, or wider.
     Padding(u8),
@@ -48,9 +48,9 @@ pub enum LayerError {
     Tile(u16),
     /// A map whose block of so many coefficients does not fit a segment.
     Block(usize),
-    /// A tensor of so many values, above [`MAX_VALUES`].
+    /// A tensor of so many values, above `MAX_VALUES`.
     Values(u64),
-    /// So many ciphertexts, above [`MAX_CIPHERTEXTS`].
+    /// So many ciphertexts, above `MAX_CIPHERTEXTS`.
     Ciphertexts(u64),
     /// It reads or adds a tensor that does not exist before it, or that has another shape.
     Tensor(TensorId),

@@ -22,13 +22,13 @@ use alloc::{boxed::Box, vec::Vec};
 /// How a network's activations are packed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Packing {
-    /// Segments, by [`segment::SegmentLayout`]: no rotation, a segment or more for each group.
+    /// Segments, by `SegmentLayout`: no rotation, a segment or more for each group.
     #[default]
     Segment,
     /// One segment, as in Cheetah: every layer is dense to the client, and returns one sparse
     /// ciphertext for each output channel of each tile. Same parameters and client as `Segment`.
     Coefficient,
-    /// SIMD slots with rotations, as in GAZELLE and CrypTFlow2: [`slot`].
+    /// SIMD slots with rotations, as in GAZELLE and CrypTFlow2: `slot`.
     Slot,
 }
 

@@ -103,7 +103,7 @@ pub struct Welcome {
     pub shift: u8,
     /// Layers of the network.
     pub layers: u16,
-    /// [`LayersHash`] over all of them.
+    /// `LayersHash` over all of them.
     pub layers_hash: [u8; 32],
     /// Classes.
     pub classes: u16,

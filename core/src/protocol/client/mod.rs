@@ -45,7 +45,7 @@ pub type SmallClient = Client<1, 1>;
 pub type SlotClient<const CHUNKS: usize, const SUPPLY: usize> = Client<CHUNKS, SUPPLY, Slots>;
 
 /// The client's state: keys, seeds, scratch for one ciphertext, one window of activations.
-/// `CHUNKS` and `SUPPLY` size the window: see [`ClientWindow`]. `L` is the packing's part.
+/// `CHUNKS` and `SUPPLY` size the window: see `ClientWindow`. `L` is the packing's part.
 pub struct Client<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear = Segments> {
     step: Step,
     /// The layer of [`Step::Layer`].
