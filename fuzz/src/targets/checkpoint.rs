@@ -80,7 +80,7 @@ fn fit(shapes: &[Shape], input: &mut Input<'_>) -> Vec<u8> {
         let outputs = usize::from(layer.out_channels);
         let inputs = usize::from(layer.in_channels / layer.groups);
         let side = usize::from(layer.kernel.side());
-        let has_norm = input.byte() % 4 != 0;
+        let has_norm = !input.byte().is_multiple_of(4);
         let mut add = |part: &str, shape: Vec<usize>| {
             let few: [f32; 4] = std::array::from_fn(|_| {
                 // Of any size, but mostly such as weights have.

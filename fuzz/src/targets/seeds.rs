@@ -128,7 +128,7 @@ fn models() -> Vec<Vec<u8>> {
             [
                 vec![1],
                 piece(text.as_bytes()),
-                vec![1, 0, 0xfd, 0xff, 9, 0].repeat(20),
+                [1, 0, 0xfd, 0xff, 9, 0].repeat(20),
             ]
             .concat(),
         );
