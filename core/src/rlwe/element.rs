@@ -32,16 +32,20 @@ impl Element {
     /// Moves each row by `steps` slots to the left (to the right where negative), cyclically: slot
     /// j then holds what slot j + steps held.
     pub const fn rotation(steps: i32) -> Self {
-        let (mut result, mut square) = (1u32, 3u32);
-        let mut steps = steps.rem_euclid(ROW as i32);
-        while steps > 0 {
-            if steps & 1 == 1 {
-                result = result * square % (2 * N as u32);
+        Self(3).power(steps.rem_euclid(ROW as i32) as u32)
+    }
+
+    /// The same move so many times.
+    const fn power(self, mut times: u32) -> Self {
+        let (mut result, mut square) = (Self(1), self);
+        while times > 0 {
+            if times & 1 == 1 {
+                result = result.then(square);
             }
-            square = square * square % (2 * N as u32);
-            steps >>= 1;
+            square = square.then(square);
+            times >>= 1;
         }
-        Self(result as u16)
+        result
     }
 
     /// g.
@@ -57,15 +61,7 @@ impl Element {
     /// The move back.
     pub const fn inverse(self) -> Self {
         // The group's order is N: g^(N-1) g = 1.
-        let (mut result, mut square, mut exponent) = (1, self.value(), N - 1);
-        while exponent > 0 {
-            if exponent & 1 == 1 {
-                result = result * square % (2 * N as u32);
-            }
-            square = square * square % (2 * N as u32);
-            exponent >>= 1;
-        }
-        Self(result as u16)
+        self.power(N as u32 - 1)
     }
 
     /// For every index i of the NTT domain, the index whose value moves to i.

@@ -1,5 +1,6 @@
 //! Each party alone in the middle of a recorded session, with a peer that sends whatever it likes.
 
+use stria_tests::damage::{FROM_CLIENT, FROM_SERVER};
 use stria_tests::frames::raw_frame;
 use stria_tests::replay::Recording;
 
@@ -9,26 +10,8 @@ use crate::session::assert_of_peer;
 
 pub use stria_tests::replay::Side;
 
-/// Kinds in front of whose first, second and last frame a party is put.
-const KINDS: [Kind; 17] = [
-    Kind::Hello,
-    Kind::Seed,
-    Kind::Limb,
-    Kind::Opening,
-    Kind::Confirm,
-    Kind::Begin,
-    Kind::ForwardCorrection,
-    Kind::Reply,
-    Kind::Reshare,
-    Kind::Bye,
-    Kind::Welcome,
-    Kind::Label,
-    Kind::Layer,
-    Kind::ReverseCorrection,
-    Kind::Tables,
-    Kind::Entries,
-    Kind::Logits,
-];
+/// Kinds that a byte of the input chooses from.
+pub(super) const KINDS: usize = FROM_CLIENT.len() + FROM_SERVER.len();
 
 /// Brings the party to a place of a session with the tiny network, and feeds it frames that are
 /// wrong in some way. It takes them or ends; once it has ended it stays so.
@@ -37,7 +20,10 @@ pub fn run(side: Side, bytes: &[u8]) {
     let all = recording.frames(side);
     let mut input = Input(bytes);
     let (kind, nth) = (usize::from(input.byte()), usize::from(input.byte()));
-    let places = recording.places(side, KINDS[kind % KINDS.len()]);
+    let place_of = |kind: &Kind| recording.places(side, *kind);
+    let mut kinds = FROM_CLIENT.iter().chain(&FROM_SERVER);
+    // In front of the first, second or last frame of a kind.
+    let places = kinds.nth(kind % KINDS).map(place_of).unwrap_or_default();
     let place = places.get(nth % 3).copied().unwrap_or(0);
     let mut party = recording.party(side, place);
     for honest in &all[place..] {

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use stria_host::model::{self, Integers, schema::Network};
 use stria_tests::replay::Recording;
 
+use super::party;
+
 /// Writes the seeds of a target into the folder that the environment names, if it names one.
 pub fn write(target: &str) {
     let Some(folder) = std::env::var_os("STRIA_FUZZ_SEEDS") else {
@@ -158,7 +160,7 @@ fn parties() -> Vec<Vec<u8>> {
     let changed = [&[2][..], &piece(&[3, 0, 1])].concat();
     let content = [&[1][..], &piece(&[0; 40])].concat();
     let mut seeds = Vec::new();
-    for kind in 0..17 {
+    for kind in 0..party::KINDS as u8 {
         for nth in 0..3 {
             let damage = if nth == 1 { &changed } else { &content };
             seeds.push([&[kind, nth][..], &honest, damage, &honest].concat());

@@ -244,7 +244,11 @@ fn a_missing_key_is_an_error() {
     let weights = SlotWeights::new(&layout, &zeros, |_| false);
     let inputs = [parties.encrypt(&encode(&random_poly(1)), 1)];
     let keys = parties.galois_keys(layout.rotations().skip(1));
-    assert!(!keys.cover(&layout.rotations().collect::<Vec<_>>()));
+    assert!(
+        layout
+            .rotations()
+            .any(|element| keys.get(element).is_none())
+    );
     let mut done = Operations::default();
     let refused = weights.apply(&inputs, &keys, &mut done, |_, _| ());
     assert!(refused.is_err());

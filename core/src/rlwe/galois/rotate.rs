@@ -60,12 +60,6 @@ impl GaloisKeys {
         self.0.insert(element, key);
     }
 
-    /// Whether there is a key for each of these.
-    pub fn cover<'a>(&self, elements: impl IntoIterator<Item = &'a Element>) -> bool {
-        let mut elements = elements.into_iter();
-        elements.all(|element| self.0.contains_key(element))
-    }
-
     /// The key of an automorphism, if the client sent it.
     pub fn get(&self, element: Element) -> Option<&GaloisKey> {
         self.0.get(&element)
