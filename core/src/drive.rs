@@ -42,10 +42,10 @@ pub trait Party {
 }
 
 /// A client, borrowed or in a box, with its app.
-impl<const CHUNKS: usize, const SUPPLY: usize, L, C, A> Party for (C, A)
+impl<const CHUNKS: usize, L, C, A> Party for (C, A)
 where
     L: ClientLinear,
-    C: DerefMut<Target = Client<CHUNKS, SUPPLY, L>>,
+    C: DerefMut<Target = Client<CHUNKS, L>>,
     A: Application,
 {
     fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {

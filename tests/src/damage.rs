@@ -12,30 +12,28 @@ use stria_core::rlwe::{Ring, Ring4096};
 use crate::frames::{failure, frame, raw_frame};
 use crate::replay::{Recording, Side};
 
-/// Kinds that a client of segments sends.
-pub const FROM_CLIENT: [Kind; 10] = [
+/// Kinds that a client of segments sends, where every layer but the last has a ReLU.
+pub const FROM_CLIENT: [Kind; 9] = [
     Kind::Hello,
     Kind::Seed,
     Kind::Limb,
-    Kind::Opening,
-    Kind::Confirm,
+    Kind::BaseMessages,
     Kind::Begin,
+    Kind::Residues,
     Kind::ForwardCorrection,
-    Kind::Reply,
-    Kind::Reshare,
+    Kind::Replies,
     Kind::Bye,
 ];
 /// Kinds that its server sends.
-pub const FROM_SERVER: [Kind; 10] = [
+pub const FROM_SERVER: [Kind; 9] = [
     Kind::Welcome,
     Kind::Label,
     Kind::ResponseC1,
     Kind::ResponseC0,
-    Kind::Confirm,
+    Kind::BaseMessages,
     Kind::Layer,
     Kind::ReverseCorrection,
-    Kind::Tables,
-    Kind::Entries,
+    Kind::Answers,
     Kind::Logits,
 ];
 
@@ -80,6 +78,8 @@ enum Carries {
     /// Bytes of any value.
     Bytes,
     Hashes,
+    /// Bytes of any value, and a residue that starts in the middle of a byte.
+    Answers,
     /// Odd exponents in rising order; none is a valid list.
     Elements,
     /// Residues of this modulus, which start behind `skip` bytes.
@@ -105,17 +105,16 @@ fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
         Kind::Limb => residues(Q[earlier / 16 % 4]),
         Kind::ResponseC1 => residues(Q[0]),
         Kind::ResponseC0 => residues(Ring4096::C0_BOUND),
-        Kind::Opening | Kind::Entries | Kind::Reshare | Kind::Logits => residues(T),
-        // 2 and 23 bits an activation, each rounded up to bytes.
-        Kind::Reply => Carries::Residues {
+        Kind::Residues | Kind::Reshare | Kind::Logits => residues(T),
+        // 1 and 23 bits an activation, each rounded up to bytes.
+        Kind::Replies => Carries::Residues {
             modulus: T,
-            skip: (8 * length / 25).div_ceil(4),
+            skip: length.div_ceil(24),
         },
-        Kind::Confirm => Carries::Hashes,
+        Kind::Answers => Carries::Answers,
+        Kind::BaseMessages => Carries::Hashes,
         Kind::Begin | Kind::Bye | Kind::Fail => Carries::Nothing,
-        Kind::Seed | Kind::ForwardCorrection | Kind::ReverseCorrection | Kind::Tables => {
-            Carries::Bytes
-        }
+        Kind::Seed | Kind::ForwardCorrection | Kind::ReverseCorrection => Carries::Bytes,
     }
 }
 
@@ -178,7 +177,7 @@ pub fn damaged(
             let names: Names = match carries {
                 Carries::Control | Carries::Name | Carries::Elements => MALFORMED,
                 Carries::Hashes => |e| *e == Error::BaseTransferMismatch,
-                Carries::Residues { .. } => TOO_LARGE,
+                Carries::Residues { .. } | Carries::Answers => TOO_LARGE,
                 Carries::Nothing | Carries::Bytes => return None,
             };
             (with(&vec![0xff; payload.len()]), names)

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, LazyLock};
 
 use stria_core::Error;
+use stria_core::network::layer::Activation;
 use stria_core::packing::Packing;
 use stria_core::protocol::client::Client;
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
@@ -43,8 +44,19 @@ pub struct Recording<L: ClientLinear = Segments> {
 impl Recording {
     /// The tiny network with k_s = 4 and h = 8, from greeting to goodbye; recorded once.
     pub fn tiny() -> &'static Self {
-        static TINY: LazyLock<Recording> = LazyLock::new(|| Recording::record(Packing::Segment));
+        static TINY: LazyLock<Recording> =
+            LazyLock::new(|| Recording::record(&Plain::tiny(), Packing::Segment));
         &TINY
+    }
+
+    /// The same without a ReLU.
+    pub fn linear() -> &'static Self {
+        static LINEAR: LazyLock<Recording> = LazyLock::new(|| {
+            let mut plain = Plain::tiny();
+            plain.layers[0].0.activation = Activation::Linear;
+            Recording::record(&plain, Packing::Segment)
+        });
+        &LINEAR
     }
 }
 
@@ -52,16 +64,16 @@ impl Recording<Slots> {
     /// The same in slot packing.
     pub fn slots() -> &'static Self {
         static SLOTS: LazyLock<Recording<Slots>> =
-            LazyLock::new(|| Recording::record(Packing::Slot));
+            LazyLock::new(|| Recording::record(&Plain::tiny(), Packing::Slot));
         &SLOTS
     }
 }
 
 impl<L: ClientLinear> Recording<L> {
-    fn record(packing: Packing) -> Self {
+    fn record(plain: &Plain, packing: Packing) -> Self {
         let (settings, seeds) = (settings(4, 8), [11, 12]);
-        let network = Plain::tiny().packed(packing, usize::MAX);
-        let mut pair = Pair::<1, 1, L>::new(network.clone(), settings, seeds);
+        let network = plain.packed(packing, usize::MAX);
+        let mut pair = Pair::<1, L>::new(network.clone(), settings, seeds);
         let mut image = Image::random(5);
         pair.run(&mut image).unwrap();
         pair.infer(&mut image).unwrap();
@@ -99,7 +111,7 @@ impl<L: ClientLinear> Recording<L> {
     pub fn party(&self, side: Side, count: usize) -> Party<L> {
         let mut party = match side {
             Side::Client => {
-                let client = Client::<1, 1, L>::new(self.settings, &mut rng(self.seeds[0]));
+                let client = Client::<1, L>::new(self.settings, &mut rng(self.seeds[0]));
                 Party::Client(Box::new(client), Image::random(5))
             }
             Side::Server => Party::Server(Box::new(Server::new(
@@ -120,7 +132,7 @@ impl<L: ClientLinear> Recording<L> {
 /// One of the two state machines.
 pub enum Party<L: ClientLinear = Segments> {
     /// With its image.
-    Client(Box<Client<1, 1, L>>, Image),
+    Client(Box<Client<1, L>>, Image),
     /// Without.
     Server(Box<Server>),
 }

@@ -109,19 +109,19 @@ impl Plain {
         Self::new(layers, 1)
     }
 
-    /// Two layers and 64 activations, for what needs many sessions: one full window and a short
-    /// one.
+    /// Two layers and 320 activations, for what needs many sessions: one full window of the small
+    /// client and a short one.
     pub fn tiny() -> Self {
         let convolution = Layer {
             stride: 4,
-            ..layer(2, 15, 4, Kernel::Square(3))
+            ..layer(2, 15, 20, Kernel::Square(3))
         };
         let classifier = Layer {
             input: 1,
             pool: Pool::Map,
             repeat: 8,
             activation: Activation::Logits,
-            ..layer(4, 4, 5, Kernel::Square(1))
+            ..layer(20, 4, 5, Kernel::Square(1))
         };
         Self::new(vec![convolution, classifier], 3)
     }
@@ -277,9 +277,9 @@ pub fn settings(k_s: u8, h: u8) -> Settings {
 }
 
 /// The two state machines, and what they said.
-pub struct Pair<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear = Segments> {
+pub struct Pair<const CHUNKS: usize, L: ClientLinear = Segments> {
     /// The client.
-    pub client: Box<Client<CHUNKS, SUPPLY, L>>,
+    pub client: Box<Client<CHUNKS, L>>,
     /// The server.
     pub server: Server,
     /// Frames that the client sent.
@@ -289,10 +289,10 @@ pub struct Pair<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear = Segm
 }
 
 /// A pair whose client is the small one.
-pub type SmallPair = Pair<1, 1>;
+pub type SmallPair = Pair<1>;
 const _: fn(SmallPair) -> Box<SmallClient> = |pair| pair.client;
 /// A pair in slot packing.
-pub type SlotPair = Pair<64, 7, Slots>;
+pub type SlotPair = Pair<4, Slots>;
 
 /// A client on whose line somebody sits.
 struct Tapped<'a, P, F> {
@@ -328,7 +328,7 @@ impl<P: Party, F: FnMut(bool, &mut Vec<u8>)> Party for Tapped<'_, P, F> {
     }
 }
 
-impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Pair<CHUNKS, SUPPLY, L> {
+impl<const CHUNKS: usize, L: ClientLinear> Pair<CHUNKS, L> {
     /// Both sides before the first frame.
     pub fn new(network: Arc<Network>, settings: Settings, seeds: [u64; 2]) -> Self {
         Self {

@@ -1,42 +1,46 @@
-//! The extension: one call turns the trees' leaves into 512 correlated oblivious transfers.
-//! SoftSpokenOT's small-field VOLE (Roy, CRYPTO 2022, figure 7) with repetition code;
+//! The extension: one call turns the trees' leaves into 512 rows. SoftSpokenOT's small-field VOLE
+//! (Roy, CRYPTO 2022, figure 7), whose columns carry the words of a code;
 //! `docs/design.md#oblivious-transfer`.
 //!
 //! With r_x the 512 bits of leaf x, the receiver forms u = sum of all r_x and, for each bit j,
-//! v_j = sum of the r_x where x has bit j, and sends u + choices. The sender lacks the leaf at
-//! delta; with u' and v'_j its sums over the others, v'_j + delta_j (u' + correction) is
-//! q_j = v_j + delta_j choices: a row of q is a row of v, plus delta where the choice is one.
+//! v_j = sum of the r_x where x has bit j, and sends u + the bits of its words in this tree. The
+//! sender lacks the leaf at delta; with u' and v'_j its sums over the others,
+//! v'_j + delta_j (u' + correction) is q_j = v_j + delta_j word: a row of q is a row of v, plus the
+//! tree's part of delta where the word has a one.
 
-use super::{CALL, COLUMNS, Hash, Key, ReceiverTrees, SenderTrees, mask, mask_eq};
+use super::{CALL, Code, Hash, Key, LANE, Lane, Plane, ReceiverTrees, Row, RowUse, SenderTrees};
+use super::{Direction, mask, mask_eq, xor};
 use crate::Error;
 use crate::random::BLOCK_WORDS;
 use zeroize::Zeroizing;
 
-/// What the receiver sends for each tree in each call: bit i belongs to transfer i.
-pub type Correction = [u32; BLOCK_WORDS];
+/// A column of a call, bit i for row i: both lanes.
+type Column = [u32; BLOCK_WORDS];
 
-/// The 128 columns of a call, bit i of a column for transfer i; after the transposition, word g of
-/// row i is at `[32 g + i mod 32][i / 32]`.
-type Columns = [[u32; BLOCK_WORDS]; COLUMNS];
+const SMALL: Error = Error::Internal("extension with too little scratch");
 
-/// Words of scratch of an extension: 2048 for the columns, then four a leaf.
-pub const fn scratch_words(k_s: u32) -> usize {
-    COLUMNS * BLOCK_WORDS + (4 << k_s)
+/// Words of scratch of an extension's receiver: its columns.
+pub const fn receiver_words(direction: Direction) -> usize {
+    direction.columns() * BLOCK_WORDS
 }
 
-fn split(scratch: &mut [u32], k_s: u32) -> Result<(&mut Columns, &mut [Key]), Error> {
-    const SMALL: Error = Error::Internal("extension with too little scratch");
-    let (columns, nodes) = scratch
-        .split_at_mut_checked(COLUMNS * BLOCK_WORDS)
-        .ok_or(SMALL)?;
-    let columns = columns.as_chunks_mut().0.try_into().map_err(|_| SMALL)?;
-    let nodes = nodes.as_chunks_mut().0.get_mut(..1 << k_s).ok_or(SMALL)?;
-    Ok((columns, nodes))
+/// Words of scratch of an extension's sender: its columns, and the leaves of a tree.
+pub const fn sender_words(direction: Direction, k_s: u32) -> usize {
+    receiver_words(direction) + (4 << k_s)
+}
+
+/// The columns of one tree.
+fn of_tree(columns: &mut [u32], tree: usize, k_s: u32) -> Result<&mut [Column], Error> {
+    let columns = columns.as_chunks_mut().0;
+    columns
+        .chunks_exact_mut(k_s as usize)
+        .nth(tree)
+        .ok_or(SMALL)
 }
 
 /// Adds a leaf's bits to the sum of all, and to the columns that its index selects (public).
 #[inline(always)]
-fn add_leaf(all: &mut Correction, columns: &mut [Correction], x: usize, bits: &Correction) {
+fn add_leaf(all: &mut Column, columns: &mut [Column], x: usize, bits: &Column) {
     for (sum, b) in all.iter_mut().zip(bits) {
         *sum ^= b;
     }
@@ -49,58 +53,95 @@ fn add_leaf(all: &mut Correction, columns: &mut [Correction], x: usize, bits: &C
     }
 }
 
-impl ReceiverTrees {
-    /// Extends with 512 choice bits: hands out one correction a tree, in order, and gives the
-    /// rows v. A call number must be used once in a session, and be below 2^55. `scratch` has
-    /// [`scratch_words`]. Constant-time in the choices.
-    pub fn extend<'a>(
-        &self,
-        call: u64,
-        choices: &Correction,
-        scratch: &'a mut [u32],
-        mut emit: impl FnMut(usize, &Correction),
-    ) -> Result<ReceiverRows<'a>, Error> {
-        let k_s = self.k_s();
-        let (columns, nodes) = split(scratch, k_s)?;
-        for (tree, columns) in columns.chunks_exact_mut(k_s as usize).enumerate() {
-            self.expand(tree, nodes);
-            let mut sum = *choices;
-            columns.fill([0; BLOCK_WORDS]);
-            for (x, leaf) in nodes.iter().enumerate() {
-                let bits = self.hash.leaf(leaf, call, tree << k_s | x);
-                add_leaf(&mut sum, columns, x, &bits);
+/// Zeros where a lane's code does not cover the tree.
+fn leave_out(columns: &mut [Column], codes: [Code; 2], tree: usize, k_s: u32) {
+    for (half, code) in codes.into_iter().enumerate() {
+        if !code.covers(tree, k_s) {
+            for column in columns.iter_mut() {
+                column.as_chunks_mut::<{ LANE / 32 }>().0[half].fill(0);
             }
-            emit(tree, &sum);
         }
-        transpose(columns);
-        Ok(ReceiverRows {
-            rows: Rows { columns, call },
-            hash: self.hash,
-        })
     }
 }
 
-impl SenderTrees {
-    /// Takes the correction of one tree of a call into the columns in `scratch`
-    /// ([`scratch_words`]); after all trees, in any order, [`Self::rows`] ends the call.
-    /// Constant-time in delta.
+impl ReceiverTrees {
+    /// The part of one tree in call `call`: fills its columns in `scratch` ([`receiver_words`]) and
+    /// hands out a correction for each lane whose code covers the tree, with the lane's number.
+    /// After all trees, in any order, [`Self::rows`] ends the call. A call number must be used once
+    /// in a session, and be below 2^55. Constant-time in the choices.
+    pub fn extend(
+        &self,
+        call: u64,
+        tree: usize,
+        lanes: [&Lane; 2],
+        scratch: &mut [u32],
+        mut emit: impl FnMut(usize, &Plane),
+    ) -> Result<(), Error> {
+        let k_s = self.k_s();
+        let columns = of_tree(scratch, tree, k_s)?;
+        columns.fill([0; BLOCK_WORDS]);
+        let codes = lanes.map(Lane::code);
+        if !codes.iter().any(|code| code.covers(tree, k_s)) {
+            return Ok(());
+        }
+        let mut sum = Zeroizing::new([0; BLOCK_WORDS]);
+        self.leaves(tree, |x, leaf| {
+            let bits = self.hash.leaf(leaf, call, tree << k_s | x);
+            add_leaf(&mut sum, columns, x, &bits);
+        });
+        leave_out(columns, codes, tree, k_s);
+        let sums = sum.as_chunks().0.iter();
+        for (half, (sum, lane)) in sums.zip(lanes).enumerate() {
+            if lane.code().covers(tree, k_s) {
+                emit(half, &xor(sum, &lane.column(tree, k_s)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows v, once all trees were extended into `scratch`. Must be called once for a call: it
+    /// transposes in place.
+    pub fn rows<'a>(&self, call: u64, scratch: &'a mut [u32]) -> Result<ReceiverRows<'a>, Error> {
+        transpose(self.direction(), scratch)?;
+        self.transposed_rows(call, scratch)
+    }
+
+    /// The rows of a call that [`Self::rows`] has ended, as long as no one else used its scratch.
+    pub fn transposed_rows<'a>(
+        &self,
+        call: u64,
+        scratch: &'a [u32],
+    ) -> Result<ReceiverRows<'a>, Error> {
+        Ok(ReceiverRows(Rows::new(scratch, self.hash, call)?))
+    }
+}
+
+impl<const COLUMNS: usize> SenderTrees<COLUMNS> {
+    /// Takes the corrections of one tree of a call into the columns in `scratch`
+    /// ([`sender_words`]); those of lanes whose code does not cover the tree do not count. After
+    /// all trees, in any order, [`Self::rows`] ends the call. Constant-time in delta.
     pub fn absorb(
         &self,
         call: u64,
         tree: usize,
-        correction: &Correction,
+        codes: [Code; 2],
+        corrections: &[Plane; 2],
         scratch: &mut [u32],
     ) -> Result<(), Error> {
         let k_s = self.k_s();
-        let (columns, nodes) = split(scratch, k_s)?;
-        let columns = columns
-            .chunks_exact_mut(k_s as usize)
-            .nth(tree)
-            .ok_or(Error::Internal("correction for a tree that does not exist"))?;
+        let (columns, nodes) = scratch
+            .split_at_mut_checked(receiver_words(self.direction()))
+            .ok_or(SMALL)?;
+        let columns = of_tree(columns, tree, k_s)?;
+        columns.fill([0; BLOCK_WORDS]);
+        if !codes.iter().any(|code| code.covers(tree, k_s)) {
+            return Ok(());
+        }
+        let nodes: &mut [Key] = nodes.as_chunks_mut().0.get_mut(..1 << k_s).ok_or(SMALL)?;
         self.expand(tree, nodes);
         let missing = self.missing_leaf(tree);
-        let mut sum = Zeroizing::new(*correction);
-        columns.fill([0; BLOCK_WORDS]);
+        let mut sum = Zeroizing::new([0; BLOCK_WORDS]);
+        sum.copy_from_slice(corrections.as_flattened());
         for (x, leaf) in nodes.iter().enumerate() {
             let known = !mask_eq(x as u32, missing);
             let bits = self
@@ -115,76 +156,113 @@ impl SenderTrees {
                 *q ^= bit & s;
             }
         }
+        leave_out(columns, codes, tree, k_s);
         Ok(())
     }
 
-    /// The rows q, once the corrections of all trees were absorbed into `scratch` (of which the
-    /// first 2048 words are used). Must be called once for a call: it transposes in place.
+    /// The rows q, once the corrections of all trees were absorbed into `scratch`. Must be called
+    /// once for a call: it transposes in place.
     pub fn rows<'a>(&self, call: u64, scratch: &'a mut [u32]) -> Result<SenderRows<'a>, Error> {
-        let (columns, _) = scratch
-            .as_chunks_mut()
-            .0
-            .split_first_chunk_mut()
-            .ok_or(Error::Internal("extension with too little scratch"))?;
-        transpose(columns);
+        transpose(self.direction(), scratch)?;
+        self.transposed_rows(call, scratch)
+    }
+
+    /// The rows of a call that [`Self::rows`] has ended, as long as no one else used its scratch.
+    pub fn transposed_rows<'a>(
+        &self,
+        call: u64,
+        scratch: &'a [u32],
+    ) -> Result<SenderRows<'a>, Error> {
         Ok(SenderRows {
-            rows: Rows { columns, call },
-            hash: self.hash,
+            rows: Rows::new(scratch, self.hash, call)?,
             delta: Zeroizing::new(self.delta),
+            k_s: self.k_s(),
+        })
+    }
+}
+
+/// Transposed columns: word g of row i is at `[32 g + i mod 32][i / 32]`.
+struct Rows<'a> {
+    columns: &'a [Column],
+    hash: Hash,
+    call: u64,
+}
+
+impl<'a> Rows<'a> {
+    fn new(scratch: &'a [u32], hash: Hash, call: u64) -> Result<Self, Error> {
+        let columns = scratch.as_chunks().0.get(..hash.direction.columns());
+        let columns = columns.ok_or(SMALL)?;
+        Ok(Self {
+            columns,
+            hash,
+            call,
         })
     }
 
-    /// Absorbs the corrections of all trees, in order, and gives the rows.
-    pub fn extend<'a>(
-        &self,
-        call: u64,
-        corrections: &[Correction],
-        scratch: &'a mut [u32],
-    ) -> Result<SenderRows<'a>, Error> {
-        if corrections.len() != self.count() {
-            return Err(Error::Internal("extension needs one correction a tree"));
+    /// Row i of a lane.
+    fn get(&self, lane: usize, i: usize) -> Row {
+        let i = lane * LANE + i;
+        let mut row = [0; 8];
+        for (word, columns) in row.iter_mut().zip(self.columns.chunks_exact(32)) {
+            *word = columns[i % 32][i / 32];
         }
-        for (tree, correction) in corrections.iter().enumerate() {
-            self.absorb(call, tree, correction, scratch)?;
-        }
-        self.rows(call, scratch)
+        row
+    }
+
+    /// 512 pseudo-random bits of row i of a lane, with something added. Every row of the session
+    /// has a number of its own, which is the tweak of its hash.
+    fn hash(&self, (lane, i): (usize, usize), usage: RowUse, add: &Row) -> [u32; BLOCK_WORDS] {
+        debug_assert!(lane < 2 && i < LANE && self.call < 1 << 55);
+        let index = self.call * CALL as u64 | (lane * LANE + i) as u64;
+        let row = Zeroizing::new(xor(&self.get(lane, i), add));
+        self.hash.row(&row, usage, index)
     }
 }
 
 /// The receiver's rows v of one call, in the caller's scratch.
-pub struct ReceiverRows<'a> {
-    pub(super) rows: Rows<'a>,
-    pub(super) hash: Hash,
+pub struct ReceiverRows<'a>(Rows<'a>);
+
+impl ReceiverRows<'_> {
+    /// 512 pseudo-random bits of row `i` of a lane: the sender's for the word that was chosen.
+    pub fn hash(&self, lane: usize, i: usize, usage: RowUse) -> [u32; BLOCK_WORDS] {
+        self.0.hash((lane, i), usage, &[0; 8])
+    }
 }
 
 /// The sender's rows q of one call, in the caller's scratch, with delta.
 pub struct SenderRows<'a> {
-    pub(super) rows: Rows<'a>,
-    pub(super) hash: Hash,
-    pub(super) delta: Zeroizing<Key>,
+    rows: Rows<'a>,
+    delta: Zeroizing<Row>,
+    k_s: u32,
 }
 
-/// Transposed columns.
-pub(super) struct Rows<'a> {
-    columns: &'a Columns,
-    call: u64,
-}
-
-impl Rows<'_> {
-    /// Row i, i < 512: word g holds columns 32 g to 32 g + 31.
-    pub(super) fn get(&self, i: usize) -> Key {
-        core::array::from_fn(|g| self.columns[32 * g + i % 32][i / 32])
+impl SenderRows<'_> {
+    /// What a code's word of `value` adds to a row: delta in the trees where it has a one.
+    pub fn word(&self, code: Code, value: usize) -> Zeroizing<Row> {
+        let mut row = self.delta.clone();
+        for column in 0..32 * row.len() {
+            if !code.has(value, column / self.k_s as usize, self.k_s) {
+                row[column / 32] &= !(1 << (column % 32));
+            }
+        }
+        row
     }
 
-    /// The session-wide index of transfer i: the tweak of its hashes.
-    pub(super) fn index(&self, i: usize) -> u64 {
-        debug_assert!(i < CALL && self.call < 1 << 55);
-        self.call << 9 | i as u64
+    /// 512 pseudo-random bits of row `i` of a lane, for the choice whose [`Self::word`] this is.
+    pub fn hash(&self, lane: usize, i: usize, usage: RowUse, word: &Row) -> [u32; BLOCK_WORDS] {
+        self.rows.hash((lane, i), usage, word)
+    }
+
+    /// The same for both choices of a bit, of which `one` is the second one's word.
+    pub fn hashes(&self, lane: usize, i: usize, usage: RowUse, one: &Row) -> [Column; 2] {
+        [&[0; 8], one].map(|word| self.hash(lane, i, usage, word))
     }
 }
 
-/// Transposes every block of 32 columns by 32 transfers in place.
-fn transpose(columns: &mut Columns) {
+/// Transposes every block of 32 columns by 32 rows in place.
+fn transpose(direction: Direction, scratch: &mut [u32]) -> Result<(), Error> {
+    let columns: &mut [Column] = scratch.as_chunks_mut().0;
+    let columns = columns.get_mut(..direction.columns()).ok_or(SMALL)?;
     for group in columns.chunks_exact_mut(32) {
         for word in 0..BLOCK_WORDS {
             let mut block = Zeroizing::new([0u32; 32]);
@@ -197,6 +275,7 @@ fn transpose(columns: &mut Columns) {
             }
         }
     }
+    Ok(())
 }
 
 /// Transposes a 32 x 32 bit matrix, bit c of word r being its element (r, c), by halving
@@ -220,11 +299,57 @@ fn transpose_32(a: &mut [u32; 32]) {
 #[cfg(test)]
 mod tests {
     use super::super::ggm::tests::pair;
-    use super::super::{Direction, xor};
+    use super::super::{FORWARD, REVERSE};
     use super::*;
     use crate::random::SessionId;
     use proptest::prelude::*;
+    use std::boxed::Box;
+    use std::collections::BTreeSet;
+    use std::vec;
     use std::vec::Vec;
+
+    /// Both sides of a call: corrections by tree, then `check` gets both sides' rows.
+    fn call<const COLUMNS: usize>(
+        (receiver, sender): &(ReceiverTrees, Box<SenderTrees<COLUMNS>>),
+        call: u64,
+        lanes: [&Lane; 2],
+        check: impl FnOnce(&ReceiverRows<'_>, &SenderRows<'_>),
+    ) -> Vec<[Option<Plane>; 2]> {
+        let k_s = receiver.k_s();
+        let direction = receiver.direction();
+        let mut left = vec![0xAAAA_AAAA; receiver_words(direction)];
+        let mut wire = Vec::new();
+        for tree in 0..receiver.count() {
+            let mut corrections = [None; 2];
+            let emit = |half: usize, c: &Plane| corrections[half] = Some(*c);
+            receiver.extend(call, tree, lanes, &mut left, emit).unwrap();
+            wire.push(corrections);
+        }
+        let mut right = vec![0x5555_5555; sender_words(direction, k_s)];
+        let codes = lanes.map(Lane::code);
+        // Trees may come in any order.
+        for (tree, corrections) in wire.iter().enumerate().rev() {
+            for (code, correction) in codes.iter().zip(corrections) {
+                assert_eq!(code.covers(tree, k_s), correction.is_some());
+            }
+            let corrections = corrections.map(Option::unwrap_or_default);
+            sender
+                .absorb(call, tree, codes, &corrections, &mut right)
+                .unwrap();
+        }
+        let v = receiver.rows(call, &mut left).unwrap();
+        let q = sender.rows(call, &mut right).unwrap();
+        check(&v, &q);
+        wire
+    }
+
+    fn code(width: u32, k_s: u32) -> Code {
+        match width {
+            0 => Code::Unused,
+            8 => Code::Bit,
+            _ => Code::Digit(width.min(Code::max_width(k_s))),
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
@@ -241,71 +366,107 @@ mod tests {
         }
 
         #[test]
-        fn rows_differ_by_delta_where_the_choice_is_one(
-            log_k in 0u32..4, delta: Key, choices: Correction, seed: u8, id: [u8; 32],
-            call in 0u64..1 << 55, reverse: bool,
+        fn rows_differ_by_the_word_that_was_chosen(
+            log_k in 0u32..4, delta: Row, seed: u8, id: [u8; 32], number in 0u64..1 << 55,
+            widths in prop::array::uniform2(0u32..=8),
+            choices in prop::collection::vec(any::<u8>(), 512), reverse: bool,
         ) {
             let k_s = 1 << log_k;
-            let direction = if reverse { Direction::Reverse } else { Direction::Forward };
-            let (receiver, sender) = pair(direction, k_s, &SessionId(id), seed, &delta);
-            let mut wire = Vec::new();
-            let mut scratch = std::vec![0xAAAA_AAAA; scratch_words(k_s)];
-            let v = receiver
-                .extend(call, &choices, &mut scratch, |tree, c| {
-                    assert_eq!(tree, wire.len());
-                    wire.push(*c);
-                })
-                .unwrap();
-            prop_assert_eq!(wire.len(), receiver.count());
-            // Trees may come in any order.
-            let mut other = std::vec![0x5555_5555; scratch_words(k_s)];
-            for (tree, c) in wire.iter().enumerate().rev() {
-                sender.absorb(call, tree, c, &mut other).unwrap();
-            }
-            let q = sender.rows(call, &mut other).unwrap();
-            for i in 0..CALL {
-                let chosen = 0u32.wrapping_sub(choices[i / 32] >> (i % 32) & 1);
-                let expected = xor(&v.rows.get(i), &delta.map(|w| w & chosen));
-                prop_assert_eq!(q.rows.get(i), expected);
+            let codes = widths.map(|width| match reverse {
+                true => code(width & 8, k_s),
+                false => code(width, k_s),
+            });
+            let choice = |lane: usize, i: usize| match codes[lane] {
+                Code::Unused => 0,
+                Code::Bit => usize::from(choices[256 * lane + i] & 1),
+                Code::Digit(width) => usize::from(choices[256 * lane + i]) & ((1 << width) - 1),
+            };
+            let lanes = [0, 1].map(|lane| {
+                Lane::new(codes[lane], (0..LANE).map(|i| choice(lane, i) as u32))
+            });
+            let check = |v: &ReceiverRows<'_>, q: &SenderRows<'_>| {
+                for (lane, code) in codes.into_iter().enumerate() {
+                    for i in 0..LANE {
+                        let word = q.word(code, choice(lane, i));
+                        let expected = xor(&v.0.get(lane, i), &word);
+                        assert_eq!(q.rows.get(lane, i), expected);
+                        assert_eq!(
+                            v.hash(lane, i, RowUse::Digit),
+                            q.hash(lane, i, RowUse::Digit, &word)
+                        );
+                    }
+                }
+            };
+            let session = SessionId(id);
+            let lanes = lanes.each_ref();
+            if reverse {
+                call(&pair::<REVERSE>(k_s, &session, seed, &delta), number, lanes, check);
+            } else {
+                call(&pair::<FORWARD>(k_s, &session, seed, &delta), number, lanes, check);
             }
         }
     }
 
     #[test]
+    fn every_word_of_a_row_gives_another_hash() {
+        let delta = core::array::from_fn(|i| 0x9E37_79B9u32.wrapping_mul(i as u32 + 1));
+        let trees = pair::<FORWARD>(4, &SessionId([1; 32]), 9, &delta);
+        let lanes = [Code::Digit(7), Code::Bit].map(|code| Lane::new(code, 0..1));
+        call(&trees, 3, lanes.each_ref(), |v, q| {
+            let hash = |lane, i, code, value| {
+                let word = q.word(code, value);
+                q.hash(lane, i, RowUse::Digit, &word)
+            };
+            let mut seen = BTreeSet::new();
+            for i in 0..LANE {
+                assert!((0..128).all(|x| seen.insert(hash(0, i, Code::Digit(7), x))));
+                assert!((0..2).all(|x| seen.insert(hash(1, i, Code::Bit, x))));
+                assert!(seen.insert(v.hash(0, i, RowUse::Bit)));
+            }
+        });
+    }
+
+    #[test]
     fn calls_directions_and_sessions_share_nothing() {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut scratch = std::vec![0; scratch_words(2)];
+        let mut seen = BTreeSet::new();
+        let lane = Lane::bits([0; 8]);
+        let mut note = |wire: Vec<[Option<Plane>; 2]>, count| {
+            let corrections: Vec<_> = wire.into_iter().flatten().flatten().collect();
+            assert_eq!(corrections.len(), count);
+            assert!(corrections.into_iter().all(|c| seen.insert(c)));
+        };
         for id in [1, 2] {
-            for direction in [Direction::Forward, Direction::Reverse] {
-                let (receiver, _) = pair(direction, 2, &SessionId([id; 32]), 9, &[5; 4]);
-                for call in [0, 1, 1 << 32] {
-                    let mut corrections = Vec::new();
-                    receiver
-                        .extend(call, &[0; 16], &mut scratch, |_, c| corrections.push(*c))
-                        .unwrap();
-                    for c in corrections {
-                        assert!(seen.insert(c));
-                    }
-                }
+            let session = SessionId([id; 32]);
+            let (forward, reverse) = (
+                pair::<FORWARD>(2, &session, 9, &[5; 8]),
+                pair::<REVERSE>(2, &session, 9, &[5; 8]),
+            );
+            for number in [0, 1, 1 << 32] {
+                note(call(&forward, number, [&lane; 2], |_, _| ()), 2 * 64);
+                note(call(&reverse, number, [&lane; 2], |_, _| ()), 2 * 64);
             }
         }
     }
 
     #[test]
     fn refuses_what_does_not_fit() {
-        let (receiver, sender) = pair(Direction::Forward, 4, &SessionId([1; 32]), 9, &[5; 4]);
-        let mut scratch = [0; scratch_words(4)];
-        let short = scratch_words(4) - 1;
-        let result = receiver.extend(0, &[0; 16], &mut scratch[..short], |_, _| ());
-        assert!(result.is_err());
-        assert!(
-            sender
-                .absorb(0, 0, &[0; 16], &mut scratch[..short])
-                .is_err()
-        );
-        assert!(sender.absorb(0, 32, &[0; 16], &mut scratch).is_err());
-        assert!(sender.absorb(0, 31, &[0; 16], &mut scratch).is_ok());
-        assert!(sender.rows(0, &mut scratch[..2047]).is_err());
-        assert!(sender.extend(0, &[[0; 16]; 31], &mut scratch).is_err());
+        let (receiver, sender) = pair::<FORWARD>(4, &SessionId([1; 32]), 9, &[5; 8]);
+        let lane = Lane::bits([0; 8]);
+        let words = receiver_words(Direction::Forward);
+        let mut scratch = vec![0; sender_words(Direction::Forward, 4)];
+        let mut extend =
+            |tree, words| receiver.extend(0, tree, [&lane; 2], &mut scratch[..words], |_, _| ());
+        assert!(extend(63, words).is_ok());
+        assert!(extend(63, words - 1).is_err());
+        assert!(extend(64, words).is_err());
+        let codes = [Code::Bit, Code::Digit(4)];
+        let mut absorb =
+            |tree, words| sender.absorb(0, tree, codes, &[[0; 8]; 2], &mut scratch[..words]);
+        assert!(absorb(63, words + 64).is_ok());
+        assert!(absorb(63, words + 63).is_err());
+        assert!(absorb(64, words + 64).is_err());
+        assert!(receiver.rows(0, &mut scratch[..words - 1]).is_err());
+        assert!(sender.rows(0, &mut scratch[..words - 1]).is_err());
+        assert!(sender.rows(0, &mut scratch).is_ok());
     }
 }

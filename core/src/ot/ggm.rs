@@ -2,33 +2,36 @@
 //! Goldreich, Goldwasser, Micali (1986); Roy, CRYPTO 2022, section 5.1;
 //! `docs/design.md#oblivious-transfer`.
 //!
-//! A tree is expanded in place. Node p of level l (p < 2^l) has its left child at p and its right
-//! child at p + 2^l of level l + 1, so bit l of a leaf's index says which way its path went.
+//! Node p of level l (p < 2^l) has its left child at p and its right child at p + 2^l of level
+//! l + 1, so bit l of a leaf's index says which way its path went.
 
-use super::{COLUMNS, Direction, Domain, Hash, Key, mask, mask_eq, xor};
+use super::{Direction, Hash, Key, Row, check_depth, mask, mask_eq, select, xor};
 use crate::Error;
-use crate::random::{Seed, SessionId, Stream};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use crate::random::{Seed, SessionId};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// log2 of k_s: every tree has 2^k_s leaves, and there are 128 / k_s trees.
-fn check_depth(k_s: u32) -> Result<u32, Error> {
-    match k_s {
-        1 | 2 | 4 | 8 => Ok(k_s.trailing_zeros()),
-        _ => Err(Error::Negotiation {
-            what: "k_s",
-            value: k_s,
-        }),
-    }
-}
+/// The most levels of a tree.
+const MAX_DEPTH: usize = 8;
 
-/// Expands the first `levels` levels under a root into `nodes[..2^levels]`. Constant-time.
-fn expand(hash: &Hash, tree: usize, root: &Key, levels: u32, nodes: &mut [Key]) {
-    nodes[0] = *root;
-    for level in 0..levels {
-        let width = 1 << level;
-        for p in 0..width {
-            [nodes[p], nodes[p + width]] = hash.children(&nodes[p], tree, width + p);
+/// Hands out the nodes of level `depth` (at least 1) under a root, each with its index, and keeps no more than one
+/// node a level. Constant-time.
+fn walk(hash: &Hash, tree: usize, root: Key, depth: u32, mut take: impl FnMut(usize, &Key)) {
+    // The right siblings, by level, of the path to the node at hand.
+    let mut siblings = Zeroizing::new([[0; 4]; MAX_DEPTH + 1]);
+    siblings[0] = root;
+    for i in 0..1u32 << depth {
+        // The walk goes through the indices with their bits reversed.
+        let index = i.reverse_bits() >> (32 - depth);
+        let mut level = depth - i.trailing_zeros().min(depth);
+        let mut node = Zeroizing::new(siblings[level as usize]);
+        while level < depth {
+            let position = 1 << level | (index as usize & ((1 << level) - 1));
+            let [left, right] = hash.children(&node, tree, position);
+            level += 1;
+            siblings[level as usize] = right;
+            *node = left;
         }
+        take(index as usize, &node);
     }
 }
 
@@ -49,7 +52,7 @@ fn expand_punctured(hash: &Hash, tree: usize, sums: &[Key], delta: u32, nodes: &
             for w in 0..4 {
                 left[w] &= known;
                 right[w] &= known;
-                missing[w] ^= super::select(right_side, left[w], right[w]);
+                missing[w] ^= select(right_side, left[w], right[w]);
             }
             [nodes[p], nodes[p + width]] = [left, right];
         }
@@ -63,10 +66,11 @@ fn expand_punctured(hash: &Hash, tree: usize, sums: &[Key], delta: u32, nodes: &
     }
 }
 
-/// The extension receiver's trees: it knows all leaves.
+/// The extension receiver's trees: it knows all leaves. A root is made again from the seed whenever
+/// its tree is expanded.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct ReceiverTrees {
-    roots: [Key; COLUMNS],
+    seed: [[u32; 4]; 2],
     #[zeroize(skip)]
     log_k_s: u32,
     #[zeroize(skip)]
@@ -74,7 +78,7 @@ pub struct ReceiverTrees {
 }
 
 impl ReceiverTrees {
-    /// Trees with roots drawn from a seed that serves nothing else. `k_s` is 1, 2, 4 or 8.
+    /// Trees of a seed that serves nothing else. `k_s` is 1, 2, 4 or 8.
     pub fn new(
         direction: Direction,
         k_s: u32,
@@ -84,15 +88,6 @@ impl ReceiverTrees {
         let mut trees = Self::empty();
         trees.plant(direction, k_s, session, seed)?;
         Ok(trees)
-    }
-
-    /// No trees.
-    pub(crate) const fn empty() -> Self {
-        Self {
-            roots: [[0; 4]; COLUMNS],
-            log_k_s: 0,
-            hash: Hash::empty(),
-        }
     }
 
     /// As [`Self::new`], in place.
@@ -105,12 +100,17 @@ impl ReceiverTrees {
     ) -> Result<(), Error> {
         self.log_k_s = check_depth(k_s)?;
         self.hash = Hash::new(direction, session);
-        let mut stream = Stream::new(seed, self.hash.nonce(Domain::Root, 0));
-        let count = self.count();
-        for root in &mut self.roots[..count] {
-            *root = core::array::from_fn(|_| stream.next_u32());
-        }
+        seed.write_halves(&mut self.seed);
         Ok(())
+    }
+
+    /// No trees.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            seed: [[0; 4]; 2],
+            log_k_s: 0,
+            hash: Hash::empty(),
+        }
     }
 
     /// k_s: columns a tree, log2 of its leaves.
@@ -118,9 +118,9 @@ impl ReceiverTrees {
         1 << self.log_k_s
     }
 
-    /// Number of trees, 128 / k_s: corrections a call.
+    /// Number of trees.
     pub fn count(&self) -> usize {
-        COLUMNS >> self.log_k_s
+        self.direction().columns() >> self.log_k_s
     }
 
     /// The direction that these trees serve.
@@ -128,31 +128,31 @@ impl ReceiverTrees {
         self.hash.direction
     }
 
-    /// Expands a tree to its 2^k_s leaves.
-    pub(super) fn expand(&self, tree: usize, nodes: &mut [Key]) {
-        expand(&self.hash, tree, &self.roots[tree], self.k_s(), nodes);
+    /// Hands out a tree's 2^k_s leaves, each with its index.
+    pub(super) fn leaves(&self, tree: usize, take: impl FnMut(usize, &Key)) {
+        let root = self.hash.root(&self.seed, tree);
+        walk(&self.hash, tree, root, self.k_s(), take);
     }
 
     /// The two messages of base transfer `index`: the sum of the left, and of the right children
-    /// of its level. The first 4 * 2^k_s words of `scratch` are used. Constant-time.
-    pub fn base_message(&self, index: usize, scratch: &mut [u32]) -> Result<[Key; 2], Error> {
+    /// of its level. Constant-time.
+    pub fn base_message(&self, index: usize) -> [Key; 2] {
         let (tree, level) = (index >> self.log_k_s, index as u32 & (self.k_s() - 1));
-        let nodes = scratch
-            .as_chunks_mut()
-            .0
-            .get_mut(..2 << level)
-            .filter(|_| index < COLUMNS)
-            .ok_or(Error::Internal("base transfer with too little scratch"))?;
-        expand(&self.hash, tree, &self.roots[tree], level + 1, nodes);
-        let (left, right) = nodes.split_at(1 << level);
-        Ok([left, right].map(|side| side.iter().fold([0; 4], |sum, node| xor(&sum, node))))
+        let mut sums = [[0; 4]; 2];
+        let root = self.hash.root(&self.seed, tree);
+        walk(&self.hash, tree, root, level + 1, |p, node| {
+            let side = &mut sums[p >> level];
+            *side = xor(side, node);
+        });
+        sums
     }
 }
 
-/// The extension sender's trees: delta, and what expands to all leaves but those at delta.
+/// The extension sender's trees: delta, and what expands to all leaves but those at delta. There are
+/// as many sums as base transfers in the direction.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct SenderTrees {
-    pub(super) delta: Key,
+pub struct SenderTrees<const COLUMNS: usize> {
+    pub(super) delta: Row,
     sums: [Key; COLUMNS],
     #[zeroize(skip)]
     log_k_s: u32,
@@ -160,62 +160,46 @@ pub struct SenderTrees {
     pub(super) hash: Hash,
 }
 
-impl SenderTrees {
-    /// Trees from the messages that the base transfers gave for [`Self::base_choice`].
-    /// `k_s` is 1, 2, 4 or 8.
-    pub fn new(
-        direction: Direction,
-        k_s: u32,
-        session: &SessionId,
-        delta: &Key,
-        keys: &[Key; COLUMNS],
-    ) -> Result<Self, Error> {
-        let mut trees = Self::empty();
-        trees.delta = *delta;
-        trees.plant(direction, k_s, session, |sums| {
-            sums.copy_from_slice(keys);
-            Ok(())
-        })?;
-        Ok(trees)
-    }
+impl<const COLUMNS: usize> SenderTrees<COLUMNS> {
+    const DIRECTION: Direction = {
+        assert!(COLUMNS == super::FORWARD || COLUMNS == super::REVERSE);
+        match COLUMNS {
+            super::REVERSE => Direction::Reverse,
+            _ => Direction::Forward,
+        }
+    };
 
     /// No trees.
-    pub(crate) const fn empty() -> Self {
+    pub const fn empty() -> Self {
         Self {
-            delta: [0; 4],
+            delta: [0; 8],
             sums: [[0; 4]; COLUMNS],
             log_k_s: 0,
             hash: Hash::empty(),
         }
     }
 
-    /// Chooses delta, before the base transfers.
-    pub(crate) fn choose(&mut self, delta: Key) {
-        self.delta = delta;
-    }
-
-    /// Takes the messages that the base transfers gave, in place: `keys` writes all 128.
-    pub(crate) fn plant(
+    /// Chooses delta, before the base transfers. `k_s` is 1, 2, 4 or 8.
+    pub fn choose(
         &mut self,
-        direction: Direction,
         k_s: u32,
         session: &SessionId,
-        keys: impl FnOnce(&mut [Key; COLUMNS]) -> Result<(), Error>,
+        mut random: impl FnMut() -> u32,
     ) -> Result<(), Error> {
         self.log_k_s = check_depth(k_s)?;
-        self.hash = Hash::new(direction, session);
-        keys(&mut self.sums)
+        self.hash = Hash::new(Self::DIRECTION, session);
+        self.delta[..COLUMNS / 32].fill_with(&mut random);
+        Ok(())
     }
 
-    /// Delta, one bit a column.
-    pub(crate) fn delta(&self) -> &Key {
-        &self.delta
+    /// The choice bit of base transfer `index`: the side away from delta's path. Constant-time.
+    pub fn base_choice(&self, index: usize) -> u32 {
+        1 ^ (self.delta[index / 32] >> (index % 32) & 1)
     }
 
-    /// The choice bit of base transfer `index` (below 128): the side away from delta's path.
-    /// Constant-time.
-    pub fn base_choice(delta: &Key, index: usize) -> u32 {
-        1 ^ (delta[index / 32] >> (index % 32) & 1)
+    /// Takes the message that base transfer `index` gave.
+    pub fn plant(&mut self, index: usize, message: Key) {
+        self.sums[index] = message;
     }
 
     /// k_s: columns a tree, log2 of its leaves.
@@ -223,24 +207,14 @@ impl SenderTrees {
         1 << self.log_k_s
     }
 
-    /// Number of trees, 128 / k_s: corrections a call.
+    /// Number of trees.
     pub fn count(&self) -> usize {
         COLUMNS >> self.log_k_s
     }
 
     /// The direction that these trees serve.
     pub fn direction(&self) -> Direction {
-        self.hash.direction
-    }
-
-    /// The choice bit of base transfer `index` (below 128). Constant-time.
-    pub fn choice(&self, index: usize) -> u32 {
-        Self::base_choice(&self.delta, index)
-    }
-
-    /// The message that base transfer `index` (below 128) gave.
-    pub fn base_key(&self, index: usize) -> Key {
-        self.sums[index]
+        Self::DIRECTION
     }
 
     /// The leaf that a tree is punctured at. 32 is a multiple of k_s: no word boundary is crossed.
@@ -259,53 +233,70 @@ impl SenderTrees {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::{FORWARD, REVERSE};
     use super::*;
     use proptest::prelude::*;
+    use std::boxed::Box;
 
     /// Both parties' trees, with the base transfers done by hand.
-    pub(crate) fn pair(
-        direction: Direction,
+    pub(crate) fn pair<const COLUMNS: usize>(
         k_s: u32,
         session: &SessionId,
         seed: u8,
-        delta: &Key,
-    ) -> (ReceiverTrees, SenderTrees) {
+        delta: &Row,
+    ) -> (ReceiverTrees, Box<SenderTrees<COLUMNS>>) {
+        let direction = SenderTrees::<COLUMNS>::DIRECTION;
         let receiver = ReceiverTrees::new(direction, k_s, session, &Seed([seed; 32])).unwrap();
-        let mut scratch = [0; 1024];
-        let keys = core::array::from_fn(|c| {
-            let choice = SenderTrees::base_choice(delta, c) as usize;
-            receiver.base_message(c, &mut scratch).unwrap()[choice]
-        });
-        let sender = SenderTrees::new(direction, k_s, session, delta, &keys).unwrap();
+        let mut sender = Box::new(SenderTrees::empty());
+        let mut words = delta.iter();
+        sender
+            .choose(k_s, session, || *words.next().unwrap())
+            .unwrap();
+        for c in 0..COLUMNS {
+            let choice = sender.base_choice(c) as usize;
+            sender.plant(c, receiver.base_message(c)[choice]);
+        }
         (receiver, sender)
     }
 
+    fn punctured<const COLUMNS: usize>(k_s: u32, delta: &Row, seed: u8, id: [u8; 32]) {
+        let (receiver, sender) = pair::<COLUMNS>(k_s, &SessionId(id), seed, delta);
+        assert_eq!(receiver.count(), sender.count());
+        let (mut full, mut punctured) = ([[0; 4]; 256], [[2; 4]; 256]);
+        for tree in 0..receiver.count() {
+            let mut seen = 0;
+            receiver.leaves(tree, |x, leaf| {
+                full[x] = *leaf;
+                seen += 1;
+            });
+            assert_eq!(seen, 1 << k_s);
+            sender.expand(tree, &mut punctured);
+            let mut missing = 0;
+            for l in 0..k_s as usize {
+                let column = tree * k_s as usize + l;
+                missing |= (delta[column / 32] >> (column % 32) & 1) << l;
+            }
+            for x in 0..1 << k_s {
+                if x == missing as usize {
+                    assert_eq!(punctured[x], [0; 4]);
+                    assert_ne!(full[x], [0; 4]);
+                } else {
+                    assert_eq!(punctured[x], full[x]);
+                }
+            }
+        }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn a_punctured_tree_is_the_full_one_without_delta(
-            log_k in 0u32..4, delta: Key, seed: u8, id: [u8; 32], reverse: bool,
+            log_k in 0u32..4, delta: Row, seed: u8, id: [u8; 32], reverse: bool,
         ) {
-            let k_s = 1 << log_k;
-            let direction = if reverse { Direction::Reverse } else { Direction::Forward };
-            let (receiver, sender) = pair(direction, k_s, &SessionId(id), seed, &delta);
-            let (mut full, mut punctured) = ([[1; 4]; 256], [[2; 4]; 256]);
-            for tree in 0..receiver.count() {
-                receiver.expand(tree, &mut full);
-                sender.expand(tree, &mut punctured);
-                let mut missing = 0;
-                for l in 0..k_s as usize {
-                    let column = tree * k_s as usize + l;
-                    missing |= (delta[column / 32] >> (column % 32) & 1) << l;
-                }
-                for x in 0..1 << k_s {
-                    if x == missing as usize {
-                        prop_assert_eq!(punctured[x], [0; 4]);
-                        prop_assert_ne!(full[x], [0; 4]);
-                    } else {
-                        prop_assert_eq!(punctured[x], full[x]);
-                    }
-                }
+            if reverse {
+                punctured::<REVERSE>(1 << log_k, &delta, seed, id);
+            } else {
+                punctured::<FORWARD>(1 << log_k, &delta, seed, id);
             }
         }
     }
@@ -315,32 +306,28 @@ pub(crate) mod tests {
         let session = SessionId([7; 32]);
         let trees = ReceiverTrees::new(Direction::Forward, 4, &session, &Seed([1; 32])).unwrap();
         let mut seen = std::collections::BTreeSet::new();
-        let (mut nodes, mut scratch) = ([[0; 4]; 16], [0; 64]);
-        for tree in 0..32 {
-            trees.expand(tree, &mut nodes);
-            assert!(nodes.iter().all(|leaf| seen.insert(*leaf)));
-            let [left, right] = trees.base_message(4 * tree + 3, &mut scratch).unwrap();
-            assert_eq!(left, nodes[..8].iter().fold([0; 4], |s, n| xor(&s, n)));
-            assert_eq!(right, nodes[8..].iter().fold([0; 4], |s, n| xor(&s, n)));
+        for tree in 0..64 {
+            let mut sums = [[0; 4]; 2];
+            trees.leaves(tree, |x, leaf| {
+                assert!(seen.insert(*leaf));
+                sums[x / 8] = xor(&sums[x / 8], leaf);
+            });
+            assert_eq!(trees.base_message(4 * tree + 3), sums);
         }
     }
 
     #[test]
-    fn refuses_other_depths_and_small_scratch() {
+    fn refuses_other_depths() {
         let (session, seed) = (SessionId([7; 32]), Seed([1; 32]));
         for k_s in [0, 3, 5, 7, 9, 16, u32::MAX] {
+            let refused = Some(Error::Negotiation {
+                what: "k_s",
+                value: k_s,
+            });
             let trees = ReceiverTrees::new(Direction::Forward, k_s, &session, &seed);
-            assert_eq!(
-                trees.err(),
-                Some(Error::Negotiation {
-                    what: "k_s",
-                    value: k_s
-                })
-            );
+            assert_eq!(trees.err(), refused);
+            let mut sender = SenderTrees::<REVERSE>::empty();
+            assert_eq!(sender.choose(k_s, &session, || 0).err(), refused);
         }
-        let trees = ReceiverTrees::new(Direction::Forward, 4, &session, &seed).unwrap();
-        assert!(trees.base_message(3, &mut [0; 63]).is_err());
-        assert!(trees.base_message(3, &mut [0; 64]).is_ok());
-        assert!(trees.base_message(128, &mut [0; 64]).is_err());
     }
 }

@@ -1,194 +1,179 @@
-//! Base oblivious transfers out of RLWE: 128 keys of 128 bits are 1024 slots of 16 bits.
-//! `docs/design.md#oblivious-transfer`.
+//! Base transfers, which begin the extensions of both directions. `docs/design.md#base-transfers`.
 //!
-//! | direction | client sends | server answers |
+//! | direction | who chooses | how |
 //! |---|---|---|
-//! | forward (server chooses) | Enc(k0), Enc(k1 - k0) | Enc(k0 + b (k1 - k0) + mask); the client returns the sums in clear |
-//! | reverse (client chooses) | Enc(c) | Enc(k0 + c (k1 - k0)), uniform in the other slots |
+//! | reverse | client | sends Enc(c); the server answers Enc(r0 + c (r1 - r0)), 12 slots a transfer |
+//! | forward | server | by an extension of the reverse direction, where it chooses as well |
 //!
-//! The forward direction makes the client decrypt in clear whatever the server sends, so it runs
-//! under an RLWE key of its own, which is erased right after.
+//! Either way both parties then have keys, the one that chose one of each pair, and a frame carries
+//! both messages of a transfer under them. Nobody opens a ciphertext that it did not make, and the
+//! client tells nothing of what it decrypts.
 
-use subtle::ConstantTimeEq;
+use sha2::{Digest, Sha256};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
+use zeroize::Zeroizing;
 
-use super::frame::{Frame, FrameBuf, Kind, MAX_PAYLOAD, write};
+use super::corrections::Call;
+use super::frame::{Frame, FrameBuf, Kind, write};
+use super::transfer::Dense;
 use crate::Error;
-use crate::arith::bits::{pack, unpack};
-use crate::arith::field::{T, T_BITS, T_MOD};
-use crate::ot::{COLUMNS, Key, ReceiverTrees, SenderTrees, confirmation};
-use crate::random::SessionId;
+use crate::ot::{
+    Code, Direction, Key, LANE, Lane, REVERSE, ReceiverRows, ReceiverTrees, RowUse, SenderRows,
+    SenderTrees, confirmation, first_key, xor,
+};
+use crate::random::{BLOCK_WORDS, SessionId};
 use crate::rlwe::ring::ring4096::{LOG_N, N, Poly, T_NTT};
 
-use super::transfer::{Dense, PIECE};
-
-/// Slots that a key takes, 16 bits each.
-const SLOTS_PER_KEY: usize = 8;
+/// Slots of a reverse transfer, a residue mod t each.
+const SLOTS_PER_KEY: usize = 12;
 /// Slots in use.
-pub const SLOTS: usize = COLUMNS * SLOTS_PER_KEY;
-/// Bytes of a key's confirmation.
+pub const SLOTS: usize = REVERSE * SLOTS_PER_KEY;
+/// Bytes of a message.
+const MESSAGE: usize = 16;
+/// Bytes of a message's confirmation.
 const CONFIRMATION: usize = 8;
-/// Keys confirmed in one frame: both messages of each.
-const PER_FRAME: usize = MAX_PAYLOAD / (2 * CONFIRMATION);
+/// Bytes of a transfer in a frame: both messages under their keys, and both confirmations.
+const TRANSFER: usize = 2 * (MESSAGE + CONFIRMATION);
+/// Transfers in a frame.
+const PER_FRAME: usize = 16;
+/// Payload bytes of a frame of messages.
+pub const FRAME: usize = PER_FRAME * TRANSFER;
 
-fn piece(key: &Key, i: usize) -> u32 {
-    key[i / 2] >> (16 * (i % 2)) & 0xffff
-}
+/// The reverse extension that the forward base transfers take, the first of a session.
+pub const CALL: u64 = 0;
+/// What its rows choose from.
+const CODES: [Code; 2] = [Code::Bit, Code::Unused];
 
-/// Which plaintext of the forward direction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Message {
-    /// k0.
-    Zero,
-    /// k1 - k0.
-    Difference,
-}
-
-/// Client, forward: a plaintext polynomial with the tree sums of all transfers.
-pub fn encode_messages(
-    trees: &ReceiverTrees,
-    message: Message,
-    out: &mut Poly,
-    scratch: &mut [u32],
-) -> Result<(), Error> {
-    fill_slots(trees, out, scratch, |k0, k1| match message {
-        Message::Zero => k0,
-        Message::Difference => T_MOD.sub(k1, k0),
-    })?;
-    T_NTT.inverse(out, LOG_N);
-    Ok(())
-}
-
-/// Slots of all transfers, each from a piece of the transfer's two messages.
-fn fill_slots(
-    trees: &ReceiverTrees,
-    out: &mut Poly,
-    scratch: &mut [u32],
-    slot: impl Fn(u32, u32) -> u32,
-) -> Result<(), Error> {
-    out.fill(0);
-    for (index, slots) in out
-        .chunks_exact_mut(SLOTS_PER_KEY)
-        .take(COLUMNS)
-        .enumerate()
-    {
-        let [k0, k1] = trees.base_message(index, scratch)?;
-        for (i, x) in slots.iter_mut().enumerate() {
-            *x = slot(piece(&k0, i), piece(&k1, i));
-        }
-    }
-    Ok(())
-}
-
-/// Slots that hold the choice bits of a delta.
-fn choice_slots(delta: &Key, out: &mut Poly) {
-    out.fill(0);
-    for (index, slots) in out
-        .chunks_exact_mut(SLOTS_PER_KEY)
-        .take(COLUMNS)
-        .enumerate()
-    {
-        slots.fill(SenderTrees::base_choice(delta, index));
+/// This extension.
+pub const fn call(k_s: u32) -> Call {
+    Call {
+        direction: Direction::Reverse,
+        k_s,
+        codes: CODES,
+        rows: LANE,
     }
 }
 
-/// Client, reverse: a plaintext polynomial with its choices.
-pub fn encode_choices(delta: &Key, out: &mut Poly) {
-    choice_slots(delta, out);
-    T_NTT.inverse(out, LOG_N);
-}
-
-/// Keys out of slots; an error if a slot has more than 16 bits.
-pub fn decode_keys(slots: &[u32], keys: &mut [Key; COLUMNS]) -> Result<(), Error> {
-    keys.fill([0; 4]);
-    let mut excess = 0;
-    for (key, slots) in keys.iter_mut().zip(slots.chunks_exact(SLOTS_PER_KEY)) {
-        for (i, &x) in slots.iter().enumerate() {
-            excess |= x >> 16;
-            key[i / 2] |= x << (16 * (i % 2));
-        }
-    }
-    if excess == 0 {
-        Ok(())
-    } else {
-        Err(Error::BaseTransferMismatch)
-    }
-}
-
-/// Client, forward: returns the decrypted sums, a frame at a time.
-pub fn write_opening(slots: &Poly, frame: usize, out: &mut FrameBuf) -> usize {
-    let values = &slots[frame * PIECE..][..PIECE];
-    write(out, Kind::Opening, |payload| {
-        pack(payload, T_BITS, values.iter().copied())
-    })
-}
-
-/// Frames of an opening.
-pub const OPENING_FRAMES: usize = SLOTS / PIECE;
-
-/// The coefficients of a base transfer's response: all.
+/// The coefficients of the response: all.
 pub const ALL: Dense = Dense(N);
 
-/// Server, forward: takes a frame of the opening into `slots`.
-pub fn read_opening(frame: Frame<'_>, index: usize, slots: &mut [u32]) -> Result<(), Error> {
-    let payload = frame.expect(Kind::Opening)?;
-    let slots = &mut slots[index * PIECE..][..PIECE];
-    unpack(Kind::Opening as u8, payload, T_BITS, T, PIECE, |i, x| {
-        slots[i] = x
-    })
+/// Frames with the messages of a direction.
+pub const fn frames(direction: Direction) -> usize {
+    direction.columns() / PER_FRAME
 }
 
-/// Frames of a confirmation.
-pub const CONFIRM_FRAMES: usize = COLUMNS / PER_FRAME;
+/// Client: a plaintext polynomial with its choices in the reverse direction.
+pub fn encode_choices(trees: &SenderTrees<REVERSE>, out: &mut Poly) {
+    out.fill(0);
+    let slots = out.chunks_exact_mut(SLOTS_PER_KEY);
+    for (index, slots) in slots.take(REVERSE).enumerate() {
+        slots.fill(trees.base_choice(index));
+    }
+    T_NTT.inverse(out, LOG_N);
+}
 
-/// The side that made the messages: hashes of both messages of every transfer.
-pub fn write_confirmation(
+/// The key of a reverse transfer, from the residues that its chooser got.
+fn slot_key(session: &SessionId, index: usize, residues: impl Iterator<Item = u32>) -> Key {
+    let mut hash = Sha256::new();
+    hash.update(b"stria base transfer");
+    hash.update(session.0);
+    hash.update((index as u32).to_le_bytes());
+    residues.for_each(|residue| hash.update(residue.to_le_bytes()));
+    let digest: Zeroizing<[u8; 32]> = Zeroizing::new(hash.finalize().into());
+    let mut key = [0; 4];
+    for (word, bytes) in key.iter_mut().zip(digest.as_chunks().0) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+    key
+}
+
+/// Client, reverse: the key of a transfer, from the slots that it decrypted.
+pub fn slot_key_chosen(session: &SessionId, index: usize, slots: &Poly) -> Key {
+    let slots = slots.iter().skip(index * SLOTS_PER_KEY).take(SLOTS_PER_KEY);
+    slot_key(session, index, slots.copied())
+}
+
+/// Server, forward: its choices in the reverse extension that stands for base transfers.
+pub fn lanes<const COLUMNS: usize>(trees: &SenderTrees<COLUMNS>) -> [Lane; 2] {
+    let choices = (0..COLUMNS).map(|index| trees.base_choice(index));
+    [Lane::new(CODES[0], choices), Lane::UNUSED]
+}
+
+/// Server, forward: the key of a transfer.
+pub fn row_key_chosen(rows: &ReceiverRows<'_>, index: usize) -> Key {
+    first_key(&rows.hash(0, index, RowUse::Base))
+}
+
+/// Client, forward: both keys of a transfer.
+pub fn row_keys(rows: &SenderRows<'_>, index: usize) -> [Key; 2] {
+    let one = rows.word(CODES[0], 1);
+    let blocks: [[u32; BLOCK_WORDS]; 2] = rows.hashes(0, index, RowUse::Base, &one);
+    blocks.each_ref().map(first_key)
+}
+
+fn bytes(key: &Key) -> [u8; MESSAGE] {
+    let mut bytes = [0; MESSAGE];
+    for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(key) {
+        *bytes = word.to_le_bytes();
+    }
+    bytes
+}
+
+/// The side that made the trees: a frame of their messages, where `keys` gives both keys of a
+/// transfer.
+pub fn write_messages(
     trees: &ReceiverTrees,
     session: &SessionId,
     frame: usize,
-    scratch: &mut [u32],
+    mut keys: impl FnMut(usize) -> [Key; 2],
     out: &mut FrameBuf,
-) -> Result<usize, Error> {
-    let mut result = Ok(());
-    let len = write(out, Kind::Confirm, |payload| {
-        let indices = frame * PER_FRAME..(frame + 1) * PER_FRAME;
-        for (index, bytes) in indices.zip(payload.chunks_exact_mut(2 * CONFIRMATION)) {
-            match trees.base_message(index, scratch) {
-                Ok(keys) => {
-                    for (key, bytes) in keys.iter().zip(bytes.chunks_exact_mut(CONFIRMATION)) {
-                        bytes.copy_from_slice(&confirmation(
-                            key,
-                            trees.direction(),
-                            session,
-                            index,
-                        ));
-                    }
-                }
-                Err(error) => result = Err(error),
+) -> usize {
+    let direction = trees.direction();
+    write(out, Kind::BaseMessages, |payload| {
+        let transfers = payload.chunks_exact_mut(TRANSFER).take(PER_FRAME);
+        for (index, transfer) in (frame * PER_FRAME..).zip(transfers) {
+            let pairs = trees.base_message(index).into_iter().zip(keys(index));
+            let (messages, confirmations) = transfer.split_at_mut(2 * MESSAGE);
+            let places = messages
+                .chunks_exact_mut(MESSAGE)
+                .zip(confirmations.chunks_exact_mut(CONFIRMATION));
+            for ((message, key), (hidden, confirmed)) in pairs.zip(places) {
+                hidden.copy_from_slice(&bytes(&xor(&message, &key)));
+                confirmed.copy_from_slice(&confirmation(&message, direction, session, index));
             }
         }
-        PER_FRAME * 2 * CONFIRMATION
-    });
-    result.map(|()| len)
+        FRAME
+    })
 }
 
-/// The side that chose: each key's hash must be that of the message it chose. Constant-time.
-pub fn check_confirmation(
+/// The side that chose: takes a frame of messages, where `key` gives the key of its choice. Both sides
+/// must have the same message; constant-time.
+pub fn read_messages<const COLUMNS: usize>(
     frame: Frame<'_>,
     index: usize,
-    trees: &SenderTrees,
+    trees: &mut SenderTrees<COLUMNS>,
     session: &SessionId,
+    mut key: impl FnMut(usize) -> Key,
 ) -> Result<(), Error> {
-    let payload: &[u8; PER_FRAME * 2 * CONFIRMATION] = frame.expect_array(Kind::Confirm)?;
+    let payload: &[u8; FRAME] = frame.expect_array(Kind::BaseMessages)?;
     let mut equal = subtle::Choice::from(1);
-    let indices = index * PER_FRAME..(index + 1) * PER_FRAME;
-    for (index, bytes) in indices.zip(payload.chunks_exact(2 * CONFIRMATION)) {
-        let own = confirmation(&trees.base_key(index), trees.direction(), session, index);
-        let (zero, one) = bytes.split_at(CONFIRMATION);
-        let choice = (trees.choice(index) as u8).into();
-        for ((own, zero), one) in own.iter().zip(zero).zip(one) {
-            let chosen: u8 = subtle::ConditionallySelectable::conditional_select(zero, one, choice);
-            equal &= own.ct_eq(&chosen);
+    let transfers = payload.chunks_exact(TRANSFER);
+    for (index, transfer) in (index * PER_FRAME..).zip(transfers) {
+        let choice = (trees.base_choice(index) as u8).into();
+        let (messages, confirmations) = transfer.split_at(2 * MESSAGE);
+        let select = |bytes: &[u8], i: usize, half: usize| {
+            u8::conditional_select(&bytes[i], &bytes[half + i], choice)
+        };
+        let hidden: [u8; MESSAGE] = core::array::from_fn(|i| select(messages, i, MESSAGE));
+        let mut message = key(index);
+        for (word, bytes) in message.iter_mut().zip(hidden.as_chunks().0) {
+            *word ^= u32::from_le_bytes(*bytes);
         }
+        let own = confirmation(&message, trees.direction(), session, index);
+        for (i, own) in own.iter().enumerate() {
+            equal &= own.ct_eq(&select(confirmations, i, CONFIRMATION));
+        }
+        trees.plant(index, message);
     }
     if equal.into() {
         Ok(())
@@ -198,62 +183,71 @@ pub fn check_confirmation(
 }
 
 #[cfg(feature = "server")]
-pub use server::{forward_response, reverse_response};
+pub use server::Residues;
 
 #[cfg(feature = "server")]
 mod server {
     use super::*;
-    use crate::random::Seed;
-    use crate::rlwe::{Factor, Randomness, Ring4096, respond, zero_poly};
+    use crate::arith::field::T_MOD;
+    use crate::random::sample::residue_t;
+    use crate::random::{Seed, Stream};
+    use crate::rlwe::{Factor, PublicKey, Randomness, Response, Ring4096, respond, zero_poly};
     use alloc::boxed::Box;
     use zeroize::Zeroize;
 
     type Ciphertext = crate::rlwe::Ciphertext<Ring4096>;
-    type PublicKey = crate::rlwe::PublicKey<Ring4096>;
-    type Response = crate::rlwe::Response<Ring4096>;
 
-    /// Server, forward: the response, and the mask's slots, which it takes off the opening.
-    /// `seed` belongs to this response alone.
-    pub fn forward_response(
-        mut zero: Ciphertext,
-        difference: &Ciphertext,
-        delta: &Key,
-        key: &PublicKey,
-        seed: Seed,
-    ) -> (Response, Box<Poly>) {
-        let mut choices = zero_poly::<Ring4096>();
-        encode_choices(delta, &mut choices);
-        zero.multiply_add(&Factor::<Ring4096>::lift(&choices), difference);
-        choices.zeroize();
-        let random = Randomness::new(seed);
-        let mut mask = random.mask();
-        let response = respond(zero, key, &mask, &random);
-        T_NTT.forward(&mut mask, LOG_N);
-        (response, mask)
+    /// The server's residues of the reverse direction: r0 and r1, a slot each.
+    pub struct Residues([Box<Poly>; 2]);
+
+    impl Drop for Residues {
+        fn drop(&mut self) {
+            self.0.iter_mut().for_each(|slots| slots.zeroize());
+        }
     }
 
-    /// Server, reverse: the response. The mask is made in the slot domain: k0 where there is an
-    /// answer, uniform elsewhere.
-    pub fn reverse_response(
-        choices: &Ciphertext,
-        trees: &ReceiverTrees,
-        key: &PublicKey,
-        seed: Seed,
-        scratch: &mut [u32],
-    ) -> Result<Response, Error> {
-        let mut slots = zero_poly::<Ring4096>();
-        fill_slots(trees, &mut slots, scratch, |k0, k1| T_MOD.sub(k1, k0))?;
-        T_NTT.inverse(&mut slots, LOG_N);
-        let mut result = Ciphertext::zero();
-        result.multiply_add(&Factor::<Ring4096>::lift(&slots), choices);
+    impl Residues {
+        /// Uniform ones, from a seed that serves nothing else.
+        pub fn new(seed: &Seed) -> Self {
+            let mut stream = Stream::new(seed, [0; 3]);
+            let mut draw = || {
+                let mut slots = zero_poly::<Ring4096>();
+                slots[..SLOTS].fill_with(|| residue_t(&mut stream));
+                slots
+            };
+            Self([draw(), draw()])
+        }
 
-        fill_slots(trees, &mut slots, scratch, |k0, _| k0)?;
-        let random = Randomness::<Ring4096>::new(seed);
-        let mask = random.mask();
-        slots[SLOTS..].copy_from_slice(&mask[SLOTS..]);
-        T_NTT.inverse(&mut slots, LOG_N);
-        let response = respond(result, key, &slots, &random);
-        slots.zeroize();
-        Ok(response)
+        /// Both keys of a transfer.
+        pub fn keys(&self, session: &SessionId, index: usize) -> [Key; 2] {
+            (self.0.each_ref()).map(|slots| slot_key_chosen(session, index, slots))
+        }
+
+        /// The response to a client's choices. The mask is made in the slot domain: r0 where there
+        /// is an answer, uniform elsewhere. `seed` belongs to this response alone.
+        pub fn respond(
+            &self,
+            choices: &Ciphertext,
+            key: &PublicKey<Ring4096>,
+            seed: Seed,
+        ) -> Response<Ring4096> {
+            let [zero, one] = &self.0;
+            let mut slots = zero_poly::<Ring4096>();
+            for (x, (zero, one)) in slots.iter_mut().zip(zero.iter().zip(one.iter())) {
+                *x = T_MOD.sub(*one, *zero);
+            }
+            T_NTT.inverse(&mut slots, LOG_N);
+            let mut result = Ciphertext::zero();
+            result.multiply_add(&Factor::<Ring4096>::lift(&slots), choices);
+
+            let random = Randomness::<Ring4096>::new(seed);
+            let mask = random.mask();
+            slots[..SLOTS].copy_from_slice(&zero[..SLOTS]);
+            slots[SLOTS..].copy_from_slice(&mask[SLOTS..]);
+            T_NTT.inverse(&mut slots, LOG_N);
+            let response = respond(result, key, &slots, &random);
+            slots.zeroize();
+            response
+        }
     }
 }

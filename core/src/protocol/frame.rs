@@ -31,10 +31,10 @@ wire_enum! {
         ResponseC1 = 6,
         /// Server: coefficients of a response's c0.
         ResponseC0 = 7,
-        /// Client: decrypted sums of a base transfer.
-        Opening = 8,
-        /// Either: hashes of base transfer keys.
-        Confirm = 9,
+        /// Client: what gives the server its shares of products.
+        Residues = 8,
+        /// Either: messages of base transfers, under their keys.
+        BaseMessages = 9,
         /// Client: starts an inference.
         Begin = 10,
         /// Server: public description of the next layer.
@@ -43,22 +43,20 @@ wire_enum! {
         ForwardCorrection = 12,
         /// Server: corrections of a reverse extension.
         ReverseCorrection = 13,
-        /// Server: masked comparison tables.
-        Tables = 14,
-        /// Client: derandomisation bits and correlated transfers.
-        Reply = 15,
-        /// Server: 1-out-of-4 entries.
-        Entries = 16,
-        /// Client: its share minus the pseudo-random one that takes its place.
-        Reshare = 17,
+        /// Server: masked comparison tables, and what makes the product with their result.
+        Answers = 14,
+        /// Client: what gives the server its new shares.
+        Replies = 15,
+        /// Client: its share minus the pseudo-random one that takes its place, where there is no ReLU.
+        Reshare = 16,
         /// Server: its shares of logits.
-        Logits = 18,
+        Logits = 17,
         /// Client: no more inferences.
-        Bye = 19,
+        Bye = 18,
+        /// Server: the automorphisms that it needs Galois keys of.
+        Rotations = 19,
         /// Either: this session ends here, and why.
         Fail = 20,
-        /// Server: the automorphisms that it needs Galois keys of.
-        Rotations = 21,
     }
 }
 

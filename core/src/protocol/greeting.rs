@@ -11,16 +11,16 @@ use crate::arith::field::ACC_BITS;
 use crate::network::layer::Layer;
 use crate::network::name::is_clean;
 use crate::random::SessionId;
-use crate::relu::ReluParams;
+use crate::relu::{Digits, ReluParams};
 
 /// Version of the protocol described in `docs/protocol.md`.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Names the fixed parameters of [`crate::rlwe::ring::ring4096`]: layers in segments, of any depth.
 pub const PARAMETER_SET: u16 = 1;
 /// The same with layers in slots, by the parameters of [`crate::rlwe::ring::ring8192`].
 pub const SLOT_PARAMETER_SET: u16 = 2;
 /// The most chunks of a window that a server accepts.
-pub const MAX_WINDOW: u16 = 1024;
+pub const MAX_WINDOW: u16 = 256;
 /// The most layers of a network.
 pub const MAX_LAYERS: u16 = 4096;
 /// The most channels of an input image.
@@ -35,7 +35,7 @@ pub const MAX_NAME: usize = 64;
 pub struct Settings {
     /// k_s of the oblivious transfer extension: 1, 2, 4 or 8.
     pub k_s: u8,
-    /// h: bits of a share that the comparison takes, 8 to k.
+    /// h: bits of a share that the comparison takes, 5 to k.
     pub h: u8,
     /// Whether the server should tell the classes' names.
     pub labels: bool,
@@ -67,7 +67,7 @@ pub struct Hello {
     pub k_s: u8,
     /// See [`Settings`].
     pub h: u8,
-    /// Chunks of activations that the client works on at once.
+    /// Chunks of 256 activations that the client works on at once.
     pub window: u16,
     /// See [`Settings`].
     pub labels: bool,
@@ -213,7 +213,11 @@ pub fn relu_params(shift: u8, h: u8) -> Result<ReluParams, Error> {
             what: "shift",
             value: shift.into(),
         })?;
-    ReluParams::new(h.into(), k)
+    let digits = Digits::of(h.into()).ok_or(Error::Negotiation {
+        what: "h",
+        value: h.into(),
+    })?;
+    ReluParams::new(digits, k)
 }
 
 fn check_version(theirs: u16) -> Result<(), Error> {

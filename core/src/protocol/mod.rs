@@ -9,6 +9,7 @@
 pub mod activation;
 pub mod base;
 pub mod client;
+pub mod corrections;
 #[deny(clippy::indexing_slicing)]
 pub mod frame;
 #[deny(clippy::indexing_slicing)]

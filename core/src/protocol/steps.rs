@@ -2,7 +2,6 @@
 //! whoever counts frames without running them (`traffic`). A window of activations has a list of
 //! its own, in [`super::activation`]. `docs/protocol.md` says what each message carries.
 
-use super::base::Message;
 use super::transfer::PIECE;
 use crate::network::layer::Activation;
 use crate::ot::Direction;
@@ -18,15 +17,11 @@ pub enum Sender {
     Server,
 }
 
-/// What the client encrypts in the set-up, under the key that it uploaded last.
+/// What the client encrypts in the set-up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Upload {
-    /// The public key that only the forward base transfers are under.
-    BaseKey,
-    /// One of the two messages of the forward base transfers.
-    BaseMessage(Message),
-    /// The public key of the session.
-    SessionKey,
+    /// Its public key.
+    Key,
     /// The choices of the reverse base transfers.
     BaseChoices,
 }
@@ -35,8 +30,8 @@ impl Upload {
     /// What its public half is expanded for.
     pub fn expansion(self) -> Expansion {
         match self {
-            Self::BaseKey | Self::SessionKey => Expansion::PublicKey,
-            Self::BaseMessage(_) | Self::BaseChoices => Expansion::Ciphertext,
+            Self::Key => Expansion::PublicKey,
+            Self::BaseChoices => Expansion::Ciphertext,
         }
     }
 }
@@ -52,12 +47,12 @@ pub enum Setup {
     Labels,
     /// Client: a key or ciphertext.
     Upload(Upload),
-    /// Server: the response of the base transfers of a direction.
-    Response(Direction),
-    /// Client: what it decrypted of the forward response.
-    Opening,
-    /// Whoever does not choose in a direction: hashes of its messages.
-    Confirm(Direction),
+    /// Server: the response to the choices of the reverse base transfers.
+    Response,
+    /// Whoever does not choose in a direction: both messages of every base transfer.
+    BaseMessages(Direction),
+    /// Server: corrections of the extension in which it chooses in the forward base transfers.
+    BaseCorrection,
     /// Server: the automorphisms that its layers need, in slot packing.
     Rotations,
     /// Client: the keys for them.
@@ -69,24 +64,18 @@ impl Setup {
     /// the packing has keys of its own.
     pub fn next(self, labels: bool, own_keys: bool) -> Option<Self> {
         use Direction::{Forward, Reverse};
-        use Message::{Difference, Zero};
-        use Upload::{BaseChoices, BaseKey, BaseMessage, SessionKey};
         Some(match self {
             Self::Hello => Self::Welcome,
             Self::Welcome if labels => Self::Labels,
-            Self::Welcome | Self::Labels => Self::Upload(BaseKey),
-            Self::Upload(BaseKey) => Self::Upload(BaseMessage(Zero)),
-            Self::Upload(BaseMessage(Zero)) => Self::Upload(BaseMessage(Difference)),
-            Self::Upload(BaseMessage(Difference)) => Self::Response(Forward),
-            Self::Response(Forward) => Self::Opening,
-            Self::Opening => Self::Confirm(Forward),
-            Self::Confirm(Forward) => Self::Upload(SessionKey),
-            Self::Upload(SessionKey) => Self::Upload(BaseChoices),
-            Self::Upload(BaseChoices) => Self::Response(Reverse),
-            Self::Response(Reverse) => Self::Confirm(Reverse),
-            Self::Confirm(Reverse) if own_keys => Self::Rotations,
+            Self::Welcome | Self::Labels => Self::Upload(Upload::Key),
+            Self::Upload(Upload::Key) => Self::Upload(Upload::BaseChoices),
+            Self::Upload(Upload::BaseChoices) => Self::Response,
+            Self::Response => Self::BaseMessages(Reverse),
+            Self::BaseMessages(Reverse) => Self::BaseCorrection,
+            Self::BaseCorrection => Self::BaseMessages(Forward),
+            Self::BaseMessages(Forward) if own_keys => Self::Rotations,
             Self::Rotations => Self::Keys,
-            Self::Confirm(Reverse) | Self::Keys => return None,
+            Self::BaseMessages(Forward) | Self::Keys => return None,
         })
     }
 }

@@ -5,9 +5,9 @@ use core::iter::repeat_n;
 
 use serde::Serialize;
 
-use super::activation::WindowTraffic;
-use super::base::{CONFIRM_FRAMES, SLOTS};
-use super::frame::{HEADER, Kind, MAX_FRAME, MAX_PAYLOAD};
+use super::activation::{CHUNK, WindowTraffic};
+use super::base;
+use super::frame::{HEADER, Kind, MAX_FRAME};
 use super::greeting::{Hello, Welcome, write_control};
 use super::linear::slot::GALOIS_KEY_POLYS;
 use super::steps::{LayerFacts, LayerStep, LayerSteps, Sender, Setup, frame_values};
@@ -71,15 +71,21 @@ pub fn set_up<'a>(
                 (names.by_ref()).for_each(|name| note(Server, Kind::Label, HEADER + name.len()));
             }
             Setup::Upload(_) => upload::<Ring4096>(Ring4096::LIMBS, note),
-            Setup::Response(_) => response::<Ring4096>(Ring4096::N, note),
-            Setup::Opening => values(Client, Kind::Opening, SLOTS, T_BITS, note),
-            Setup::Confirm(direction) => {
+            Setup::Response => response::<Ring4096>(Ring4096::N, note),
+            Setup::BaseMessages(direction) => {
                 let sender = match direction {
                     Direction::Forward => Client,
                     Direction::Reverse => Server,
                 };
-                for _ in 0..CONFIRM_FRAMES {
-                    note(sender, Kind::Confirm, HEADER + MAX_PAYLOAD);
+                for _ in 0..base::frames(direction) {
+                    note(sender, Kind::BaseMessages, HEADER + base::FRAME);
+                }
+            }
+            Setup::BaseCorrection => {
+                let call = base::call(hello.k_s.into());
+                for frame in 0..call.frames() {
+                    let bytes = call.frame_bytes(frame);
+                    note(Server, Kind::ReverseCorrection, HEADER + bytes);
                 }
             }
             Setup::Rotations => {
@@ -108,8 +114,7 @@ pub struct Ciphertexts {
     pub returned: usize,
 }
 
-/// The layers of a session, in the order in which they are run: what a window leaves of the supply
-/// of reverse transfers, the next one uses.
+/// The layers of a session.
 #[derive(Clone, Debug)]
 pub struct LayerTraffic {
     windows: WindowTraffic,
@@ -122,7 +127,7 @@ impl LayerTraffic {
     pub fn new(relu: ReluParams, k_s: u32, chunks: usize) -> Self {
         Self {
             windows: WindowTraffic::new(relu, k_s),
-            capacity: chunks * relu.chunk(),
+            capacity: chunks * CHUNK,
         }
     }
 

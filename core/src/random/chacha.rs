@@ -1,8 +1,9 @@
-//! One ChaCha8 block for 32-bit processors, straight from key words to key stream words.
-//! RFC 8439, section 2.3, with eight rounds; the crate `chacha20` serves all others, and the tests.
+//! One ChaCha block for 32-bit processors, straight from key words to key stream words.
+//! RFC 8439, section 2.3, with fewer rounds; the crate `chacha20` serves all others, and the tests.
 
-/// The block of a key's halves, a nonce and a block counter. Constant-time.
-pub fn block(key: [&[u32; 4]; 2], nonce: [u32; 3], counter: u32) -> [u32; 16] {
+/// The block of a key's halves, a nonce and a block counter, with an even number of rounds.
+/// Constant-time.
+pub fn block<const ROUNDS: usize>(key: [&[u32; 4]; 2], nonce: [u32; 3], counter: u32) -> [u32; 16] {
     const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
     let [[k0, k1, k2, k3], [k4, k5, k6, k7]] = key;
     let [c0, c1, c2, c3] = CONSTANTS;
@@ -10,7 +11,7 @@ pub fn block(key: [&[u32; 4]; 2], nonce: [u32; 3], counter: u32) -> [u32; 16] {
     let mut x = [
         c0, c1, c2, c3, *k0, *k1, *k2, *k3, *k4, *k5, *k6, *k7, counter, n0, n1, n2,
     ];
-    for _ in 0..4 {
+    for _ in 0..ROUNDS / 2 {
         quarter(&mut x, 0, 4, 8, 12);
         quarter(&mut x, 1, 5, 9, 13);
         quarter(&mut x, 2, 6, 10, 14);

@@ -1,5 +1,5 @@
-//! Pseudo-random bits: ChaCha8 as generator and correlation-robust hash, and the key derivation
-//! that makes every seed belong to one purpose of one session.
+//! Pseudo-random bits: ChaCha with 8 rounds as generator and with 12 as correlation-robust hash, and the
+//! key derivation that makes every seed belong to one purpose of one session.
 //! `docs/design.md#nothing-is-used-twice` and `#oblivious-transfer`.
 
 #[cfg(any(target_pointer_width = "32", test))]
@@ -8,18 +8,13 @@ pub mod sample;
 
 #[cfg(not(target_pointer_width = "32"))]
 use chacha20::{
-    ChaChaCore,
+    ChaChaCore, R8, R12, Rounds,
     cipher::{KeyIvInit, StreamCipherCore},
     variants::Ietf,
 };
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
-
-/// Eight rounds, the fewest in common use that keep a margin. The number is part of the protocol:
-/// another one changes every derived byte.
-#[cfg(not(target_pointer_width = "32"))]
-type Core = ChaChaCore<chacha20::R8, Ietf>;
 
 /// Words of a ChaCha block: 16 x 32 = 512 bits.
 pub const BLOCK_WORDS: usize = 16;
@@ -40,9 +35,11 @@ impl SessionId {
         Self(hash.finalize().into())
     }
 
-    /// The first 128 bits as words: the half of a ChaCha key that a 128-bit secret leaves free.
-    pub fn half_key(&self) -> [u32; 4] {
-        words(&self.0)[0]
+    /// Its words. The first four fill the half of a ChaCha key that a 128-bit secret leaves free.
+    pub fn words(&self) -> [u32; 8] {
+        let mut all = [0; 8];
+        all.copy_from_slice(words(&self.0).as_flattened());
+        all
     }
 }
 
@@ -56,6 +53,11 @@ impl Seed {
         let mut seed = Self([0; 32]);
         rng.fill_bytes(&mut seed.0);
         seed
+    }
+
+    /// Its words, as halves of a ChaCha key.
+    pub(crate) fn write_halves(&self, halves: &mut [[u32; 4]; 2]) {
+        *halves = words(&self.0);
     }
 }
 
@@ -81,9 +83,9 @@ pub enum Purpose {
     Delta = 8,
     /// Server: u, errors, mask and flood of one returned ciphertext.
     Response = 9,
-    /// Server: bits and masks of one chunk of ReLUs.
+    /// Server: bits and masks of its ReLUs.
     Relu = 10,
-    /// Client: random choice bits of one chunk.
+    /// Client: bits of its ReLUs.
     Choices = 11,
     /// RLWE secret key of slot packing.
     SlotSecretKey = 12,
@@ -91,6 +93,8 @@ pub enum Purpose {
     GaloisKeyA = 13,
     /// Error of a Galois key.
     GaloisKeyError = 14,
+    /// Server: residues that the keys of the base transfers are hashed from.
+    BaseResidues = 15,
 }
 
 /// Derives seeds: `HKDF-SHA256(salt = session id, secret)`, expanded by purpose and counter.
@@ -135,13 +139,27 @@ fn words(bytes: &[u8; 32]) -> [[u32; 4]; 2] {
     words
 }
 
-/// One ChaCha8 block: a key's halves, nonce of three words, block counter.
-#[cfg(target_pointer_width = "32")]
-pub use chacha::block;
-
-/// One ChaCha8 block: a key's halves, nonce of three words, block counter.
-#[cfg(not(target_pointer_width = "32"))]
+/// One ChaCha block with 8 rounds, the fewest in common use that keep a margin: a key's halves, nonce
+/// of three words, block counter. Both numbers of rounds are part of the protocol.
+#[inline]
 pub fn block(key: [&[u32; 4]; 2], nonce: [u32; 3], counter: u32) -> [u32; BLOCK_WORDS] {
+    #[cfg(target_pointer_width = "32")]
+    return chacha::block::<8>(key, nonce, counter);
+    #[cfg(not(target_pointer_width = "32"))]
+    keystream::<R8>(key, nonce, counter)
+}
+
+/// The first block with 12 rounds: a hash of the key, where keys are related.
+#[inline]
+pub fn hash_block(key: [&[u32; 4]; 2], nonce: [u32; 3]) -> [u32; BLOCK_WORDS] {
+    #[cfg(target_pointer_width = "32")]
+    return chacha::block::<12>(key, nonce, 0);
+    #[cfg(not(target_pointer_width = "32"))]
+    keystream::<R12>(key, nonce, 0)
+}
+
+#[cfg(not(target_pointer_width = "32"))]
+fn keystream<R: Rounds>(key: [&[u32; 4]; 2], nonce: [u32; 3], counter: u32) -> [u32; BLOCK_WORDS] {
     let mut key_bytes = Zeroizing::new([0u8; 32]);
     for (b, w) in key_bytes.chunks_exact_mut(4).zip(key.into_iter().flatten()) {
         b.copy_from_slice(&w.to_le_bytes());
@@ -150,7 +168,7 @@ pub fn block(key: [&[u32; 4]; 2], nonce: [u32; 3], counter: u32) -> [u32; BLOCK_
     for (b, w) in iv.chunks_exact_mut(4).zip(nonce) {
         b.copy_from_slice(&w.to_le_bytes());
     }
-    let mut core = Core::new((&*key_bytes).into(), (&iv).into());
+    let mut core = ChaChaCore::<R, Ietf>::new((&*key_bytes).into(), (&iv).into());
     core.set_block_pos(counter);
     let mut block = Zeroizing::new([0u8; 64]);
     core.write_keystream_block((&mut *block).into());
@@ -222,7 +240,8 @@ mod tests {
             key: [[u32; 4]; 2], nonce: [u32; 3], counter: u32,
         ) {
             let key = key.each_ref();
-            prop_assert_eq!(chacha::block(key, nonce, counter), block(key, nonce, counter));
+            prop_assert_eq!(chacha::block::<8>(key, nonce, counter), block(key, nonce, counter));
+            prop_assert_eq!(chacha::block::<12>(key, nonce, 0), hash_block(key, nonce));
         }
     }
 }

@@ -96,10 +96,10 @@ impl Application for Grey {
 
 /// Runs inferences frame by frame, notes each frame's time on either side, and adds up the best of
 /// every part of every layer.
-fn seconds<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+fn seconds<const CHUNKS: usize, L: ClientLinear>(
     model: &Model,
     packing: Packing,
-    client: Client<CHUNKS, SUPPLY, L>,
+    client: Client<CHUNKS, L>,
 ) -> Result<Parts, SessionError> {
     let network = Arc::new(server::network(model, packing)?);
     let mut server = Server::new(
@@ -124,8 +124,8 @@ fn seconds<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
 }
 
 /// What every layer of the next inference takes; nothing for the set-up.
-fn exchange<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
-    client: &mut Client<CHUNKS, SUPPLY, L>,
+fn exchange<const CHUNKS: usize, L: ClientLinear>(
+    client: &mut Client<CHUNKS, L>,
     server: &mut Server,
 ) -> Result<Vec<Parts>, Error> {
     let mut layers: Vec<Parts> = Vec::new();
@@ -169,9 +169,9 @@ fn add(parts: &mut Parts, kind: Kind, client: Duration, server: Duration) {
         Kind::ResponseC1 | Kind::ResponseC0 => parts[DECRYPT] += client,
         Kind::ForwardCorrection
         | Kind::ReverseCorrection
-        | Kind::Tables
-        | Kind::Reply
-        | Kind::Entries
+        | Kind::Residues
+        | Kind::Answers
+        | Kind::Replies
         | Kind::Reshare => {
             parts[RELU_CLIENT] += client;
             parts[RELU_SERVER] += server;

@@ -20,9 +20,9 @@ pub struct ClientArgs {
     /// k_s of the oblivious transfer extension: 1, 2, 4 or 8. More is less traffic and more work.
     #[arg(long, value_name = "BITS", default_value_t = 4, value_parser = k_s)]
     ks: u8,
-    /// h: bits that a comparison takes, from 8 to the shares' 20 - shift (exact).
+    /// h: bits that a comparison takes, from 5 to the shares' 20 - shift (exact).
     #[arg(long, value_name = "BITS", default_value_t = 8,
-          value_parser = clap::value_parser!(u8).range(8..=12))]
+          value_parser = clap::value_parser!(u8).range(5..=12))]
     compare: u8,
     /// Seconds to wait for a silent server.
     #[arg(long, value_name = "SECONDS", default_value_t = 120,

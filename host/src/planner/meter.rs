@@ -71,8 +71,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Before the first layer of the first inference of a session: what a window leaves of the
-    /// supply of transfers, the next one uses.
+    /// Before the first layer of the first inference of a session.
     pub fn new(client: &ClientTraffic) -> Self {
         Self {
             exchange: Exchange::default(),

@@ -66,14 +66,11 @@ impl Application for Grey {
 }
 
 /// Bytes each way and rounds of every layer of an inference, as the state machines exchange them.
-fn exchanged<const CHUNKS: usize, const SUPPLY: usize>(
-    model: &Model,
-    settings: Settings,
-) -> Vec<[usize; 3]> {
+fn exchanged<const CHUNKS: usize>(model: &Model, settings: Settings) -> Vec<[usize; 3]> {
     let network = Arc::new(server::network(model, Packing::Segment).unwrap());
     let mut rng = entropy::session_rng("test").unwrap();
     let mut server = Server::new(network, Budget::new(1), &mut rng);
-    let mut client = Box::new(Machine::<CHUNKS, SUPPLY>::closed());
+    let mut client = Box::new(Machine::<CHUNKS>::closed());
     client.open(settings, &mut rng);
     let mut layers: Vec<[usize; 3]> = Vec::new();
     let mut opening = 0;
@@ -123,8 +120,8 @@ fn bytes_and_rounds_of_every_layer_are_those_exchanged() {
         };
         for window in [Window::Small, Window::Large] {
             let exchanged = match window {
-                Window::Small => exchanged::<1, 1>(&model, settings),
-                Window::Large => exchanged::<256, 28>(&model, settings),
+                Window::Small => exchanged::<1>(&model, settings),
+                Window::Large => exchanged::<64>(&model, settings),
             };
             let setting = setting(window, settings, model.shift);
             let costs = setting.layers(Packing::Segment, &layers).unwrap();

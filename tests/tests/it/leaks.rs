@@ -5,16 +5,17 @@
 use std::collections::BTreeSet;
 
 use num_bigint::BigUint;
+use stria_core::Error;
+use stria_core::arith::bits::pack;
 use stria_core::arith::field::{T, T_BITS, T_MOD};
 use stria_core::network::layer::{Kernel, Layer};
-use stria_core::ot::{COLUMNS, Direction, Key, ReceiverTrees, SenderTrees, scratch_words};
+use stria_core::ot::{Direction, REVERSE, ReceiverTrees, SenderTrees};
 use stria_core::packing::segment::{SegmentLayout, SegmentWeights};
 use stria_core::packing::{Layout, OutputCursor, Places, Weights};
 use stria_core::protocol::base::{
-    Message, SLOTS, decode_keys, encode_choices, encode_messages, forward_response,
-    reverse_response,
+    Residues, SLOTS, encode_choices, frames, read_messages, slot_key_chosen, write_messages,
 };
-use stria_core::protocol::frame::{HEADER, Kind};
+use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::transfer::Dense;
 use stria_core::random::{Seed, SessionId};
 use stria_core::rlwe::ring::ring4096::{LOG_N, N, Poly, Q, Q_MOD, Q_NTT, T_NTT};
@@ -23,7 +24,7 @@ use stria_tests::layers::layer;
 use stria_tests::model::{self, ALL, Steps, Wide};
 use stria_tests::ring::{Parties as AnyParties, crt, public};
 use stria_tests::stats::{CHI_SQUARE_LIMIT, KS_LIMIT, chi_square, deviation, kolmogorov_smirnov};
-use stria_tests::two_party::{Image, Pair, Plain, SmallPair};
+use stria_tests::two_party::{Image, Pair, Plain, SmallPair, settings};
 use stria_tests::values;
 
 type Parties = AnyParties<Ring4096>;
@@ -287,58 +288,127 @@ fn the_clients_share_is_uniform_wherever_it_looks() {
     }
 }
 
+/// Trees of the reverse direction whose sender has chosen.
+fn reverse_trees(session: &SessionId) -> (ReceiverTrees, Box<SenderTrees<REVERSE>>) {
+    let seed = Seed([7; 32]);
+    let server = ReceiverTrees::new(Direction::Reverse, 4, session, &seed).unwrap();
+    let mut client = Box::new(SenderTrees::empty());
+    let mut words = values(3, 4, 1 << 29).into_iter();
+    let word = || words.next().unwrap() as u32;
+    client.choose(4, session, word).unwrap();
+    (server, client)
+}
+
 #[test]
-fn base_transfers_answer_with_the_chosen_key_and_nothing_else() {
+fn a_base_transfer_gives_the_chosen_key_and_nothing_else() {
     let parties = Parties::new(5);
     let session = SessionId([6; 32]);
-    let delta: Key = [0x0123_4567, 0x89ab_cdef, 0xffff_0000, 0x5555_aaaa];
-    let mut scratch = vec![0; scratch_words(4)];
-    let trees = |direction| ReceiverTrees::new(direction, 4, &session, &Seed([7; 32])).unwrap();
+    let (server, mut client) = reverse_trees(&session);
+    let residues = Residues::new(&Seed([8; 32]));
     let mut plaintext: Box<Poly> = Box::new([0; N]);
-    let chosen = |trees: &ReceiverTrees, index: usize| {
-        let choice = SenderTrees::base_choice(&delta, index);
-        trees.base_message(index, &mut vec![0; 1024]).unwrap()[choice as usize]
+    // What a client gets for what it encrypted.
+    let answer = |plaintext: &Poly, seed: u8| {
+        let choices = parties.encrypt(plaintext, seed.into());
+        let response = residues.respond(&choices, &parties.public, Seed([seed; 32]));
+        let mut slots = parties.decrypt(&response, &Dense(N));
+        T_NTT.forward(&mut slots, LOG_N);
+        slots
     };
-
-    // Reverse: the client's answer is in its slots; the others are uniform.
-    let server = trees(Direction::Reverse);
-    encode_choices(&delta, &mut plaintext);
-    let choices = parties.encrypt(&plaintext, 1);
-    let seed = Seed([8; 32]);
-    let response =
-        reverse_response(&choices, &server, &parties.public, seed, &mut scratch).unwrap();
-    let mut slots = parties.decrypt(&response, &Dense(N));
-    T_NTT.forward(&mut slots, LOG_N);
-    for (index, key) in keys(&slots[..SLOTS]).iter().enumerate() {
-        assert_eq!(*key, chosen(&server, index));
-    }
-    assert!(chi_square(slots[SLOTS..].iter().copied(), T) < CHI_SQUARE_LIMIT);
-
-    // Forward: what the client opens is uniform in every slot, and is the server's key and mask.
-    let client = trees(Direction::Forward);
-    let mut ciphertext = |message, seed| {
-        encode_messages(&client, message, &mut plaintext, &mut scratch).unwrap();
-        parties.encrypt(&plaintext, seed)
-    };
-    let zero = ciphertext(Message::Zero, 2);
-    let difference = ciphertext(Message::Difference, 3);
-    let seed = Seed([9; 32]);
-    let (response, mask) = forward_response(zero, &difference, &delta, &parties.public, seed);
-    let mut slots = parties.decrypt(&response, &Dense(N));
-    T_NTT.forward(&mut slots, LOG_N);
+    encode_choices(&client, &mut plaintext);
+    let slots = answer(&plaintext, 9);
+    // Uniform residues where it chose, and elsewhere.
     assert!(chi_square(slots[..SLOTS].iter().copied(), T) < CHI_SQUARE_LIMIT);
     assert!(chi_square(slots[SLOTS..].iter().copied(), T) < CHI_SQUARE_LIMIT);
-    let opened: Vec<u32> = (0..SLOTS).map(|i| T_MOD.sub(slots[i], mask[i])).collect();
-    for (index, key) in keys(&opened).iter().enumerate() {
-        assert_eq!(*key, chosen(&client, index));
+    for index in 0..REVERSE {
+        let (own, both) = (
+            slot_key_chosen(&session, index, &slots),
+            residues.keys(&session, index),
+        );
+        let choice = client.base_choice(index) as usize;
+        assert!(own == both[choice] && own != both[1 - choice]);
+    }
+    // Its messages are then those of the trees.
+    let mut out = [0; MAX_FRAME];
+    for frame in 0..frames(Direction::Reverse) {
+        let keys = |index| residues.keys(&session, index);
+        let len = write_messages(&server, &session, frame, keys, &mut out);
+        let message = Frame::new_checked(&out[..len]).unwrap();
+        let key = |index| slot_key_chosen(&session, index, &slots);
+        read_messages(message, frame, &mut client, &session, key).unwrap();
+        // With the key of the other choice they are not.
+        let other = |index: usize| {
+            let choice = client_choice(&client, index);
+            residues.keys(&session, index)[1 - choice]
+        };
+        let refused = read_messages(
+            message,
+            frame,
+            &mut reverse_trees(&session).1,
+            &session,
+            other,
+        );
+        assert_eq!(refused, Err(Error::BaseTransferMismatch));
+    }
+
+    // A client that chooses in some slots otherwise than in others, or no bit at all, has neither key.
+    let mixed = |index: usize, i: usize| (client.base_choice(index) + u32::from(i < 6)) % 2;
+    let two = |_: usize, _: usize| 2;
+    let malformed: [&dyn Fn(usize, usize) -> u32; 2] = [&mixed, &two];
+    for (seed, choice) in malformed.into_iter().enumerate() {
+        plaintext.fill(0);
+        for (slot, x) in plaintext[..SLOTS].iter_mut().enumerate() {
+            *x = choice(slot / 12, slot % 12);
+        }
+        T_NTT.inverse(&mut plaintext, LOG_N);
+        let slots = answer(&plaintext, 20 + seed as u8);
+        for index in 0..REVERSE {
+            let own = slot_key_chosen(&session, index, &slots);
+            assert!(!residues.keys(&session, index).contains(&own));
+        }
     }
 }
 
-/// The keys that slots hold.
-fn keys(slots: &[u32]) -> [Key; COLUMNS] {
-    let mut keys = [[0; 4]; COLUMNS];
-    decode_keys(slots, &mut keys).unwrap();
-    keys
+fn client_choice(client: &SenderTrees<REVERSE>, index: usize) -> usize {
+    client.base_choice(index) as usize
+}
+
+/// A server that answers the client's choices with (0, 293) instead of a response: what the client
+/// decrypts is its key. It tells nothing of that, and the session ends.
+#[test]
+fn a_client_never_opens_what_the_server_made() {
+    let parties = Parties::new(5);
+    let key = model::key(&parties.secret);
+    let phase = parties.multiply_key(&[293; N]);
+    let decrypted = phase.map(|phase| T_MOD.centered(Ring4096::decrypt_coefficient(0, phase)));
+    // The attack would work if the client opened it.
+    let known = key
+        .iter()
+        .zip(decrypted)
+        .all(|(s, x)| *s == i128::from(x.signum()));
+    assert!(known, "the decryption of (0, 293) is not the key");
+
+    let mut pair: SmallPair = Pair::new(Plain::tiny().network(), settings(4, 8), [11, 12]);
+    let mut answered = false;
+    let mut sent_after = 0;
+    let result = pair.run_with(&mut Image::random(5), |up, frame| {
+        let kind = Frame::new_checked(frame).unwrap().kind;
+        match kind {
+            Kind::ResponseC1 => {
+                let len = pack(
+                    &mut frame[HEADER..],
+                    Ring4096::C1_BITS,
+                    [293; 256].into_iter(),
+                );
+                assert_eq!(HEADER + len, frame.len());
+                answered = true;
+            }
+            Kind::ResponseC0 => frame[HEADER..].fill(0),
+            _ => sent_after += usize::from(up && answered),
+        }
+    });
+    assert_eq!(result, Err(Error::BaseTransferMismatch));
+    assert!(answered && pair.client.is_closed());
+    assert_eq!(sent_after, 0);
 }
 
 /// A session of the tiny network: one inference for each image.

@@ -33,7 +33,7 @@ fn assert_fresh<L: ClientLinear>(packing: Packing) -> [usize; 2] {
     // The same client again, the same server again: with another peer, and with another image.
     for (images, seeds) in [(&[1, 1][..], [1, 2]), (&[1], [1, 3]), (&[1], [4, 2])] {
         let network = plain.packed(packing, usize::MAX);
-        let pair = Pair::<1, 1, L>::session(network, images, seeds);
+        let pair = Pair::<1, L>::session(network, images, seeds);
         // Greetings, labels, layers and lists are public and may repeat.
         let public = [
             Kind::Hello,
@@ -62,19 +62,17 @@ fn assert_fresh<L: ClientLinear>(packing: Packing) -> [usize; 2] {
     let up = [
         Kind::Seed,
         Kind::Limb,
-        Kind::Opening,
-        Kind::Confirm,
+        Kind::BaseMessages,
+        Kind::Residues,
         Kind::ForwardCorrection,
-        Kind::Reply,
-        Kind::Reshare,
+        Kind::Replies,
     ];
     let down = [
         Kind::ResponseC1,
         Kind::ResponseC0,
-        Kind::Confirm,
+        Kind::BaseMessages,
         Kind::ReverseCorrection,
-        Kind::Tables,
-        Kind::Entries,
+        Kind::Answers,
     ];
     for (kinds, expected) in kinds.iter().zip([&up[..], &down]) {
         let missing = expected
@@ -90,9 +88,9 @@ fn nothing_is_used_twice() {
     let layers = Plain::tiny().layers;
     let segments = layers.iter().map(|(layer, ..)| SegmentLayout::new(layer));
     let inputs = segments.map(|layout| layout.unwrap().inputs()).sum();
-    assert_eq!(assert_fresh::<Segments>(Packing::Segment), [5, inputs]);
+    assert_eq!(assert_fresh::<Segments>(Packing::Segment), [2, inputs]);
     let [setup, _] = assert_fresh::<Segments>(Packing::Coefficient);
-    assert_eq!(setup, 5);
+    assert_eq!(setup, 2);
     let slots = layers
         .iter()
         .map(|(layer, ..)| SlotLayout::new(layer).unwrap());
@@ -102,14 +100,14 @@ fn nothing_is_used_twice() {
     assert!(!rotations.is_empty());
     assert_eq!(
         assert_fresh::<Slots>(Packing::Slot),
-        [6 + rotations.len(), inputs]
+        [3 + rotations.len(), inputs]
     );
 }
 
 fn assert_oblivious<L: ClientLinear>(packing: Packing) {
     let shape = |plain: &Plain, image| {
         let network = plain.packed(packing, usize::MAX);
-        let pair = Pair::<1, 1, L>::session(network, &[image], [1, 2]);
+        let pair = Pair::<1, L>::session(network, &[image], [1, 2]);
         let of = |frames: &[Vec<u8>]| -> Vec<(u8, usize)> {
             frames.iter().map(|frame| (frame[0], frame.len())).collect()
         };

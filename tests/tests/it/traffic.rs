@@ -44,13 +44,13 @@ fn ciphertexts(packing: Packing, layer: &Layer) -> (Ciphertexts, Vec<usize>) {
 }
 
 /// A session of two inferences sends what the lists say.
-fn check<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+fn check<const CHUNKS: usize, L: ClientLinear>(
     packing: Packing,
     plain: &Plain,
     settings: Settings,
 ) {
     let network = plain.packed(packing, usize::MAX);
-    let mut pair: Pair<CHUNKS, SUPPLY, L> = Pair::new(network, settings, [1, 2]);
+    let mut pair: Pair<CHUNKS, L> = Pair::new(network, settings, [1, 2]);
     let mut image = Image::random(1);
     pair.run(&mut image).unwrap();
     pair.infer(&mut image).unwrap();
@@ -97,11 +97,11 @@ fn check<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
 #[test]
 fn sessions_send_what_the_lists_say() {
     let mut small = Plain::small();
-    check::<1, 1, Segments>(Packing::Segment, &small, settings(4, 8));
-    check::<64, 7, Segments>(Packing::Segment, &small, settings(2, 10));
-    check::<3, 1, Segments>(Packing::Coefficient, &small, settings(8, 8));
-    check::<64, 7, Slots>(Packing::Slot, &small, settings(4, 8));
+    check::<1, Segments>(Packing::Segment, &small, settings(4, 8));
+    check::<4, Segments>(Packing::Segment, &small, settings(2, 10));
+    check::<3, Segments>(Packing::Coefficient, &small, settings(8, 8));
+    check::<4, Slots>(Packing::Slot, &small, settings(4, 8));
     // A layer without activation, whose values take more than one frame.
     small.layers[0].0.activation = stria_core::network::layer::Activation::Linear;
-    check::<1, 1, Segments>(Packing::Segment, &small, Settings::default());
+    check::<1, Segments>(Packing::Segment, &small, Settings::default());
 }

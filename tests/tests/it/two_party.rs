@@ -7,9 +7,9 @@ use stria_core::protocol::client::SmallClient;
 use stria_tests::two_party::{Image, Pair, Plain, settings};
 
 /// Opens every tensor and compares it with the layer's function of the opened inputs.
-fn check<const CHUNKS: usize, const SUPPLY: usize>(k_s: u8, h: u8) {
+fn check<const CHUNKS: usize>(k_s: u8, h: u8) {
     let plain = Plain::small();
-    let mut pair = Pair::<CHUNKS, SUPPLY>::new(plain.network(), settings(k_s, h), [1, 2]);
+    let mut pair = Pair::<CHUNKS>::new(plain.network(), settings(k_s, h), [1, 2]);
     let mut image = Image::random(5);
     pair.run(&mut image).unwrap();
     assert!(pair.client.is_ready() && pair.server.is_ready());
@@ -24,7 +24,11 @@ fn check<const CHUNKS: usize, const SUPPLY: usize>(k_s: u8, h: u8) {
             .iter()
             .enumerate()
         {
-            assert!(*positives > 50, "the test network's layer {i} is dead");
+            // A comparison of few bits takes most values for zero.
+            assert!(
+                h < 7 || *positives > 50,
+                "the test network's layer {i} is dead"
+            );
         }
     }
     let counters = pair.server.counters();
@@ -47,20 +51,20 @@ fn check<const CHUNKS: usize, const SUPPLY: usize>(k_s: u8, h: u8) {
 
 #[test]
 fn small_client() {
-    check::<1, 1>(4, 8);
+    check::<1>(4, 8);
 }
 
 #[test]
 fn every_k_s_with_a_larger_window() {
     for k_s in [1, 2, 8] {
-        check::<3, 1>(k_s, 8);
+        check::<3>(k_s, 8);
     }
 }
 
 #[test]
 fn every_h_with_a_layer_at_once() {
-    for h in 9..=12 {
-        check::<64, 7>(2, h);
+    for h in [5, 6, 7, 9, 10, 11, 12] {
+        check::<4>(2, h);
     }
 }
 

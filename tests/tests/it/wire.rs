@@ -9,20 +9,20 @@ use stria_core::protocol::linear::slot::Slots;
 use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};
 
 /// A session with two inferences, the first frame to the goodbye.
-fn session<const CHUNKS: usize, const SUPPLY: usize>(
+fn session<const CHUNKS: usize>(
     plain: &Plain,
     h: u8,
     seeds: [u64; 2],
-) -> (Pair<CHUNKS, SUPPLY>, [Vec<i32>; 2]) {
+) -> (Pair<CHUNKS>, [Vec<i32>; 2]) {
     packed((plain, Packing::Segment), h, seeds)
 }
 
 /// The same in any packing.
-fn packed<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+fn packed<const CHUNKS: usize, L: ClientLinear>(
     (plain, packing): (&Plain, Packing),
     h: u8,
     seeds: [u64; 2],
-) -> (Pair<CHUNKS, SUPPLY, L>, [Vec<i32>; 2]) {
+) -> (Pair<CHUNKS, L>, [Vec<i32>; 2]) {
     let network = plain.packed(packing, usize::MAX);
     let mut pair = Pair::new(network, settings(4, h), seeds);
     let mut image = Image::random(1);
@@ -38,9 +38,7 @@ fn packed<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
 }
 
 /// SHA-256 over each direction's frames: up, down.
-fn digests<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
-    pair: &Pair<CHUNKS, SUPPLY, L>,
-) -> [String; 2] {
+fn digests<const CHUNKS: usize, L: ClientLinear>(pair: &Pair<CHUNKS, L>) -> [String; 2] {
     [&pair.up, &pair.down].map(|frames| {
         let digest = Sha256::digest(frames.concat());
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -58,7 +56,7 @@ const RECORDED: (u16, [&str; 2]) = (
 
 #[test]
 fn bytes_are_those_recorded() {
-    let (pair, logits) = session::<1, 1>(&Plain::small(), 8, [1, 2]);
+    let (pair, logits) = session::<1>(&Plain::small(), 8, [1, 2]);
     assert_eq!(
         (VERSION, digests(&pair)),
         (RECORDED.0, RECORDED.1.map(String::from)),
@@ -66,7 +64,7 @@ fn bytes_are_those_recorded() {
          meant, raise VERSION in core/src/protocol/greeting.rs and record version and digests here"
     );
 
-    let (again, same_logits) = session::<1, 1>(&Plain::small(), 8, [1, 2]);
+    let (again, same_logits) = session::<1>(&Plain::small(), 8, [1, 2]);
     assert!(again.up == pair.up && again.down == pair.down);
     assert_eq!(logits, same_logits);
 }
@@ -84,8 +82,8 @@ const RECORDED_SLOT: [&str; 2] = [
 #[test]
 fn bytes_of_the_other_packings_are_those_recorded() {
     let plain = Plain::tiny();
-    let coefficient = packed::<1, 1, Segments>((&plain, Packing::Coefficient), 8, [1, 2]).0;
-    let slot = packed::<1, 1, Slots>((&plain, Packing::Slot), 8, [1, 2]).0;
+    let coefficient = packed::<1, Segments>((&plain, Packing::Coefficient), 8, [1, 2]).0;
+    let slot = packed::<1, Slots>((&plain, Packing::Slot), 8, [1, 2]).0;
     assert_eq!(
         (digests(&coefficient), digests(&slot)),
         (
@@ -99,9 +97,9 @@ fn bytes_of_the_other_packings_are_those_recorded() {
 #[test]
 fn other_seeds_give_other_bytes() {
     let plain = Plain::tiny();
-    let base = session::<1, 1>(&plain, 8, [1, 2]).0;
+    let base = session::<1>(&plain, 8, [1, 2]).0;
     for seeds in [[1, 3], [3, 2], [2, 1]] {
-        let other = session::<1, 1>(&plain, 8, seeds).0;
+        let other = session::<1>(&plain, 8, seeds).0;
         assert_eq!(base.up.len(), other.up.len());
         // One side's seeds change what both sides send, except the greeting that came before.
         for (ours, theirs) in [(&base.up, &other.up), (&base.down, &other.down)] {
@@ -115,10 +113,8 @@ fn other_seeds_give_other_bytes() {
 }
 
 /// What a window of this size sends, and what comes out: (frames up, activations, logits).
-fn window<const CHUNKS: usize, const SUPPLY: usize>(
-    plain: &Plain,
-) -> (Vec<Vec<u8>>, Vec<i32>, Vec<i32>) {
-    let mut pair = Pair::<CHUNKS, SUPPLY>::new(plain.network(), settings(4, 12), [1, 2]);
+fn window<const CHUNKS: usize>(plain: &Plain) -> (Vec<Vec<u8>>, Vec<i32>, Vec<i32>) {
+    let mut pair = Pair::<CHUNKS>::new(plain.network(), settings(4, 12), [1, 2]);
     let mut image = Image::random(1);
     pair.run(&mut image).unwrap();
     pair.infer(&mut image).unwrap();
@@ -135,19 +131,19 @@ fn window<const CHUNKS: usize, const SUPPLY: usize>(
 #[test]
 fn the_window_changes_frames_and_no_result() {
     let plain = Plain::tiny();
-    // 64 activations: in chunks of 39 one by one, two at once; with other supplies.
-    let (frames, activations, logits) = window::<1, 1>(&plain);
-    assert_eq!(activations.len(), 64);
+    // 320 activations: in chunks of 256 one by one, and all at once.
+    let (frames, activations, logits) = window::<1>(&plain);
+    assert_eq!(activations.len(), 320);
     // One unit of every activation moves a logit by at most 16 times its weights.
     let reach: Vec<i32> = plain.layers[1]
         .1
-        .chunks(4)
+        .chunks(20)
         .map(|weights| 16 * weights.iter().map(|w| w.abs()).sum::<i32>())
         .collect();
     for other in [
-        window::<2, 1>(&plain),
-        window::<3, 2>(&plain),
-        window::<64, 7>(&plain),
+        window::<2>(&plain),
+        window::<3>(&plain),
+        window::<4>(&plain),
     ] {
         assert_ne!(frames[0], other.0[0], "the greeting names the window");
         let kinds = |frames: &[Vec<u8>]| frames.iter().map(|f| f[0]).collect::<Vec<u8>>();

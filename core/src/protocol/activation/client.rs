@@ -1,26 +1,39 @@
 //! The client's side of a window. `docs/design.md#relu`.
 
-use super::*;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// The client's side: up to `CHUNKS` chunks at once, with `SUPPLY` calls of reverse transfers.
+use super::{CHUNK, FIRST, Shape, Step, advance};
+use crate::Error;
+use crate::arith::bits::{pack, packed_len};
+use crate::arith::field::T_BITS;
+use crate::ot::{
+    Code, Direction, Lane, Plane, REVERSE, ReceiverTrees, RowUse, SenderTrees, receiver_words,
+    sender_words,
+};
+use crate::protocol::base;
+use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
+use crate::random::{Seed, Stream};
+use crate::relu::{Record, ReluParams};
+
+/// Words of scratch of a window: those of a forward extension, which are enough for a reverse one.
+pub const SCRATCH_WORDS: usize = receiver_words(Direction::Forward);
+const _: () = assert!(sender_words(Direction::Reverse, 8) <= SCRATCH_WORDS);
+
+/// The client's side: up to `CHUNKS` chunks of 256 activations at once.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct ClientWindow<const CHUNKS: usize, const SUPPLY: usize> {
+pub struct ClientWindow<const CHUNKS: usize> {
     #[zeroize(skip)]
     shape: Shape,
     #[zeroize(skip)]
     step: Step,
+    /// Chunks of this session before this window.
     #[zeroize(skip)]
-    supply: Supply,
-    #[zeroize(skip)]
-    reverse_calls: usize,
-    #[zeroize(skip)]
-    forward_call: u64,
-    chunks: heapless::Vec<ClientChunk, CHUNKS>,
-    /// Shares mod 2^k as they are gathered.
-    shares: [[u16; MAX_CHUNK]; CHUNKS],
-    /// What is sent instead of the new shares.
-    reshares: [[u32; MAX_CHUNK]; CHUNKS],
-    pads: [[[u32; 2]; CALL]; SUPPLY],
+    before: u64,
+    records: [[Record; CHUNK]; CHUNKS],
+    /// What is sent of each activation while its share is prepared.
+    residues: [[[u32; 3]; CHUNK]; CHUNKS],
+    /// Choices of the forward extension that is run.
+    lanes: [Lane; 2],
 }
 
 /// The client's keys and scratch, as a window borrows them.
@@ -28,19 +41,16 @@ pub struct ClientContext<'a> {
     /// Trees of the forward direction.
     pub receiver: &'a ReceiverTrees,
     /// Trees of the reverse direction.
-    pub sender: &'a SenderTrees,
-    /// Gives the random choice bits; serves nothing else.
+    pub sender: &'a SenderTrees<REVERSE>,
+    /// Gives beta; serves nothing else.
     pub choices: &'a Seed,
     /// Memory that no one else uses during a window.
     pub scratch: &'a mut [u32; SCRATCH_WORDS],
 }
 
-impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
-    const FITS: () = assert!(
-        CHUNKS >= 1
-            && CHUNKS <= crate::protocol::greeting::MAX_WINDOW as usize
-            && CHUNKS * MAX_CHUNK <= SUPPLY * CALL
-    );
+impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
+    const FITS: () =
+        assert!(CHUNKS >= 1 && CHUNKS <= crate::protocol::greeting::MAX_WINDOW as usize);
 
     /// The window of no session.
     pub(in crate::protocol) const fn empty() -> Self {
@@ -48,21 +58,14 @@ impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
         Self {
             shape: Shape {
                 relu: ReluParams::NONE,
+                k_s: 0,
                 total: 0,
-                trees: 0,
             },
             step: Step::Idle,
-            supply: Supply {
-                stock: 0,
-                left: 0,
-                calls: 0,
-            },
-            reverse_calls: 0,
-            forward_call: 0,
-            chunks: heapless::Vec::new(),
-            shares: [[0; MAX_CHUNK]; CHUNKS],
-            reshares: [[0; MAX_CHUNK]; CHUNKS],
-            pads: [[[0; 2]; CALL]; SUPPLY],
+            before: 0,
+            records: [const { [const { Record::EMPTY }; CHUNK] }; CHUNKS],
+            residues: [[[0; 3]; CHUNK]; CHUNKS],
+            lanes: [Lane::UNUSED, Lane::UNUSED],
         }
     }
 
@@ -70,37 +73,31 @@ impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
     pub(in crate::protocol) fn begin_session(&mut self, relu: ReluParams, k_s: u32) {
         self.shape = Shape {
             relu,
+            k_s,
             total: 0,
-            trees: COLUMNS / k_s as usize,
         };
         self.step = Step::Idle;
-        self.supply = Supply::default();
-        self.forward_call = 0;
+        self.before = 0;
     }
 
     /// Activations that fit.
     pub fn capacity(&self) -> usize {
-        CHUNKS * self.shape.relu.chunk()
+        CHUNKS * CHUNK
     }
 
     /// Adds the client's share mod 2^k of the next activation.
     pub fn gather(&mut self, share: u16) -> Result<(), Error> {
-        let (at, size) = (self.shape.total, self.shape.relu.chunk());
-        *self
-            .shares
-            .get_mut(at / size)
-            .ok_or(Error::Internal("window gathered beyond its capacity"))?
-            .get_mut(at % size)
-            .ok_or(Error::Internal("chunk gathered beyond its capacity"))? = share;
+        let records = self.records.as_flattened_mut();
+        let full = Error::Internal("window gathered beyond its capacity");
+        let record = records.get_mut(self.shape.total).ok_or(full)?;
+        record.begin(share);
         self.shape.total += 1;
         Ok(())
     }
 
     /// Starts on what was gathered.
     pub fn start(&mut self) {
-        self.chunks.clear();
-        self.reverse_calls = self.supply.take(self.shape.total);
-        self.step = Step::Corrections { chunk: 0, frame: 0 };
+        self.step = FIRST;
     }
 
     /// Whether the window has been worked off.
@@ -109,17 +106,28 @@ impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
     }
 
     fn advance(&mut self) {
-        self.step = advance(self.step, &self.shape, self.reverse_calls);
+        self.step = advance(self.step, &self.shape);
         if self.step == Step::Idle {
+            self.before += self.shape.chunks() as u64;
             self.shape.total = 0;
-            self.chunks.clear();
         }
     }
 
-    /// The pads of an activation's reverse transfer.
-    fn pad(&self, activation: usize) -> [u32; 2] {
-        let at = self.supply.first(self.shape.total) + activation;
-        self.pads[at / CALL][at % CALL]
+    /// Number of a chunk in the session.
+    fn number(&self, chunk: usize) -> u64 {
+        self.before + chunk as u64
+    }
+
+    /// Number of a chunk's forward extension in the session.
+    fn forward_number(&self, chunk: usize, call: usize) -> u64 {
+        self.number(chunk) * self.shape.calls() as u64 + call as u64
+    }
+
+    /// beta of a chunk's activations.
+    fn beta(&self, chunk: usize, seed: &Seed) -> Zeroizing<Plane> {
+        let number = self.number(chunk);
+        let mut stream = Stream::new(seed, [0, (number >> 32) as u32, number as u32]);
+        Zeroizing::new(core::array::from_fn(|_| stream.next_u32()))
     }
 
     /// Writes the next frame; none while the server's is awaited.
@@ -130,45 +138,22 @@ impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
     ) -> Result<Option<usize>, Error> {
         let shape = self.shape;
         let len = match self.step {
-            Step::Corrections { chunk, frame } => {
-                if frame == 0 {
-                    self.begin(chunk, context)?;
-                }
-                let corrections = &context.scratch[scratch_words(context.receiver.k_s())..];
-                write(out, Kind::ForwardCorrection, |payload| {
-                    let size = shape.correction_len();
-                    for (tree, bytes) in shape.trees_in(frame).zip(payload.chunks_exact_mut(size)) {
-                        let words = &corrections[16 * tree..][..16];
-                        let (whole, part) = bytes.as_chunks_mut();
-                        for (bytes, word) in whole.iter_mut().zip(words) {
-                            *bytes = word.to_le_bytes();
-                        }
-                        if let Some(word) = words.get(whole.len()) {
-                            part.copy_from_slice(&word.to_le_bytes()[..part.len()]);
-                        }
-                        bytes[size - 1] &= shape.last_byte();
-                    }
-                    shape.trees_in(frame).len() * size
+            Step::Residues { chunk, piece } => {
+                let residues = &self.residues[chunk][shape.piece_range(chunk, piece)];
+                write(out, Kind::Residues, |payload| {
+                    pack(payload, T_BITS, residues.as_flattened().iter().copied())
                 })
             }
-            Step::Replies { chunk } => {
-                let mut bits = [0; MAX_CHUNK];
-                let mut taus = [0; MAX_CHUNK];
-                let count = shape.chunk_len(chunk);
-                for i in 0..count {
-                    let pads = self.pad(chunk * shape.relu.chunk() + i);
-                    let (bit, tau) = self.chunks[chunk].reply(i, pads);
-                    (bits[i], taus[i]) = (u32::from(bit), tau);
-                }
-                write(out, Kind::Reply, |payload| {
-                    let first = pack(payload, 2, bits[..count].iter().copied());
-                    first + pack(&mut payload[first..], T_BITS, taus[..count].iter().copied())
-                })
+            Step::Forward { chunk, call, frame } => {
+                self.forward([chunk, call, frame], context, out)?
             }
-            Step::Reshares { chunk } => {
-                let values = &self.reshares[chunk][..shape.chunk_len(chunk)];
-                write(out, Kind::Reshare, |payload| {
-                    pack(payload, T_BITS, values.iter().copied())
+            Step::Replies { chunk, piece } => {
+                let records = &self.records[chunk][shape.piece_range(chunk, piece)];
+                let replies = || records.iter().map(Record::reply);
+                write(out, Kind::Replies, |payload| {
+                    let first = pack(payload, 1, replies().map(|(e, _)| e));
+                    debug_assert_eq!(first, packed_len(records.len(), 1));
+                    first + pack(&mut payload[first..], T_BITS, replies().map(|(_, out)| out))
                 })
             }
             _ => return Ok(None),
@@ -177,28 +162,53 @@ impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
         Ok(Some(len))
     }
 
-    /// Runs the forward extension of a chunk; its corrections stay behind the extension's scratch.
-    fn begin(&mut self, chunk: usize, context: &mut ClientContext<'_>) -> Result<(), Error> {
-        let (scratch, corrections) = context
-            .scratch
-            .split_at_mut(scratch_words(context.receiver.k_s()));
-        let call = self.forward_call;
-        self.forward_call += 1;
-        let mut stream = Stream::new(context.choices, [0, (call >> 32) as u32, call as u32]);
-        let random = Zeroizing::new(core::array::from_fn(|_| stream.next_u32()));
-        let shares = &self.shares[chunk][..self.shape.chunk_len(chunk)];
-        let state = ClientChunk::begin(
-            self.shape.relu,
-            context.receiver,
-            call,
-            &random,
-            shares,
-            scratch,
-            |tree, correction| corrections[16 * tree..][..16].copy_from_slice(correction),
-        )?;
-        self.chunks
-            .push(state)
-            .map_err(|_| Error::Internal("more chunks than the window holds"))
+    /// A frame of a forward extension; with its last one the records take their pads.
+    fn forward(
+        &mut self,
+        [chunk, call, frame]: [usize; 3],
+        context: &mut ClientContext<'_>,
+        out: &mut FrameBuf,
+    ) -> Result<usize, Error> {
+        let shape = self.shape;
+        let (number, public) = (self.forward_number(chunk, call), shape.forward(chunk, call));
+        let records = shape.chunk_len(chunk);
+        let digit = |lane: usize| shape.relu.digits().nth(2 * call + lane);
+        if frame == 0 {
+            for lane in 0..2 {
+                self.lanes[lane] = match (public.codes[lane], digit(lane)) {
+                    (code @ Code::Digit(_), Some(digit)) => {
+                        let records = self.records[chunk][..records].iter();
+                        Lane::new(code, records.map(|record| record.choice(&digit)))
+                    }
+                    (Code::Bit, _) => Lane::bits(*self.beta(chunk, context.choices)),
+                    _ => Lane::UNUSED,
+                };
+            }
+        }
+        let trees = context.receiver;
+        let lanes = (trees, self.lanes.each_ref());
+        let len = public.write(number, frame, lanes, &mut context.scratch[..], out)?;
+        if frame + 1 < public.frames() {
+            return Ok(len);
+        }
+        let beta = self.beta(chunk, context.choices);
+        let rows = trees.rows(number, &mut context.scratch[..])?;
+        for lane in 0..2 {
+            for (i, record) in self.records[chunk][..records].iter_mut().enumerate() {
+                match (public.codes[lane], digit(lane)) {
+                    (Code::Digit(_), Some(digit)) => {
+                        record.digit(&digit, &rows.hash(lane, i, RowUse::Digit));
+                    }
+                    (Code::Bit, _) => {
+                        let beta = beta[i / 32] >> (i % 32) & 1;
+                        record.bit(beta, &rows.hash(lane, i, RowUse::Bit));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.lanes.zeroize();
+        Ok(len)
     }
 
     /// Takes the server's next frame. `share` gives the pseudo-random share that takes the place
@@ -211,50 +221,42 @@ impl<const CHUNKS: usize, const SUPPLY: usize> ClientWindow<CHUNKS, SUPPLY> {
     ) -> Result<(), Error> {
         let shape = self.shape;
         match self.step {
-            Step::Reverse { call, frame: index } => {
-                let size = 4 * crate::random::BLOCK_WORDS;
-                let trees = shape.trees_in(index);
-                let payload = expect_len(frame, Kind::ReverseCorrection, trees.len() * size)?;
-                let number = self.supply.calls;
-                for (tree, bytes) in trees.zip(payload.chunks_exact(size)) {
-                    let correction = words(bytes);
-                    context
-                        .sender
-                        .absorb(number, tree, &correction, &mut context.scratch[..])?;
-                }
-                if index + 1 == shape.correction_frames() {
-                    let number = self.supply.next_call();
-                    let scratch = &mut context.scratch[..];
-                    correlated_pads_sender(context.sender, number, scratch, &mut self.pads[call])?;
-                }
-            }
-            Step::Tables {
+            Step::Reverse {
                 chunk,
                 frame: index,
             } => {
-                let (size, range) = (shape.relu.table_bytes(), shape.tables_in(chunk, index));
-                let payload = expect_len(frame, Kind::Tables, range.len() * size)?;
-                for (i, table) in range.zip(payload.chunks_exact(size)) {
-                    self.chunks[chunk].read_table(i, table);
+                // The first call of the session was for base transfers.
+                let number = base::CALL + 1 + self.number(chunk);
+                let (sender, scratch) = (context.sender, &mut context.scratch[..]);
+                let call = shape.reverse(chunk);
+                if call.absorb(number, (frame, index), sender, scratch)? {
+                    let rows = sender.rows(number, scratch)?;
+                    let one = rows.word(Code::Bit, 1);
+                    let records = self.records[chunk]
+                        .iter_mut()
+                        .zip(&mut self.residues[chunk]);
+                    for (i, (record, residues)) in records.take(call.rows).enumerate() {
+                        let [tau, product] =
+                            [0, 1].map(|lane| rows.hashes(lane, i, RowUse::Product, &one));
+                        *residues = record.products(&shape.relu, &tau, &product);
+                    }
                 }
             }
-            Step::Entries { chunk } => {
-                let mut entries = [[0; 4]; MAX_CHUNK];
-                let count = shape.chunk_len(chunk);
-                let payload = frame.expect(Kind::Entries)?;
-                unpack(
-                    Kind::Entries as u8,
-                    payload,
-                    T_BITS,
-                    T,
-                    4 * count,
-                    |i, x| {
-                        entries[i / 4][i % 4] = x;
-                    },
-                )?;
-                for (i, entries) in entries[..count].iter().enumerate() {
-                    let z = self.chunks[chunk].finish(i, *entries);
-                    self.reshares[chunk][i] = T_MOD.sub(z, share()?);
+            Step::Answers { chunk, piece } => {
+                let payload = frame.expect(Kind::Answers)?;
+                let range = shape.piece_range(chunk, piece);
+                let size = shape.relu.answer_bytes();
+                let (expected, got) = (range.len() * size, payload.len());
+                if got != expected {
+                    return Err(Error::FrameLength {
+                        kind: Kind::Answers as u8,
+                        expected,
+                        got,
+                    });
+                }
+                let records = &mut self.records[chunk][range];
+                for (record, answer) in records.iter_mut().zip(payload.chunks_exact(size)) {
+                    record.answer(&shape.relu, answer, share()?)?;
                 }
             }
             _ => return Err(frame.unexpected()),

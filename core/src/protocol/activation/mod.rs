@@ -2,14 +2,15 @@
 //! and `server`.
 //! `docs/design.md#relu`; the mathematics is in [`crate::relu`].
 //!
-//! | message | from | per activation, at h = 8 |
+//! | message | from | bits per activation, at h = 8 and k_s = 4 |
 //! |---|---|---|
-//! | `ForwardCorrection` | client | 128/k_s trees x 9 bits |
-//! | `ReverseCorrection`, when the supply runs out | server | 128/k_s bits |
-//! | `Tables` | server | 128 bits |
-//! | `Reply` | client | 2 + 23 bits |
-//! | `Entries` | server | 4 x 23 bits |
-//! | `Reshare` | client | 23 bits |
+//! | `ReverseCorrection` | server | 2 x 128/k_s = 64 |
+//! | `Residues` | client | 3 x 23 |
+//! | `ForwardCorrection` | client | 56 + 60 for the digits, 128/k_s = 32 for a bit |
+//! | `Answers` | server | 48 + 1 + 23 |
+//! | `Replies` | client | 1 + 23 |
+//!
+//! Until the answers nothing depends on the server's share.
 
 mod client;
 #[cfg(feature = "server")]
@@ -17,125 +18,83 @@ mod server;
 #[cfg(feature = "server")]
 mod traffic;
 
-pub use client::{ClientContext, ClientWindow};
+pub use client::{ClientContext, ClientWindow, SCRATCH_WORDS};
 #[cfg(feature = "server")]
 pub use server::ServerWindow;
 #[cfg(feature = "server")]
 pub use traffic::WindowTraffic;
 
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use core::ops::Range;
 
-use super::frame::{Frame, FrameBuf, Kind, MAX_PAYLOAD, write};
-use crate::Error;
-use crate::arith::bits::{pack, packed_len, unpack};
-use crate::arith::field::{T, T_BITS, T_MOD};
-use crate::ot::{
-    CALL, COLUMNS, Correction, ReceiverTrees, SenderTrees, correlated_pads_sender, scratch_words,
-};
-use crate::random::{Seed, Stream};
-use crate::relu::{ClientChunk, MAX_CHUNK, ReluParams};
+use super::corrections::Call;
+use super::frame::MAX_PAYLOAD;
+use crate::ot::{Code, Direction, LANE};
+use crate::relu::ReluParams;
 
-/// Corrections of this many trees share a frame.
-const TREES_PER_FRAME: usize = 16;
-/// Words of scratch of a window: an extension, and the corrections it hands out.
-pub const SCRATCH_WORDS: usize = 4104;
-
-const _: () = {
-    let mut k_s = 1;
-    while k_s <= 8 {
-        assert!(scratch_words(k_s) + 16 * COLUMNS / k_s as usize <= SCRATCH_WORDS);
-        k_s *= 2;
-    }
-};
+/// Activations that are worked on together: one row each in a lane.
+pub const CHUNK: usize = LANE;
 
 /// How a window's activations are split into chunks and frames; the same on both sides.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     relu: ReluParams,
+    k_s: u32,
     total: usize,
-    trees: usize,
 }
 
 impl Shape {
     fn chunks(&self) -> usize {
-        self.total.div_ceil(self.relu.chunk())
+        self.total.div_ceil(CHUNK)
     }
 
     fn chunk_len(&self, chunk: usize) -> usize {
-        let size = self.relu.chunk();
-        self.total.saturating_sub(chunk * size).min(size)
+        self.total.saturating_sub(chunk * CHUNK).min(CHUNK)
     }
 
-    /// Bytes of a forward correction: h + 1 bits for each activation of a full chunk.
-    fn correction_len(&self) -> usize {
-        packed_len(self.relu.chunk(), self.relu.h() + 1)
-    }
-
-    /// Bits of a forward correction's last byte that are used.
-    fn last_byte(&self) -> u8 {
-        let unused = 8 * self.correction_len() - self.relu.chunk() * (self.relu.h() as usize + 1);
-        0xff >> unused
-    }
-
-    fn correction_frames(&self) -> usize {
-        self.trees.div_ceil(TREES_PER_FRAME)
-    }
-
-    /// Trees in a frame of corrections.
-    fn trees_in(&self, frame: usize) -> core::ops::Range<usize> {
-        frame * TREES_PER_FRAME..((frame + 1) * TREES_PER_FRAME).min(self.trees)
-    }
-
-    fn tables_per_frame(&self) -> usize {
-        MAX_PAYLOAD / self.relu.table_bytes()
-    }
-
-    fn table_frames(&self, chunk: usize) -> usize {
-        self.chunk_len(chunk).div_ceil(self.tables_per_frame())
-    }
-
-    /// Activations of the chunk whose tables are in a frame.
-    fn tables_in(&self, chunk: usize, frame: usize) -> core::ops::Range<usize> {
-        let size = self.tables_per_frame();
-        frame * size..((frame + 1) * size).min(self.chunk_len(chunk))
-    }
-}
-
-/// How many reverse transfers are left; both sides count alike.
-#[derive(Clone, Copy, Default, Debug)]
-struct Supply {
-    /// Transfers that the last calls made.
-    stock: usize,
-    /// Those of them that are not used yet.
-    left: usize,
-    calls: u64,
-}
-
-impl Supply {
-    /// Takes `count` transfers; gives the number of extension calls that must come first. What
-    /// was left is given up where it is not enough.
-    fn take(&mut self, count: usize) -> usize {
-        let calls = if self.left < count {
-            count.div_ceil(CALL)
-        } else {
-            0
-        };
-        if calls > 0 {
-            self.stock = calls * CALL;
-            self.left = self.stock;
+    /// The reverse extension of a chunk: tau in the first lane, d_s in the second.
+    fn reverse(&self, chunk: usize) -> Call {
+        Call {
+            direction: Direction::Reverse,
+            k_s: self.k_s,
+            codes: [Code::Bit; 2],
+            rows: self.chunk_len(chunk),
         }
-        self.left -= count;
-        calls
     }
 
-    /// Place in the stock of the first of the `count` transfers that were taken last.
-    fn first(&self, count: usize) -> usize {
-        self.stock - self.left - count
+    /// Forward extensions of a chunk: two lanes each, for the digits and beta.
+    fn calls(&self) -> usize {
+        (self.relu.digits().count() + 1).div_ceil(2)
     }
 
-    fn next_call(&mut self) -> u64 {
-        self.calls += 1;
-        self.calls - 1
+    /// A forward extension of a chunk.
+    fn forward(&self, chunk: usize, call: usize) -> Call {
+        let digits = self.relu.digits().map(|digit| Code::Digit(digit.width));
+        let mut codes = digits.chain([Code::Bit]).skip(2 * call);
+        Call {
+            direction: Direction::Forward,
+            k_s: self.k_s,
+            codes: [(); 2].map(|()| codes.next().unwrap_or(Code::Unused)),
+            rows: self.chunk_len(chunk),
+        }
+    }
+
+    /// Activations in a frame of residues, answers or replies.
+    fn piece(&self) -> usize {
+        if 64 * self.relu.answer_bytes() <= MAX_PAYLOAD {
+            64
+        } else {
+            32
+        }
+    }
+
+    fn pieces(&self, chunk: usize) -> usize {
+        self.chunk_len(chunk).div_ceil(self.piece())
+    }
+
+    /// Activations of the chunk that are in a frame.
+    fn piece_range(&self, chunk: usize, piece: usize) -> Range<usize> {
+        let size = self.piece();
+        piece * size..((piece + 1) * size).min(self.chunk_len(chunk))
     }
 }
 
@@ -143,91 +102,98 @@ impl Supply {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     Idle,
-    Corrections { chunk: usize, frame: usize },
-    Reverse { call: usize, frame: usize },
-    Tables { chunk: usize, frame: usize },
-    Replies { chunk: usize },
-    Entries { chunk: usize },
-    Reshares { chunk: usize },
+    Reverse {
+        chunk: usize,
+        frame: usize,
+    },
+    Residues {
+        chunk: usize,
+        piece: usize,
+    },
+    Forward {
+        chunk: usize,
+        call: usize,
+        frame: usize,
+    },
+    Answers {
+        chunk: usize,
+        piece: usize,
+    },
+    Replies {
+        chunk: usize,
+        piece: usize,
+    },
 }
 
-/// The next step after `step`, where a window has `shape` and needs `reverse` calls.
-fn advance(step: Step, shape: &Shape, reverse: usize) -> Step {
-    let next = |chunk: usize, here: fn(usize) -> Step, then: Step| {
+const FIRST: Step = Step::Reverse { chunk: 0, frame: 0 };
+
+/// The next step after `step`, where a window has `shape`.
+fn advance(step: Step, shape: &Shape) -> Step {
+    let next_chunk = |chunk: usize, here: fn(usize) -> Step, then: Step| {
         if chunk + 1 < shape.chunks() {
             here(chunk + 1)
         } else {
             then
         }
     };
-    let tables = Step::Tables { chunk: 0, frame: 0 };
+    let residues = |chunk| Step::Residues { chunk, piece: 0 };
     match step {
         Step::Idle => Step::Idle,
-        Step::Corrections { chunk, frame } if frame + 1 < shape.correction_frames() => {
-            Step::Corrections {
+        Step::Reverse { chunk, frame } if frame + 1 < shape.reverse(chunk).frames() => {
+            Step::Reverse {
                 chunk,
                 frame: frame + 1,
             }
         }
-        Step::Corrections { chunk, .. } => {
-            let then = if reverse > 0 {
-                Step::Reverse { call: 0, frame: 0 }
-            } else {
-                tables
-            };
-            next(chunk, |chunk| Step::Corrections { chunk, frame: 0 }, then)
-        }
-        Step::Reverse { call, frame } if frame + 1 < shape.correction_frames() => Step::Reverse {
-            call,
-            frame: frame + 1,
+        Step::Reverse { chunk, .. } => next_chunk(
+            chunk,
+            |chunk| Step::Reverse { chunk, frame: 0 },
+            residues(0),
+        ),
+        Step::Residues { chunk, piece } if piece + 1 < shape.pieces(chunk) => Step::Residues {
+            chunk,
+            piece: piece + 1,
         },
-        Step::Reverse { call, .. } if call + 1 < reverse => Step::Reverse {
+        Step::Residues { chunk, .. } => Step::Forward {
+            chunk,
+            call: 0,
+            frame: 0,
+        },
+        Step::Forward { chunk, call, frame } if frame + 1 < shape.forward(chunk, call).frames() => {
+            Step::Forward {
+                chunk,
+                call,
+                frame: frame + 1,
+            }
+        }
+        Step::Forward { chunk, call, .. } if call + 1 < shape.calls() => Step::Forward {
+            chunk,
             call: call + 1,
             frame: 0,
         },
-        Step::Reverse { .. } => tables,
-        Step::Tables { chunk, frame } if frame + 1 < shape.table_frames(chunk) => Step::Tables {
+        Step::Forward { chunk, .. } => {
+            let answers = Step::Answers { chunk: 0, piece: 0 };
+            next_chunk(chunk, |chunk| Step::Residues { chunk, piece: 0 }, answers)
+        }
+        Step::Answers { chunk, piece } if piece + 1 < shape.pieces(chunk) => Step::Answers {
             chunk,
-            frame: frame + 1,
+            piece: piece + 1,
         },
-        Step::Tables { chunk, .. } => next(
+        Step::Answers { chunk, .. } => next_chunk(
             chunk,
-            |chunk| Step::Tables { chunk, frame: 0 },
-            Step::Replies { chunk: 0 },
+            |chunk| Step::Answers { chunk, piece: 0 },
+            Step::Replies { chunk: 0, piece: 0 },
         ),
-        Step::Replies { chunk } => next(
+        Step::Replies { chunk, piece } if piece + 1 < shape.pieces(chunk) => Step::Replies {
             chunk,
-            |chunk| Step::Replies { chunk },
-            Step::Entries { chunk: 0 },
-        ),
-        Step::Entries { chunk } => next(
-            chunk,
-            |chunk| Step::Entries { chunk },
-            Step::Reshares { chunk: 0 },
-        ),
-        Step::Reshares { chunk } => next(chunk, |chunk| Step::Reshares { chunk }, Step::Idle),
+            piece: piece + 1,
+        },
+        Step::Replies { chunk, .. } => {
+            next_chunk(chunk, |chunk| Step::Replies { chunk, piece: 0 }, Step::Idle)
+        }
     }
 }
 
-fn words(bytes: &[u8]) -> Correction {
-    let mut words = [0; crate::random::BLOCK_WORDS];
-    let (whole, part) = bytes.as_chunks();
-    let mut last = [0; 4];
-    last[..part.len()].copy_from_slice(part);
-    for (word, bytes) in words.iter_mut().zip(whole.iter().chain([&last])) {
-        *word = u32::from_le_bytes(*bytes);
-    }
-    words
-}
-
-fn expect_len(frame: Frame<'_>, kind: Kind, expected: usize) -> Result<&[u8], Error> {
-    let payload = frame.expect(kind)?;
-    if payload.len() == expected {
-        return Ok(payload);
-    }
-    Err(Error::FrameLength {
-        kind: kind as u8,
-        expected,
-        got: payload.len(),
-    })
-}
+#[cfg(test)]
+#[cfg(feature = "server")]
+mod tests;

@@ -1,39 +1,142 @@
 //! The server's side of a window. `docs/design.md#relu`.
 
-use super::*;
-use crate::ot::correlated_pads_receiver;
-use crate::relu::ServerChunk;
 use alloc::vec;
 use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
+
+use super::{FIRST, Shape, Step, advance};
+use crate::Error;
+use crate::arith::bits::{packed_len, unpack};
+use crate::arith::field::{T, T_BITS};
+use crate::ot::{
+    Code, FORWARD, Lane, Plane, ReceiverTrees, RowUse, SenderTrees, receiver_words, sender_words,
+};
+use crate::parallel;
+use crate::protocol::base;
+use crate::protocol::frame::{Frame, FrameBuf, Kind, MAX_FRAME, write};
+use crate::random::{Seed, Stream};
+use crate::relu::{Prepared, ReluParams, Secrets};
 
 /// The server's side.
 pub struct ServerWindow {
     shape: Shape,
     step: Step,
-    supply: Supply,
-    reverse_calls: usize,
-    forward_call: u64,
+    /// Chunks of this session before this window.
+    before: u64,
     /// Randomness of this session's windows.
     seed: Seed,
-    shares: Vec<u16>,
-    corrections: Vec<Correction>,
-    reverse: Vec<Correction>,
-    /// d_s and the pad at d_s of each reverse transfer that is left.
-    transfers: Vec<(u8, u32)>,
-    chunks: Vec<(ServerChunk, Vec<u8>)>,
-    /// Pads of this window's activations.
-    pads: Vec<u32>,
-    entries: Vec<[u32; 4]>,
-    outputs: Vec<u32>,
+    shares: Zeroizing<Vec<u16>>,
+    chunks: Vec<Chunk>,
+    outputs: Zeroizing<Vec<u32>>,
 }
 
-impl Drop for ServerWindow {
-    fn drop(&mut self) {
-        self.transfers.zeroize();
-        self.shares.zeroize();
-        self.pads.zeroize();
-        self.entries.zeroize();
-        self.outputs.zeroize();
+/// A chunk of activations.
+#[derive(Default)]
+struct Chunk {
+    /// Frames of the reverse extension.
+    reverse: Vec<Vec<u8>>,
+    secrets: Zeroizing<Vec<Secrets>>,
+    pads: Zeroizing<Vec<[u32; 3]>>,
+    prepared: Vec<Prepared>,
+    /// Corrections of the forward extensions, by extension and tree.
+    forward: Vec<[Plane; 2]>,
+    answers: Vec<u8>,
+}
+
+impl Chunk {
+    /// Draws its bits, and runs the reverse extension of `number`.
+    fn new(
+        shape: &Shape,
+        chunk: usize,
+        number: u64,
+        seed: &Seed,
+        trees: &ReceiverTrees,
+    ) -> Result<Self, Error> {
+        let mut random = Stream::new(seed, [0, (number >> 32) as u32, number as u32]);
+        let mut plane =
+            || -> Zeroizing<Plane> { Zeroizing::new(core::array::from_fn(|_| random.next_u32())) };
+        let planes = [plane(), plane()];
+        let lanes = planes.each_ref().map(|plane| Lane::bits(**plane));
+        let bit = |lane: usize, i: usize| planes[lane][i / 32] >> (i % 32) & 1;
+        let count = shape.chunk_len(chunk);
+        let secrets = (0..count).map(|i| Secrets {
+            tau: bit(0, i),
+            sign: bit(1, i),
+            chain: random.next_u32(),
+        });
+        let mut made = Self {
+            secrets: Zeroizing::new(secrets.collect()),
+            ..Self::default()
+        };
+
+        let call = shape.reverse(chunk);
+        // The first call of the session was for base transfers.
+        let number = base::CALL + 1 + number;
+        let mut scratch = Zeroizing::new(vec![0; receiver_words(call.direction)]);
+        for frame in 0..call.frames() {
+            let mut out = [0; MAX_FRAME];
+            let trees = (trees, lanes.each_ref());
+            let len = call.write(number, frame, trees, &mut scratch, &mut out)?;
+            made.reverse.push(out[..len].to_vec());
+        }
+        let rows = trees.rows(number, &mut scratch)?;
+        let pads = (0..count).map(|i| {
+            let [tau, product] = [0, 1].map(|lane| rows.hash(lane, i, RowUse::Product));
+            Prepared::pads(&tau, &product)
+        });
+        made.pads = Zeroizing::new(pads.collect());
+        Ok(made)
+    }
+
+    /// Runs the forward extensions, the first of which has a number, and answers for its shares.
+    fn answer(
+        &mut self,
+        shape: &Shape,
+        chunk: usize,
+        number: u64,
+        shares: &[u16],
+        trees: &SenderTrees<FORWARD>,
+    ) -> Result<(), Error> {
+        let relu = &shape.relu;
+        for call in 0..shape.calls() {
+            let public = shape.forward(chunk, call);
+            let number = number + call as u64;
+            let words = sender_words(public.direction, trees.k_s());
+            let mut scratch = Zeroizing::new(vec![0; words]);
+            let corrections = self.forward[call * trees.count()..].iter();
+            for (tree, corrections) in corrections.take(trees.count()).enumerate() {
+                trees.absorb(number, tree, public.codes, corrections, &mut scratch)?;
+            }
+            let rows = trees.rows(number, &mut scratch)?;
+            for (lane, code) in public.codes.into_iter().enumerate() {
+                let digit = relu.digits().nth(2 * call + lane);
+                match (code, digit) {
+                    (Code::Digit(width), Some(digit)) => {
+                        for value in 0..1 << width {
+                            let word = rows.word(code, value);
+                            for (i, prepared) in self.prepared.iter_mut().enumerate() {
+                                let block = rows.hash(lane, i, RowUse::Digit, &word);
+                                prepared.digit(relu, &digit, value, &block);
+                            }
+                        }
+                    }
+                    (Code::Bit, _) => {
+                        let one = rows.word(code, 1);
+                        for (i, prepared) in self.prepared.iter_mut().enumerate() {
+                            prepared.bit(&rows.hashes(lane, i, RowUse::Bit, &one));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.answers = vec![0; shares.len() * relu.answer_bytes()];
+        let answers = self.answers.chunks_exact_mut(relu.answer_bytes());
+        for ((prepared, share), answer) in self.prepared.iter_mut().zip(shares).zip(answers) {
+            prepared.answer(relu, *share, answer);
+        }
+        Ok(())
     }
 }
 
@@ -43,37 +146,35 @@ impl ServerWindow {
         Self {
             shape: Shape {
                 relu,
+                k_s,
                 total: 0,
-                trees: COLUMNS / k_s as usize,
             },
             step: Step::Idle,
-            supply: Supply::default(),
-            reverse_calls: 0,
-            forward_call: 0,
+            before: 0,
             seed,
-            shares: Vec::new(),
-            corrections: Vec::new(),
-            reverse: Vec::new(),
-            transfers: Vec::new(),
+            shares: Zeroizing::default(),
             chunks: Vec::new(),
-            pads: Vec::new(),
-            entries: Vec::new(),
-            outputs: Vec::new(),
+            outputs: Zeroizing::default(),
         }
     }
 
     /// Starts on activations with these shares mod 2^k.
-    pub fn start(&mut self, shares: impl Iterator<Item = u16>) {
-        self.shares.zeroize();
-        self.shares.extend(shares);
+    pub fn start(
+        &mut self,
+        shares: impl Iterator<Item = u16>,
+        receiver: &ReceiverTrees,
+    ) -> Result<(), Error> {
+        self.shares = Zeroizing::new(shares.collect());
         self.shape.total = self.shares.len();
-        self.corrections.clear();
-        self.outputs.zeroize();
-        self.reverse_calls = self.supply.take(self.shape.total);
-        if self.reverse_calls > 0 {
-            self.transfers.zeroize();
-        }
-        self.step = Step::Corrections { chunk: 0, frame: 0 };
+        self.outputs = Zeroizing::new(Vec::with_capacity(self.shape.total));
+        let make = |chunk| {
+            let number = self.before + chunk as u64;
+            Chunk::new(&self.shape, chunk, number, &self.seed, receiver)
+        };
+        let made = parallel::map(self.shape.chunks(), make);
+        self.chunks = made.into_iter().collect::<Result<_, _>>()?;
+        self.step = FIRST;
+        Ok(())
     }
 
     /// Whether the window has been worked off.
@@ -87,159 +188,112 @@ impl ServerWindow {
     }
 
     fn advance(&mut self) {
-        self.step = advance(self.step, &self.shape, self.reverse_calls);
+        self.step = advance(self.step, &self.shape);
+        if self.idle() {
+            self.before += self.shape.chunks() as u64;
+            self.chunks.clear();
+        }
     }
 
     /// Takes the client's next frame.
-    pub fn handle(
-        &mut self,
-        frame: Frame<'_>,
-        receiver: &ReceiverTrees,
-        sender: &SenderTrees,
-    ) -> Result<(), Error> {
+    pub fn handle(&mut self, frame: Frame<'_>, sender: &SenderTrees<FORWARD>) -> Result<(), Error> {
         let shape = self.shape;
         match self.step {
-            Step::Corrections {
+            Step::Residues { chunk, piece } => {
+                let payload = frame.expect(Kind::Residues)?;
+                let range = shape.piece_range(chunk, piece);
+                let mut residues = Zeroizing::new(vec![0; 3 * range.len()]);
+                let (kind, count) = (Kind::Residues as u8, residues.len());
+                unpack(kind, payload, T_BITS, T, count, |i, x| residues[i] = x)?;
+                let Chunk {
+                    secrets,
+                    pads,
+                    prepared,
+                    ..
+                } = &mut self.chunks[chunk];
+                for (i, residues) in range.zip(residues.as_chunks().0) {
+                    prepared.push(Prepared::new(secrets[i], pads[i], *residues));
+                }
+            }
+            Step::Forward {
                 chunk,
+                call,
                 frame: index,
             } => {
-                let (size, trees) = (shape.correction_len(), shape.trees_in(index));
-                let kind = Kind::ForwardCorrection;
-                let payload = expect_len(frame, kind, trees.len() * size)?;
-                let mut corrections = payload.chunks_exact(size);
-                if corrections.any(|bytes| bytes[size - 1] & !shape.last_byte() != 0) {
-                    return Err(Error::DirtyPadding);
-                }
-                self.corrections
-                    .extend(payload.chunks_exact(size).map(words));
-                let last = chunk + 1 == shape.chunks() && index + 1 == shape.correction_frames();
-                if last {
-                    self.restock(receiver)?;
-                    self.begin(sender)?;
-                }
-            }
-            Step::Replies { chunk } => {
-                let count = shape.chunk_len(chunk);
-                let payload = frame.expect(Kind::Reply)?;
-                let first = packed_len(count, 2);
-                let (bits, taus) = payload.split_at_checked(first).ok_or(Error::FrameLength {
-                    kind: Kind::Reply as u8,
-                    expected: first + packed_len(count, T_BITS),
-                    got: payload.len(),
+                let public = shape.forward(chunk, call);
+                let forward = &mut self.chunks[chunk].forward;
+                forward.resize((call + 1) * sender.count(), [[0; 8]; 2]);
+                public.read(frame, index, |tree, corrections| {
+                    forward[call * sender.count() + tree] = *corrections;
+                    Ok(())
                 })?;
-                let mut reply = [(0u8, 0u32); MAX_CHUNK];
-                let kind = Kind::Reply as u8;
-                unpack(kind, bits, 2, 4, count, |i, x| reply[i].0 = x as u8)?;
-                unpack(kind, taus, T_BITS, T, count, |i, x| reply[i].1 = x)?;
-                for (i, (bits, tau)) in reply[..count].iter().enumerate() {
-                    let pad = self.pads[chunk * shape.relu.chunk() + i];
-                    let (entries, z) = self.chunks[chunk].0.answer(i, *bits, *tau, pad);
-                    self.entries.push(entries);
-                    self.outputs.push(z);
-                }
             }
-            Step::Reshares { chunk } => {
-                let (first, count) = (chunk * shape.relu.chunk(), shape.chunk_len(chunk));
-                let payload = frame.expect(Kind::Reshare)?;
-                let outputs = &mut self.outputs[first..first + count];
-                unpack(Kind::Reshare as u8, payload, T_BITS, T, count, |i, x| {
-                    outputs[i] = T_MOD.add(outputs[i], x);
+            Step::Replies { chunk, piece } => {
+                let payload = frame.expect(Kind::Replies)?;
+                let range = shape.piece_range(chunk, piece);
+                let kind = Kind::Replies as u8;
+                let first = packed_len(range.len(), 1);
+                let (bits, residues) =
+                    payload.split_at_checked(first).ok_or(Error::FrameLength {
+                        kind,
+                        expected: first + packed_len(range.len(), T_BITS),
+                        got: payload.len(),
+                    })?;
+                let mut replies = vec![(0, 0); range.len()];
+                unpack(kind, bits, 1, 2, range.len(), |i, x| replies[i].0 = x)?;
+                unpack(kind, residues, T_BITS, T, range.len(), |i, x| {
+                    replies[i].1 = x;
                 })?;
+                let prepared = &self.chunks[chunk].prepared[range];
+                let shares = prepared.iter().zip(replies);
+                let shares = shares.map(|(prepared, reply)| prepared.finish(reply));
+                self.outputs.extend(shares);
             }
             _ => return Err(frame.unexpected()),
         }
         self.advance();
-        Ok(())
-    }
-
-    /// Makes new reverse transfers where the supply ran out.
-    fn restock(&mut self, receiver: &ReceiverTrees) -> Result<(), Error> {
-        self.reverse.clear();
-        let mut scratch = vec![0; scratch_words(receiver.k_s())];
-        for _ in 0..self.reverse_calls {
-            let call = self.supply.next_call();
-            let mut random = Stream::new(&self.seed, [1, (call >> 32) as u32, call as u32]);
-            let choices: Zeroizing<Correction> =
-                Zeroizing::new(core::array::from_fn(|_| random.next_u32()));
-            let mut pads = Zeroizing::new([0; CALL]);
-            let reverse = &mut self.reverse;
-            correlated_pads_receiver(
-                receiver,
-                call,
-                &choices,
-                &mut scratch,
-                &mut pads,
-                |_, correction| reverse.push(*correction),
-            )?;
-            let bits = (0..CALL).map(|i| (choices[i / 32] >> (i % 32) & 1) as u8);
-            self.transfers.extend(bits.zip(pads.iter().copied()));
+        if self.step == (Step::Answers { chunk: 0, piece: 0 }) {
+            self.answer(sender)?;
         }
-        scratch.zeroize();
         Ok(())
     }
 
-    /// Makes the tables of all chunks.
-    fn begin(&mut self, sender: &SenderTrees) -> Result<(), Error> {
-        let shape = self.shape;
-        let transfers = self.transfers.drain(..shape.total);
-        let (bits, pads): (Vec<u8>, Vec<u32>) = transfers.unzip();
-        let bits = Zeroizing::new(bits);
-        let first_call = self.forward_call;
-        self.forward_call += shape.chunks() as u64;
-        let make = |chunk: usize| {
-            let call = first_call + chunk as u64;
-            let mut scratch = vec![0; scratch_words(sender.k_s())];
-            let corrections = &self.corrections[chunk * shape.trees..][..shape.trees];
-            let rows = sender.extend(call, corrections, &mut scratch)?;
-            let first = chunk * shape.relu.chunk();
-            let range = first..first + shape.chunk_len(chunk);
-            let mut random = Stream::new(&self.seed, [0, (call >> 32) as u32, call as u32]);
-            let mut tables = vec![0; range.len() * shape.relu.table_bytes()];
-            let state = ServerChunk::begin(
-                shape.relu,
-                &rows,
-                &self.shares[range.clone()],
-                &bits[range],
-                &mut random,
-                &mut tables,
-            )?;
-            scratch.zeroize();
-            Ok((state, tables))
-        };
-        let made: Result<Vec<_>, Error> = crate::parallel::map(shape.chunks(), make)
-            .into_iter()
-            .collect();
-        self.chunks = made?;
-        self.pads.zeroize();
-        self.pads = pads;
-        self.entries.zeroize();
-        Ok(())
+    /// Makes the answers of all chunks.
+    fn answer(&mut self, sender: &SenderTrees<FORWARD>) -> Result<(), Error> {
+        let Self {
+            shape,
+            before,
+            shares,
+            chunks,
+            ..
+        } = self;
+        let (shape, before, shares) = (*shape, *before, &shares[..]);
+        let answered = parallel::map_mut(chunks, |chunk, made| {
+            let number = (before + chunk as u64) * shape.calls() as u64;
+            let shares = &shares[chunk * super::CHUNK..][..shape.chunk_len(chunk)];
+            made.answer(&shape, chunk, number, shares, sender)
+        });
+        answered.into_iter().collect()
     }
 
     /// Writes the next frame; none while the client's is awaited.
     pub fn poll(&mut self, out: &mut FrameBuf) -> Option<usize> {
         let shape = self.shape;
         let len = match self.step {
-            Step::Reverse { call, frame } => write(out, Kind::ReverseCorrection, |payload| {
-                let all = &self.reverse[call * shape.trees..][..shape.trees];
-                let range = shape.trees_in(frame);
-                let words = all[range.clone()].as_flattened();
-                for (bytes, word) in payload.chunks_exact_mut(4).zip(words) {
-                    bytes.copy_from_slice(&word.to_le_bytes());
-                }
-                4 * words.len()
-            }),
-            Step::Tables { chunk, frame } => write(out, Kind::Tables, |payload| {
-                let (size, range) = (shape.relu.table_bytes(), shape.tables_in(chunk, frame));
-                let tables = &self.chunks[chunk].1[range.start * size..range.end * size];
-                payload[..tables.len()].copy_from_slice(tables);
-                tables.len()
-            }),
-            Step::Entries { chunk } => write(out, Kind::Entries, |payload| {
-                let first = chunk * shape.relu.chunk();
-                let entries = &self.entries[first..first + shape.chunk_len(chunk)];
-                pack(payload, T_BITS, entries.as_flattened().iter().copied())
-            }),
+            Step::Reverse { chunk, frame } => {
+                let frame = &self.chunks[chunk].reverse[frame];
+                out[..frame.len()].copy_from_slice(frame);
+                frame.len()
+            }
+            Step::Answers { chunk, piece } => {
+                let size = shape.relu.answer_bytes();
+                let range = shape.piece_range(chunk, piece);
+                let answers = &self.chunks[chunk].answers[size * range.start..size * range.end];
+                write(out, Kind::Answers, |payload| {
+                    payload[..answers.len()].copy_from_slice(answers);
+                    answers.len()
+                })
+            }
             _ => return None,
         };
         self.advance();

@@ -1,68 +1,66 @@
 //! What windows put on the line, frame by frame, without running them: for planners.
 
-use super::*;
-use crate::protocol::frame::HEADER;
+use super::{FIRST, Shape, Step, advance};
+use crate::arith::bits::packed_len;
+use crate::arith::field::T_BITS;
+use crate::protocol::frame::{HEADER, Kind};
 use crate::protocol::steps::Sender;
-use crate::random::BLOCK_WORDS;
+use crate::relu::ReluParams;
 
-/// The windows of a session, in the order in which they are run: what one leaves of the supply of
-/// reverse transfers, the next one uses.
-#[derive(Clone, Debug)]
-pub struct WindowTraffic {
-    shape: Shape,
-    supply: Supply,
-}
+/// The windows of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowTraffic(Shape);
 
 impl WindowTraffic {
-    /// A session before its first window.
+    /// Those of a session with these parameters.
     pub fn new(relu: ReluParams, k_s: u32) -> Self {
-        Self {
-            shape: Shape {
-                relu,
-                total: 0,
-                trees: COLUMNS / k_s as usize,
-            },
-            supply: Supply::default(),
-        }
-    }
-
-    /// Hands out sender, kind and bytes, header included, of every frame of the next window.
-    pub fn window(&mut self, activations: usize, mut frame: impl FnMut(Sender, Kind, usize)) {
-        self.shape.total = activations;
-        let reverse = self.supply.take(activations);
-        let mut step = Step::Corrections { chunk: 0, frame: 0 };
-        while let Some((sender, kind, payload)) = self.frame(step) {
-            frame(sender, kind, HEADER + payload);
-            step = advance(step, &self.shape, reverse);
-        }
-    }
-
-    /// Sender, kind and payload bytes of a step's frame.
-    fn frame(&self, step: Step) -> Option<(Sender, Kind, usize)> {
-        use Sender::{Client, Server};
-        let shape = &self.shape;
-        let trees = |frame| shape.trees_in(frame).len();
-        let packed = |chunk, count, bits| packed_len(count * shape.chunk_len(chunk), bits);
-        Some(match step {
-            Step::Idle => return None,
-            Step::Corrections { frame, .. } => {
-                let bytes = trees(frame) * shape.correction_len();
-                (Client, Kind::ForwardCorrection, bytes)
-            }
-            Step::Reverse { frame, .. } => {
-                let bytes = trees(frame) * 4 * BLOCK_WORDS;
-                (Server, Kind::ReverseCorrection, bytes)
-            }
-            Step::Tables { chunk, frame } => {
-                let tables = shape.tables_in(chunk, frame).len();
-                (Server, Kind::Tables, tables * shape.relu.table_bytes())
-            }
-            Step::Replies { chunk } => {
-                let bytes = packed(chunk, 1, 2) + packed(chunk, 1, T_BITS);
-                (Client, Kind::Reply, bytes)
-            }
-            Step::Entries { chunk } => (Server, Kind::Entries, packed(chunk, 4, T_BITS)),
-            Step::Reshares { chunk } => (Client, Kind::Reshare, packed(chunk, 1, T_BITS)),
+        Self(Shape {
+            relu,
+            k_s,
+            total: 0,
         })
     }
+
+    /// Hands out sender, kind and bytes, header included, of every frame of a window.
+    pub fn window(&self, activations: usize, mut frame: impl FnMut(Sender, Kind, usize)) {
+        let shape = Shape {
+            total: activations,
+            ..self.0
+        };
+        let mut step = FIRST;
+        while let Some((sender, kind, payload)) = of_step(&shape, step) {
+            frame(sender, kind, HEADER + payload);
+            step = advance(step, &shape);
+        }
+    }
+}
+
+/// Sender, kind and payload bytes of a step's frame.
+fn of_step(shape: &Shape, step: Step) -> Option<(Sender, Kind, usize)> {
+    use Sender::{Client, Server};
+    let count = |chunk, piece| shape.piece_range(chunk, piece).len();
+    Some(match step {
+        Step::Idle => return None,
+        Step::Reverse { chunk, frame } => {
+            let bytes = shape.reverse(chunk).frame_bytes(frame);
+            (Server, Kind::ReverseCorrection, bytes)
+        }
+        Step::Residues { chunk, piece } => {
+            let bytes = packed_len(3 * count(chunk, piece), T_BITS);
+            (Client, Kind::Residues, bytes)
+        }
+        Step::Forward { chunk, call, frame } => {
+            let bytes = shape.forward(chunk, call).frame_bytes(frame);
+            (Client, Kind::ForwardCorrection, bytes)
+        }
+        Step::Answers { chunk, piece } => {
+            let bytes = count(chunk, piece) * shape.relu.answer_bytes();
+            (Server, Kind::Answers, bytes)
+        }
+        Step::Replies { chunk, piece } => {
+            let count = count(chunk, piece);
+            let bytes = packed_len(count, 1) + packed_len(count, T_BITS);
+            (Client, Kind::Replies, bytes)
+        }
+    })
 }

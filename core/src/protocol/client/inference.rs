@@ -81,9 +81,9 @@ impl<P: Places> Current<P> {
     }
 
     /// Goes on to the layer's next message; none after the last one.
-    pub(super) fn next<const CHUNKS: usize, const SUPPLY: usize, L>(
+    pub(super) fn next<const CHUNKS: usize, L>(
         &mut self,
-        session: &mut Session<CHUNKS, SUPPLY, L>,
+        session: &mut Session<CHUNKS, L>,
         app: &mut impl Application,
     ) -> Result<Option<At>, Error>
     where
@@ -117,10 +117,10 @@ impl<P: Places> Current<P> {
     }
 
     /// Packs input ciphertext `i`.
-    fn input<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear<Layout = P>>(
+    fn input<const CHUNKS: usize, L: ClientLinear<Layout = P>>(
         &self,
         i: usize,
-        session: &mut Session<CHUNKS, SUPPLY, L>,
+        session: &mut Session<CHUNKS, L>,
         app: &mut impl Application,
     ) -> SendUpload {
         let layer = &self.layer;
@@ -137,9 +137,9 @@ impl<P: Places> Current<P> {
     }
 
     /// Takes a frame of a window.
-    pub(super) fn handle_window<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+    pub(super) fn handle_window<const CHUNKS: usize, L: ClientLinear>(
         &mut self,
-        session: &mut Session<CHUNKS, SUPPLY, L>,
+        session: &mut Session<CHUNKS, L>,
         frame: Frame<'_>,
     ) -> Result<(), Error> {
         let tensor = session.layer + 1;
@@ -152,9 +152,9 @@ impl<P: Places> Current<P> {
     }
 
     /// Takes a frame of the server's shares of logits.
-    pub(super) fn logits<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+    pub(super) fn logits<const CHUNKS: usize, L: ClientLinear>(
         &mut self,
-        session: &Session<CHUNKS, SUPPLY, L>,
+        session: &Session<CHUNKS, L>,
         app: &mut impl Application,
         frame: Frame<'_>,
     ) -> Result<(), Error> {
@@ -174,9 +174,9 @@ impl<P: Places> Current<P> {
     }
 
     /// Writes a frame of what is sent instead of the new shares, in a layer without activation.
-    pub(super) fn reshares<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+    pub(super) fn reshares<const CHUNKS: usize, L: ClientLinear>(
         &mut self,
-        session: &mut Session<CHUNKS, SUPPLY, L>,
+        session: &mut Session<CHUNKS, L>,
         app: &mut impl Application,
         out: &mut FrameBuf,
     ) -> usize {
@@ -196,7 +196,7 @@ impl<P: Places> Current<P> {
     }
 }
 
-impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, SUPPLY, L> {
+impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
     /// Begins an inference with fresh shares.
     pub(super) fn begin(&mut self) {
         self.shares = SharePrf::new(&self.kdf.seed(Purpose::Shares, self.inferences));

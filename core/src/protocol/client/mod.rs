@@ -10,7 +10,7 @@ use zeroize::Zeroize;
 
 use self::inference::{At, Current};
 use super::activation::{ClientContext, ClientWindow};
-use super::base::{self, CONFIRM_FRAMES, OPENING_FRAMES};
+use super::base;
 use super::frame::{Frame, FrameBuf, Kind, write};
 use super::greeting::{LayersHash, Settings, Welcome, write_control};
 use super::linear::segment::Segments;
@@ -21,8 +21,9 @@ use super::steps::{Setup, Upload};
 use super::transfer::{ReceiveResponse, SendUpload};
 use crate::Error;
 use crate::error::Usage;
-use crate::ot::{Direction, ReceiverTrees, SenderTrees};
+use crate::ot::{Direction, REVERSE, ReceiverTrees, SenderTrees};
 use crate::random::{Kdf, Seed, SessionId};
+use crate::rlwe::ring::ring4096::{LOG_N, T_NTT};
 
 /// What the client needs of the program around it.
 pub trait Application {
@@ -39,18 +40,18 @@ pub trait Application {
 
 /// A client for 64 KiB of RAM, in segment and coefficient packing: it works on one chunk of
 /// activations at a time.
-pub type SmallClient = Client<1, 1>;
+pub type SmallClient = Client<1>;
 
 /// A client of networks in slot packing, for whoever has the room.
-pub type SlotClient<const CHUNKS: usize, const SUPPLY: usize> = Client<CHUNKS, SUPPLY, Slots>;
+pub type SlotClient<const CHUNKS: usize> = Client<CHUNKS, Slots>;
 
 /// The client's state: keys, seeds, scratch for one ciphertext, one window of activations.
-/// `CHUNKS` and `SUPPLY` size the window: see `ClientWindow`. `L` is the packing's part.
-pub struct Client<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear = Segments> {
+/// `CHUNKS` sizes the window: see `ClientWindow`. `L` is the packing's part.
+pub struct Client<const CHUNKS: usize, L: ClientLinear = Segments> {
     step: Step,
     /// The layer of [`Step::Layer`].
     running: Running<L::Layout>,
-    session: Session<CHUNKS, SUPPLY, L>,
+    session: Session<CHUNKS, L>,
 }
 
 /// The layer that is run, or the last one; all of it is public. Not a part of the step: a step that
@@ -83,14 +84,14 @@ enum Step {
     Labels(u16),
     /// Sends a key or a ciphertext of the set-up.
     Upload(Upload, SendUpload),
-    /// Receives the response of a base transfer direction.
-    BaseResponse(Direction, ReceiveResponse),
-    /// Sends this frame of what it decrypted.
-    Opening(usize),
-    /// Sends this frame of hashes, in the forward direction.
-    SendConfirm(usize),
-    /// Awaits this frame of hashes, in the reverse direction.
-    CheckConfirm(usize),
+    /// Receives the response to its choices.
+    BaseResponse(ReceiveResponse),
+    /// Awaits this frame of the messages that it chooses from.
+    TakeMessages(usize),
+    /// Awaits this frame of the extension in which the server chooses.
+    BaseCorrection(usize),
+    /// Sends this frame of the messages that the server chooses from.
+    SendMessages(usize),
     /// Awaits the list of keys, then sends them; only where the packing has keys of its own.
     Rotations,
     Keys,
@@ -106,7 +107,7 @@ enum Step {
 /// What lasts for the whole session. Where there is none, all its bytes are zero, if its packing's
 /// are. `settings`, `secret` and `nonce` are there from [`Client::open`] on, the rest from the
 /// server's greeting on.
-struct Session<const CHUNKS: usize, const SUPPLY: usize, L> {
+struct Session<const CHUNKS: usize, L> {
     settings: Settings,
     secret: Seed,
     nonce: [u8; 32],
@@ -114,9 +115,9 @@ struct Session<const CHUNKS: usize, const SUPPLY: usize, L> {
     kdf: Kdf,
     welcome: Welcome,
     receiver: ReceiverTrees,
-    sender: SenderTrees,
+    sender: SenderTrees<REVERSE>,
     choices: Seed,
-    window: ClientWindow<CHUNKS, SUPPLY>,
+    window: ClientWindow<CHUNKS>,
     /// Uploads so far; each has seeds of its own.
     uploads: u64,
     inferences: u64,
@@ -128,7 +129,7 @@ struct Session<const CHUNKS: usize, const SUPPLY: usize, L> {
     work: Workspace,
 }
 
-impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, SUPPLY, L> {
+impl<const CHUNKS: usize, L: ClientLinear> Client<CHUNKS, L> {
     /// A client that has not said anything yet: see [`Client::open`].
     pub fn new(settings: Settings, rng: &mut impl CryptoRng) -> Self {
         let mut client = Self::closed();
@@ -276,21 +277,11 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
                 }
                 len
             }
-            Step::Opening(frame) => {
-                let len = base::write_opening(&session.work.poly, *frame, out);
+            Step::SendMessages(frame) => {
+                let len = session.send_messages(*frame, out)?;
                 *frame += 1;
-                if *frame == OPENING_FRAMES {
-                    self.step = session.after(Setup::Opening)?;
-                }
-                len
-            }
-            Step::SendConfirm(frame) => {
-                let (trees, id) = (&session.receiver, &session.id);
-                let scratch = &mut session.work.scratch;
-                let len = base::write_confirmation(trees, id, *frame, scratch, out)?;
-                *frame += 1;
-                if *frame == CONFIRM_FRAMES {
-                    self.step = session.after(Setup::Confirm(Direction::Forward))?;
+                if *frame == base::frames(Direction::Forward) {
+                    self.step = session.after(Setup::BaseMessages(Direction::Forward))?;
                 }
                 len
             }
@@ -348,18 +339,25 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
                     self.step = session.after(Setup::Labels)?;
                 }
             }
-            Step::BaseResponse(direction, download) => {
+            Step::BaseResponse(download) => {
                 let Buffers { key, poly, scratch } = session.work.buffers();
                 if download.handle(frame, &base::ALL, key, poly, scratch)? {
-                    session.base_response(*direction)?;
-                    self.step = session.after(Setup::Response(*direction))?;
+                    T_NTT.forward(&mut session.work.poly, LOG_N);
+                    self.step = session.after(Setup::Response)?;
                 }
             }
-            Step::CheckConfirm(index) => {
-                base::check_confirmation(frame, *index, &session.sender, &session.id)?;
+            Step::TakeMessages(index) => {
+                session.take_messages(frame, *index)?;
                 *index += 1;
-                if *index == CONFIRM_FRAMES {
-                    self.step = session.after(Setup::Confirm(Direction::Reverse))?;
+                if *index == base::frames(Direction::Reverse) {
+                    self.step = session.after(Setup::BaseMessages(Direction::Reverse))?;
+                }
+            }
+            Step::BaseCorrection(index) => {
+                if session.base_correction(frame, *index)? {
+                    self.step = session.after(Setup::BaseCorrection)?;
+                } else {
+                    *index += 1;
                 }
             }
             Step::Rotations => {
@@ -409,7 +407,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Client<CHUNKS, S
     }
 }
 
-impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, SUPPLY, L> {
+impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
     /// Erases all secrets.
     fn erase(&mut self) {
         self.secret.zeroize();
@@ -433,13 +431,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
     }
 
     /// The window, what it borrows of the session, and the new shares.
-    fn window(
-        &mut self,
-    ) -> (
-        &mut ClientWindow<CHUNKS, SUPPLY>,
-        ClientContext<'_>,
-        &mut SharePrf,
-    ) {
+    fn window(&mut self) -> (&mut ClientWindow<CHUNKS>, ClientContext<'_>, &mut SharePrf) {
         let context = ClientContext {
             receiver: &self.receiver,
             sender: &self.sender,
@@ -450,7 +442,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
     }
 }
 
-impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Drop for Client<CHUNKS, SUPPLY, L> {
+impl<const CHUNKS: usize, L: ClientLinear> Drop for Client<CHUNKS, L> {
     fn drop(&mut self) {
         self.close();
     }

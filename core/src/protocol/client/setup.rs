@@ -1,23 +1,22 @@
 //! The client's set-up: greeting, base transfers in both directions, and every upload's seeds.
 //! `docs/design.md#oblivious-transfer`; the server's half is in [`super::super::server`].
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::{Session, Step};
 use crate::Error;
 use crate::network::name::is_clean;
 use crate::ot::Direction;
 use crate::protocol::base;
-use crate::protocol::frame::{Frame, Kind};
+use crate::protocol::frame::{Frame, FrameBuf, Kind};
 use crate::protocol::greeting::{Hello, MAX_NAME, VERSION, Welcome, read_greeting};
 use crate::protocol::linear::{ClientLinear, Workspace};
 use crate::protocol::steps::{Setup, Upload};
 use crate::protocol::transfer::{ReceiveResponse, SendUpload, UploadSeeds};
 use crate::random::{Kdf, Purpose, Stream};
 use crate::rlwe::add_errors;
-use crate::rlwe::ring::ring4096::{LOG_N, T_NTT};
 
-impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, SUPPLY, L> {
+impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
     pub(super) fn hello(&self) -> Hello {
         Hello {
             version: VERSION,
@@ -45,8 +44,7 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
         self.receiver
             .plant(Direction::Forward, k_s, &self.id, &roots)?;
         let mut stream = Stream::new(&self.kdf.seed(Purpose::Delta, 0), [0; 3]);
-        let delta = Zeroizing::new(core::array::from_fn(|_| stream.next_u32()));
-        self.sender.choose(*delta);
+        self.sender.choose(k_s, &self.id, || stream.next_u32())?;
         self.choices = self.kdf.seed(Purpose::Choices, 0);
         self.window.begin_session(relu, k_s);
         self.welcome = welcome;
@@ -65,33 +63,26 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
             Setup::Welcome => Step::Welcome,
             Setup::Labels => Step::Labels(0),
             Setup::Upload(upload) => Step::Upload(upload, self.upload(upload)?),
-            Setup::Response(direction) => Step::BaseResponse(direction, ReceiveResponse::default()),
-            Setup::Opening => Step::Opening(0),
-            Setup::Confirm(Direction::Forward) => Step::SendConfirm(0),
-            Setup::Confirm(Direction::Reverse) => Step::CheckConfirm(0),
+            Setup::Response => Step::BaseResponse(ReceiveResponse::default()),
+            Setup::BaseMessages(Direction::Reverse) => Step::TakeMessages(0),
+            Setup::BaseCorrection => Step::BaseCorrection(0),
+            Setup::BaseMessages(Direction::Forward) => Step::SendMessages(0),
             Setup::Rotations => Step::Rotations,
             Setup::Keys => Step::Keys,
         })
     }
 
-    /// Starts an upload with fresh seeds. The key that a public key belongs to takes the place of
-    /// the one before: that of the forward base transfers, which opened whatever came, is erased.
+    /// Starts an upload with fresh seeds.
     fn upload(&mut self, upload: Upload) -> Result<SendUpload, Error> {
-        let Workspace { key, poly, scratch } = &mut self.work;
-        let mut public_key = |number| {
-            key.draw(&self.kdf.seed(Purpose::SecretKey, number));
-            poly.fill(0);
-            UploadSeeds::PUBLIC_KEY
-        };
+        let Workspace { key, poly, .. } = &mut self.work;
         let purposes = match upload {
-            Upload::BaseKey => public_key(0),
-            Upload::SessionKey => public_key(1),
-            Upload::BaseMessage(message) => {
-                base::encode_messages(&self.receiver, message, poly, scratch)?;
-                UploadSeeds::CIPHERTEXT
+            Upload::Key => {
+                key.draw(&self.kdf.seed(Purpose::SecretKey, 0));
+                poly.fill(0);
+                UploadSeeds::PUBLIC_KEY
             }
             Upload::BaseChoices => {
-                base::encode_choices(self.sender.delta(), poly);
+                base::encode_choices(&self.sender, poly);
                 UploadSeeds::CIPHERTEXT
             }
         };
@@ -100,16 +91,40 @@ impl<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear> Session<CHUNKS, 
         Ok(SendUpload::new(a))
     }
 
-    /// Takes what a base transfer's response says, which is in `poly`.
-    pub(super) fn base_response(&mut self, direction: Direction) -> Result<(), Error> {
-        let poly = &mut self.work.poly;
-        T_NTT.forward(poly, LOG_N);
-        if direction == Direction::Reverse {
-            let decode = |keys: &mut _| base::decode_keys(poly, keys);
-            let k_s = self.settings.k_s.into();
-            self.sender.plant(direction, k_s, &self.id, decode)?;
+    /// Takes a frame of the messages that the client chooses from; the keys are in the slots of the
+    /// polynomial.
+    pub(super) fn take_messages(&mut self, frame: Frame<'_>, index: usize) -> Result<(), Error> {
+        let (id, slots) = (&self.id, &self.work.poly);
+        let key = |transfer| base::slot_key_chosen(id, transfer, slots);
+        base::read_messages(frame, index, &mut self.sender, id, key)
+    }
+
+    /// Takes a frame of the extension in which the server chooses; true with the last.
+    pub(super) fn base_correction(
+        &mut self,
+        frame: Frame<'_>,
+        index: usize,
+    ) -> Result<bool, Error> {
+        let (sender, scratch) = (&self.sender, &mut self.work.scratch[..]);
+        let call = base::call(sender.k_s());
+        let last = call.absorb(base::CALL, (frame, index), sender, scratch)?;
+        if last {
+            sender.rows(base::CALL, scratch)?;
         }
-        Ok(())
+        Ok(last)
+    }
+
+    /// Writes a frame of the messages that the server chooses from, under keys of that extension.
+    pub(super) fn send_messages(
+        &mut self,
+        frame: usize,
+        out: &mut FrameBuf,
+    ) -> Result<usize, Error> {
+        let scratch = &self.work.scratch;
+        let rows = self.sender.transposed_rows(base::CALL, scratch)?;
+        let keys = |transfer| base::row_keys(&rows, transfer);
+        let trees = &self.receiver;
+        Ok(base::write_messages(trees, &self.id, frame, keys, out))
     }
 }
 

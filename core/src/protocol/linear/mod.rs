@@ -23,7 +23,7 @@ pub use server::*;
 /// What the client computes with at N = 4096: base transfers and windows in every packing, layers in
 /// segments.
 pub struct Workspace {
-    /// The RLWE key in use: first that of the forward base transfers, then the session's.
+    /// The session's RLWE key.
     pub key: SecretKey<Ring4096>,
     /// The polynomial being encrypted or decrypted.
     pub poly: Poly,
@@ -45,7 +45,7 @@ impl Workspace {
     }
 
     /// Key, polynomial, and the part of the scratch that is one.
-    #[expect(clippy::unreachable, reason = "the length is a constant above N")]
+    #[expect(clippy::unreachable, reason = "the length is N at least")]
     pub fn buffers(&mut self) -> Buffers<'_, Ring4096> {
         let scratch = (self.scratch.first_chunk_mut()).unwrap_or_else(|| unreachable!());
         Buffers {

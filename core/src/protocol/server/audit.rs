@@ -55,9 +55,9 @@ impl ServerShares {
 
     /// Adds the shares of the client, whose last inference must be the same: what both share,
     /// shaped as [`Self::tensors`]. None if the client has begun none, or is of another session.
-    pub fn open<const CHUNKS: usize, const SUPPLY: usize, L: ClientLinear>(
+    pub fn open<const CHUNKS: usize, L: ClientLinear>(
         &self,
-        client: &Client<CHUNKS, SUPPLY, L>,
+        client: &Client<CHUNKS, L>,
     ) -> Option<Vec<Vec<u32>>> {
         let mut shares = client.last_shares(&self.session?)?;
         let open = |(i, (share, area)): (usize, &(Vec<u32>, usize))| {

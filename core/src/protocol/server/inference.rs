@@ -16,7 +16,7 @@ use crate::arith::bits::{pack, unpack};
 use crate::arith::field::{T, T_BITS, T_MOD};
 use crate::network::layer::{Activation, TensorId};
 use crate::packing::{Output, OutputCursor};
-use crate::protocol::activation::ServerWindow;
+use crate::protocol::activation::{CHUNK, ServerWindow};
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::write_control;
 use crate::protocol::linear::{Keys, LinearRun};
@@ -110,20 +110,26 @@ impl Inferring {
             taken: 0,
             done: 0,
         });
-        Ok((current.go_on(self, context), Some(len)))
+        Ok((current.go_on(self, context)?, Some(len)))
     }
 }
 
 impl Current {
     /// Goes on to the next message, or to what comes after the layer.
-    fn go_on(mut self: Box<Self>, mut inferring: Box<Inferring>, context: &Context) -> State {
+    fn go_on(
+        mut self: Box<Self>,
+        mut inferring: Box<Inferring>,
+        context: &Context,
+    ) -> Result<State, Error> {
         let network = &context.network;
         let NetworkLayer { layer, linear, .. } = &network.layers[self.index];
-        let Session { hello, relu, .. } = &*inferring.session;
+        let Session {
+            hello, receiver, ..
+        } = &*inferring.session;
         let facts = LayerFacts {
             activation: layer.activation,
             inputs: linear.places().inputs(),
-            capacity: usize::from(hello.window) * relu.chunk(),
+            capacity: usize::from(hello.window) * CHUNK,
         };
         loop {
             let output = self.outputs.get(self.taken).copied();
@@ -134,22 +140,22 @@ impl Current {
                     let shift = network.about.shift.into();
                     let shares = &self.shares[self.done..self.taken];
                     let shares = shares.iter().map(|&share| to_ring(share, shift));
-                    inferring.window.start(shares);
+                    inferring.window.start(shares, receiver)?;
                     break;
                 }
                 LayerStep::Done => {
                     inferring.tensors.push(core::mem::take(&mut self.tensor));
                     let next = self.index + 1;
-                    return if next < network.layers.len() {
+                    return Ok(if next < network.layers.len() {
                         State::Describe(inferring, next)
                     } else {
                         State::Ready(inferring)
-                    };
+                    });
                 }
                 _ => break,
             }
         }
-        State::Layer(inferring, self)
+        Ok(State::Layer(inferring, self))
     }
 
     /// Writes the next frame, where the server has the word.
@@ -164,13 +170,13 @@ impl Current {
             LayerStep::Window => inferring.window.poll(out),
             LayerStep::Logits => {
                 let len = self.logits(out);
-                return Ok((self.go_on(inferring, context), Some(len)));
+                return Ok((self.go_on(inferring, context)?, Some(len)));
             }
             _ => None,
         };
         if len.is_none() && self.at == LayerStep::Response {
             context.counters.layers[self.index].outputs += 1;
-            return self.go_on(inferring, context).poll(context, out);
+            return self.go_on(inferring, context)?.poll(context, out);
         }
         Ok((State::Layer(inferring, self), len))
     }
@@ -188,7 +194,7 @@ impl Current {
                 let Inferring {
                     session, window, ..
                 } = &mut *inferring;
-                window.handle(frame, &session.receiver, &session.sender)?;
+                window.handle(frame, &session.sender)?;
                 if window.idle() {
                     self.window_done(window, context);
                 }
@@ -202,7 +208,7 @@ impl Current {
             _ => return Err(frame.unexpected()),
         };
         if done {
-            return Ok(self.go_on(inferring, context));
+            return self.go_on(inferring, context);
         }
         Ok(State::Layer(inferring, self))
     }

@@ -1,7 +1,7 @@
 //! What a session of the server has from the greetings to its end.
 //! `docs/design.md#one-inference`.
 
-use crate::ot::{ReceiverTrees, SenderTrees};
+use crate::ot::{FORWARD, ReceiverTrees, SenderTrees};
 use crate::protocol::greeting::Hello;
 use crate::random::{Kdf, Purpose, Seed, SessionId};
 use crate::relu::ReluParams;
@@ -13,7 +13,7 @@ pub(super) struct Session {
     pub(super) relu: ReluParams,
     pub(super) kdf: Kdf,
     pub(super) receiver: ReceiverTrees,
-    pub(super) sender: SenderTrees,
+    pub(super) sender: SenderTrees<FORWARD>,
     /// Responses so far; each has a seed of its own.
     pub(super) responses: u64,
 }

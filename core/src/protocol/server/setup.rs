@@ -5,15 +5,14 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::inference::Inferring;
 use super::session::Session;
 use super::{Context, State};
 use crate::Error;
-use crate::arith::field::T_MOD;
-use crate::ot::{Direction, ReceiverTrees, SenderTrees, scratch_words};
-use crate::protocol::base::{self, CONFIRM_FRAMES, Message, OPENING_FRAMES, SLOTS};
+use crate::ot::{Direction, Lane, ReceiverTrees, SenderTrees, receiver_words};
+use crate::protocol::base::{self, Residues};
 use crate::protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME, write};
 use crate::protocol::greeting::{
     Hello, VERSION, Welcome, read_greeting, relu_params, write_control,
@@ -23,7 +22,6 @@ use crate::protocol::linear::slot::{ReceiveKeys, Rotations, write_rotations};
 use crate::protocol::steps::{Setup, Upload};
 use crate::protocol::transfer::{ReceiveUpload, SendResponse};
 use crate::random::{Kdf, Purpose, Seed, Stream};
-use crate::rlwe::ring::ring4096::Poly;
 use crate::rlwe::{Limbs, Ring, Ring4096};
 
 type Ciphertext = crate::rlwe::Ciphertext<Ring4096>;
@@ -44,13 +42,13 @@ pub(super) enum Stage {
     /// Sends the name of this class.
     Labels(usize),
     Upload(Awaited, ReceiveUpload<Ring4096>),
-    BaseResponse(Answer, Box<Response>, SendResponse),
-    /// Awaits this frame of what the client decrypts.
-    Opening(Box<Opening>, usize),
-    /// Awaits this frame of hashes, in the forward direction.
-    CheckConfirm(usize),
-    /// Sends this frame of hashes, in the reverse direction.
-    SendConfirm(PublicKey, usize),
+    BaseResponse(Choosing, Box<Response>, SendResponse),
+    /// Sends this frame of the messages that the client chooses from.
+    SendMessages(Choosing, usize),
+    /// Sends this frame of the extension in which it chooses.
+    BaseCorrection(PublicKey, Box<Choices>, usize),
+    /// Awaits this frame of the messages that it chooses from.
+    TakeMessages(PublicKey, Box<Choices>, usize),
     /// Names the automorphisms that it needs keys of; slot packing only.
     Rotations(PublicKey, Box<Rotations>),
     Keys(PublicKey, Box<ReceiveKeys>),
@@ -58,34 +56,40 @@ pub(super) enum Stage {
 
 /// What an upload carries, with what came before it.
 pub(super) enum Awaited {
-    BaseKey,
-    /// The first message of the forward base transfers.
-    Zero(PublicKey),
-    /// The difference of the second one from it.
-    Difference(PublicKey, Ciphertext),
-    SessionKey,
+    Key,
     Choices(PublicKey),
 }
 
-/// What outlives a response of the base transfers.
-pub(super) enum Answer {
-    Forward(Box<Opening>),
-    /// The key of the session.
-    Reverse(PublicKey),
+/// What exists while the client chooses.
+pub(super) struct Choosing {
+    key: PublicKey,
+    residues: Residues,
 }
 
-/// What the client opens of the forward base transfers.
-pub(super) struct Opening {
-    /// The mask's slots.
-    mask: Box<Poly>,
-    /// The sums, under the mask.
-    slots: [u32; SLOTS],
+/// What exists while the server chooses, by an extension.
+pub(super) struct Choices {
+    lanes: [Lane; 2],
+    scratch: Zeroizing<Vec<u32>>,
 }
 
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.mask.zeroize();
-        self.slots.zeroize();
+impl Choices {
+    fn new(session: &Session) -> Self {
+        let words = receiver_words(session.receiver.direction());
+        Self {
+            lanes: base::lanes(&session.sender),
+            scratch: Zeroizing::new(vec![0; words]),
+        }
+    }
+
+    /// A frame of the extension; with its last one the rows are there.
+    fn write(
+        &mut self,
+        trees: &ReceiverTrees,
+        frame: usize,
+        out: &mut FrameBuf,
+    ) -> Result<usize, Error> {
+        let (call, lanes) = (base::call(trees.k_s()), self.lanes.each_ref());
+        call.write(base::CALL, frame, (trees, lanes), &mut self.scratch, out)
     }
 }
 
@@ -120,7 +124,7 @@ impl Secrets {
         let kdf = Kdf::new(&self.secret, &id);
         let mut stream = Stream::new(&kdf.seed(Purpose::Delta, 0), [0; 3]);
         let mut sender = SenderTrees::empty();
-        sender.choose(core::array::from_fn(|_| stream.next_u32()));
+        sender.choose(hello.k_s.into(), &id, || stream.next_u32())?;
         let roots = kdf.seed(Purpose::GgmRoots, 0);
         let session = Session {
             receiver: ReceiverTrees::new(Direction::Reverse, hello.k_s.into(), &id, &roots)?,
@@ -179,46 +183,19 @@ impl Awaited {
     ) -> Result<Stage, Error> {
         let counters = &mut context.counters;
         *match self {
-            Self::BaseKey | Self::SessionKey => &mut counters.public_key_bytes,
-            _ => &mut counters.ciphertext_bytes,
+            Self::Key => &mut counters.public_key_bytes,
+            Self::Choices(_) => &mut counters.ciphertext_bytes,
         } += Ring4096::upload_bytes();
-        let respond = |answer, response| {
-            Stage::BaseResponse(answer, Box::new(response), SendResponse::default())
-        };
         Ok(match self {
-            Self::BaseKey => Self::Zero(PublicKey::from_wire(limbs, &seed)).receive(),
-            Self::Zero(key) => Self::Difference(key, Ciphertext::from_wire(limbs, &seed)).receive(),
-            Self::Difference(key, zero) => {
-                let difference = Ciphertext::from_wire(limbs, &seed);
-                let seed = session.response_seed();
-                let delta = session.sender.delta();
-                // The key serves no other response.
-                let (response, mask) = base::forward_response(zero, &difference, delta, &key, seed);
-                let slots = [0; SLOTS];
-                respond(Answer::Forward(Box::new(Opening { mask, slots })), response)
-            }
-            Self::SessionKey => Self::Choices(PublicKey::from_wire(limbs, &seed)).receive(),
+            Self::Key => Self::Choices(PublicKey::from_wire(limbs, &seed)).receive(),
             Self::Choices(key) => {
                 let choices = Ciphertext::from_wire(limbs, &seed);
-                let seed = session.response_seed();
-                let trees = &session.receiver;
-                let mut scratch = Zeroizing::new(vec![0; scratch_words(trees.k_s())]);
-                let response = base::reverse_response(&choices, trees, &key, seed, &mut scratch)?;
-                respond(Answer::Reverse(key), response)
+                let residues = Residues::new(&session.kdf.seed(Purpose::BaseResidues, 0));
+                let response = residues.respond(&choices, &key, session.response_seed());
+                let choosing = Choosing { key, residues };
+                Stage::BaseResponse(choosing, Box::new(response), SendResponse::default())
             }
         })
-    }
-}
-
-impl Opening {
-    /// The sums without the mask give the keys.
-    fn keys(&mut self, session: &mut Session) -> Result<(), Error> {
-        for (x, m) in self.slots.iter_mut().zip(self.mask.iter()) {
-            *x = T_MOD.sub(*x, *m);
-        }
-        let (id, k_s) = (&session.id, session.hello.k_s.into());
-        let decode = |keys: &mut _| base::decode_keys(&self.slots, keys);
-        session.sender.plant(Direction::Forward, k_s, id, decode)
     }
 }
 
@@ -228,18 +205,12 @@ impl Stage {
         match self {
             Self::Welcome(_) => Setup::Welcome,
             Self::Labels(_) => Setup::Labels,
-            Self::Upload(awaited, _) => Setup::Upload(match awaited {
-                Awaited::BaseKey => Upload::BaseKey,
-                Awaited::Zero(_) => Upload::BaseMessage(Message::Zero),
-                Awaited::Difference(..) => Upload::BaseMessage(Message::Difference),
-                Awaited::SessionKey => Upload::SessionKey,
-                Awaited::Choices(_) => Upload::BaseChoices,
-            }),
-            Self::BaseResponse(Answer::Forward(_), ..) => Setup::Response(Direction::Forward),
-            Self::BaseResponse(Answer::Reverse(_), ..) => Setup::Response(Direction::Reverse),
-            Self::Opening(..) => Setup::Opening,
-            Self::CheckConfirm(_) => Setup::Confirm(Direction::Forward),
-            Self::SendConfirm(..) => Setup::Confirm(Direction::Reverse),
+            Self::Upload(Awaited::Key, _) => Setup::Upload(Upload::Key),
+            Self::Upload(Awaited::Choices(_), _) => Setup::Upload(Upload::BaseChoices),
+            Self::BaseResponse(..) => Setup::Response,
+            Self::SendMessages(..) => Setup::BaseMessages(Direction::Reverse),
+            Self::BaseCorrection(..) => Setup::BaseCorrection,
+            Self::TakeMessages(..) => Setup::BaseMessages(Direction::Forward),
             Self::Rotations(..) => Setup::Rotations,
             Self::Keys(..) => Setup::Keys,
         }
@@ -260,7 +231,7 @@ impl Stage {
                 let next = if session.hello.labels {
                     Self::Labels(0)
                 } else {
-                    Awaited::BaseKey.receive()
+                    Awaited::Key.receive()
                 };
                 (frame.len(), next)
             }
@@ -273,35 +244,36 @@ impl Stage {
                 if class + 1 < classes.len() {
                     return Ok((State::Setup(session, Self::Labels(class + 1)), Some(len)));
                 }
-                (len, Awaited::BaseKey.receive())
+                (len, Awaited::Key.receive())
             }
-            Self::BaseResponse(answer, response, mut download) => {
+            Self::BaseResponse(choosing, response, mut download) => {
                 if let Some(len) = download.poll(&response, &base::ALL, out) {
-                    let stage = Self::BaseResponse(answer, response, download);
+                    let stage = Self::BaseResponse(choosing, response, download);
                     return Ok((State::Setup(session, stage), Some(len)));
                 }
-                let next = match answer {
-                    Answer::Forward(opening) => Self::Opening(opening, 0),
-                    Answer::Reverse(key) => Self::SendConfirm(key, 0),
-                };
+                let next = Self::SendMessages(choosing, 0);
                 return session.stage(context, step, next)?.poll(context, out);
             }
-            Self::SendConfirm(key, frame) => {
-                let trees = &session.receiver;
-                let mut scratch = Zeroizing::new(vec![0; scratch_words(trees.k_s())]);
-                let len = base::write_confirmation(trees, &session.id, frame, &mut scratch, out)?;
-                if frame + 1 < CONFIRM_FRAMES {
-                    let stage = Self::SendConfirm(key, frame + 1);
+            Self::SendMessages(choosing, frame) => {
+                let (trees, id) = (&session.receiver, &session.id);
+                let keys = |transfer| choosing.residues.keys(id, transfer);
+                let len = base::write_messages(trees, id, frame, keys, out);
+                if frame + 1 < base::frames(Direction::Reverse) {
+                    let stage = Self::SendMessages(choosing, frame + 1);
                     return Ok((State::Setup(session, stage), Some(len)));
                 }
-                let Some(rotations) = &network.rotations else {
-                    let keys = Keys {
-                        public: Some(key),
-                        slot: None,
-                    };
-                    return Ok((session.ready(context, step, keys)?, Some(len)));
-                };
-                (len, Self::Rotations(key, Box::new(rotations.clone())))
+                let choices = Box::new(Choices::new(&session));
+                (len, Self::BaseCorrection(choosing.key, choices, 0))
+            }
+            Self::BaseCorrection(key, mut choices, frame) => {
+                let trees = &session.receiver;
+                let len = choices.write(trees, frame, out)?;
+                if frame + 1 < base::call(trees.k_s()).frames() {
+                    let stage = Self::BaseCorrection(key, choices, frame + 1);
+                    return Ok((State::Setup(session, stage), Some(len)));
+                }
+                trees.rows(base::CALL, &mut choices.scratch)?;
+                (len, Self::TakeMessages(key, choices, 0))
             }
             Self::Rotations(key, rotations) => {
                 let len = write_rotations(&rotations, out);
@@ -329,20 +301,28 @@ impl Stage {
                 };
                 awaited.uploaded(&mut session, context, upload)?
             }
-            Self::Opening(mut opening, index) => {
-                base::read_opening(frame, index, &mut opening.slots)?;
-                if index + 1 < OPENING_FRAMES {
-                    return Ok(State::Setup(session, Self::Opening(opening, index + 1)));
+            Self::TakeMessages(key, choices, index) => {
+                let Session {
+                    receiver,
+                    sender,
+                    id,
+                    ..
+                } = &mut *session;
+                let rows = receiver.transposed_rows(base::CALL, &choices.scratch)?;
+                let chosen = |transfer| base::row_key_chosen(&rows, transfer);
+                base::read_messages(frame, index, sender, id, chosen)?;
+                if index + 1 < base::frames(Direction::Forward) {
+                    let stage = Self::TakeMessages(key, choices, index + 1);
+                    return Ok(State::Setup(session, stage));
                 }
-                opening.keys(&mut session)?;
-                Self::CheckConfirm(0)
-            }
-            Self::CheckConfirm(index) => {
-                base::check_confirmation(frame, index, &session.sender, &session.id)?;
-                if index + 1 < CONFIRM_FRAMES {
-                    return Ok(State::Setup(session, Self::CheckConfirm(index + 1)));
-                }
-                Awaited::SessionKey.receive()
+                let Some(rotations) = &context.network.rotations else {
+                    let keys = Keys {
+                        public: Some(key),
+                        slot: None,
+                    };
+                    return session.ready(context, step, keys);
+                };
+                Self::Rotations(key, Box::new(rotations.clone()))
             }
             Self::Keys(public, mut receive) => {
                 let key = receive.handle(frame)?;

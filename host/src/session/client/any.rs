@@ -37,7 +37,7 @@ pub(super) trait AnyClient: Send {
     fn bytes(&self) -> usize;
 }
 
-impl<const CHUNKS: usize, const SUPPLY: usize, L> AnyClient for Client<CHUNKS, SUPPLY, L>
+impl<const CHUNKS: usize, L> AnyClient for Client<CHUNKS, L>
 where
     L: ClientLinear + Send,
     L::Layout: Send,

@@ -11,13 +11,13 @@ use crate::transport::serial::DEFAULT_BAUD;
 
 /// Chunks of [`SmallClient`] and of [`LargeClient`].
 const SMALL_CHUNKS: usize = 1;
-const LARGE_CHUNKS: usize = 256;
-const _: fn(SmallClient) -> Client<SMALL_CHUNKS, 1> = |client| client;
+const LARGE_CHUNKS: usize = 64;
+const _: fn(SmallClient) -> Client<SMALL_CHUNKS> = |client| client;
 
-/// Works on 14,336 activations at once: most layers of a small network.
-pub type LargeClient = Client<LARGE_CHUNKS, 28>;
+/// Works on 16,384 activations at once: most layers of a small network.
+pub type LargeClient = Client<LARGE_CHUNKS>;
 /// The same for networks in slot packing.
-pub type LargeSlotClient = SlotClient<LARGE_CHUNKS, 28>;
+pub type LargeSlotClient = SlotClient<LARGE_CHUNKS>;
 
 /// Which client runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,151 @@
+//! The client's half of one activation. `docs/design.md#relu`.
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::{Block, Digit, ReluParams, negate_if, residue};
+use crate::arith::field::{T, T_BITS, T_MOD};
+use crate::error::Error;
+use crate::ot::{mask, mask_eq, select};
+
+/// What the client keeps of an activation: 16 bytes, from its share a on to its reply.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Record {
+    /// The replies c\[d\]\[g\] without what f adds and what replaces the share, for (d, g) of (0, 0),
+    /// (0, 1) and (1, 0); the fourth follows from the sum of all, 2 a'' + T. After the answer the
+    /// first one is the reply.
+    replies: [u32; 3],
+    /// a, mod 2^k.
+    share: u16,
+    /// Pads of all digits, for both carries; beta in the highest bit. After the answer e.
+    pads: u16,
+}
+
+const BETA: u32 = 15;
+
+impl Record {
+    /// Of no activation.
+    pub const EMPTY: Self = Self {
+        replies: [0; 3],
+        share: 0,
+        pads: 0,
+    };
+
+    /// Begins with the client's share, which counts mod 2^k.
+    pub fn begin(&mut self, share: u16) {
+        self.share = share;
+        self.pads = 0;
+    }
+
+    /// The digit's value in its share: its choice in the digit's row.
+    pub fn choice(&self, digit: &Digit) -> u32 {
+        digit.value(self.share)
+    }
+
+    /// Takes both hashes of the two reverse rows, in which the server chose tau and d_s, and gives
+    /// three residues mod t, with which the server gets shares of tau T and of d_s A_0 and d_s A_1.
+    pub fn products(
+        &mut self,
+        params: &ReluParams,
+        tau: &[Block; 2],
+        product: &[Block; 2],
+    ) -> [u32; 3] {
+        let wrap = params.wrap(self.share);
+        let pads = tau.each_ref().map(|block| residue(block, 0));
+        let own = T_MOD.neg(pads[0]);
+        let signed = params.signed(self.share);
+        let values = [
+            T_MOD.add(signed, own),
+            T_MOD.sub(T_MOD.add(signed, wrap), own),
+        ];
+        let mut residues = [T_MOD.add(T_MOD.sub(pads[0], pads[1]), wrap), 0, 0];
+        for (g, value) in values.into_iter().enumerate() {
+            let pads = product.each_ref().map(|block| residue(block, g));
+            self.replies[g] = T_MOD.neg(pads[0]);
+            residues[1 + g] = T_MOD.add(T_MOD.sub(pads[0], pads[1]), value);
+        }
+        self.replies[2] = T_MOD.sub(values[0], self.replies[0]);
+        residues
+    }
+
+    /// Takes the hash of a digit's row, which has the pads of its value for both carries.
+    pub fn digit(&mut self, digit: &Digit, block: &Block) {
+        let bits = digit.entry * digit.carries as u32;
+        self.pads |= ((block[0] & ((1 << bits) - 1)) << digit.pads) as u16;
+    }
+
+    /// Takes the hash of the row in which it chose beta.
+    pub fn bit(&mut self, beta: u32, block: &Block) {
+        self.pads |= ((beta & 1) << BETA) as u16;
+        let own = negate_if(beta, residue(block, 0));
+        let [zero, one, two] = &mut self.replies;
+        *zero = T_MOD.add(*zero, own);
+        *one = T_MOD.add(*one, own);
+        *two = T_MOD.sub(*two, own);
+    }
+
+    /// Takes the server's answer, of [`ReluParams::answer_bytes`], and keeps the reply: e, and the
+    /// residue mod t that is sent, where `replacement` takes the place of the new share.
+    pub fn answer(
+        &mut self,
+        params: &ReluParams,
+        bytes: &[u8],
+        replacement: u32,
+    ) -> Result<(), Error> {
+        let (tables, last) = bytes
+            .split_last_chunk::<3>()
+            .filter(|_| bytes.len() == params.answer_bytes())
+            .ok_or(Error::Internal("answer of another length"))?;
+        let last = u32::from_le_bytes([last[0], last[1], last[2], 0]);
+        let (g, f) = (last & 1, last >> 1);
+        if f >= T {
+            return Err(Error::ResidueTooLarge {
+                residue: f,
+                modulus: T,
+            });
+        }
+        debug_assert!(1 + T_BITS == 24);
+
+        let (mut carry, mut key) = (0, 0);
+        for digit in params.digits() {
+            let index = digit.value(self.share) | carry << digit.width;
+            let mut entry = 0;
+            let planes = tables[digit.table..].chunks_exact(digit.plane());
+            for (b, plane) in planes.take(digit.entry as usize).enumerate() {
+                entry |= bit_at(plane, index) << b;
+            }
+            let pads = u32::from(self.pads) >> digit.pads;
+            let pad = pads >> (carry * digit.entry) & ((1 << digit.entry) - 1);
+            entry ^= pad ^ key;
+            (carry, key) = (entry & 1, entry >> 1);
+        }
+
+        let positive = carry ^ params.top(self.share);
+        let [zero, one, two] = self.replies;
+        let signed = params.signed(self.share);
+        let sum = T_MOD.add(T_MOD.add(signed, signed), params.wrap(self.share));
+        let three = T_MOD.sub(T_MOD.sub(sum, zero), T_MOD.add(one, two));
+        let chosen = select(
+            mask(positive),
+            select(mask(g), zero, one),
+            select(mask(g), two, three),
+        );
+        let reply = T_MOD.add(chosen, mask(positive) & f);
+        self.replies[0] = T_MOD.sub(reply, replacement);
+        self.pads = (positive as u16 ^ self.pads >> BETA) & 1;
+        Ok(())
+    }
+
+    /// The reply to the answer: e, and a residue mod t.
+    pub fn reply(&self) -> (u32, u32) {
+        (self.pads.into(), self.replies[0])
+    }
+}
+
+/// Bit `index` of a plane. Constant-time in the index.
+fn bit_at(plane: &[u8], index: u32) -> u32 {
+    let mut byte = 0;
+    for (n, b) in plane.iter().enumerate() {
+        byte |= u32::from(*b) & mask_eq(n as u32, index >> 3);
+    }
+    byte >> (index & 7) & 1
+}

@@ -1,0 +1,147 @@
+//! The server's half of one activation. `docs/design.md#relu`.
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::{Block, Digit, MAX_TABLE_BYTES, ReluParams, negate_if, residue};
+use crate::arith::field::T_MOD;
+use crate::ot::mask;
+
+/// The bits that the server draws for one activation.
+#[derive(Clone, Copy, Zeroize)]
+pub struct Secrets {
+    /// tau, which hides its highest bit.
+    pub tau: u32,
+    /// d_s, its share of \[u >= 0\].
+    pub sign: u32,
+    /// At least 8 bits: what hides the carries, then the keys of the entries.
+    pub chain: u32,
+}
+
+/// What the server keeps of an activation; erased when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Prepared {
+    secrets: Secrets,
+    /// Its share of tau T.
+    wrap: u32,
+    /// Its shares of d_s A_0 and d_s A_1. After the answer the first is its part of the new share.
+    products: [u32; 2],
+    /// Both pads of the bit's row.
+    bit: [u32; 2],
+    /// Pads and keys of every entry.
+    tables: [u8; MAX_TABLE_BYTES],
+}
+
+impl Secrets {
+    /// What hides the carry that a digit's entries hold.
+    fn carry(&self, digit: &Digit) -> u32 {
+        self.chain >> digit.place & 1
+    }
+
+    /// The key that a digit's entries hold for a hidden carry; it hides the next digit's entry.
+    fn key(&self, digit: &Digit, carry: u32) -> u32 {
+        let bits = digit.entry - 1;
+        self.chain >> (digit.keys + carry * bits) & ((1 << bits) - 1)
+    }
+}
+
+impl Prepared {
+    /// The pads mod t that the hashes of the two reverse rows give, in which it chose tau and d_s.
+    pub fn pads(tau: &Block, product: &Block) -> [u32; 3] {
+        [residue(tau, 0), residue(product, 0), residue(product, 1)]
+    }
+
+    /// Takes these pads, and the client's three residues.
+    pub fn new(secrets: Secrets, pads: [u32; 3], residues: [u32; 3]) -> Self {
+        let choices = [secrets.tau, secrets.sign, secrets.sign];
+        let [wrap, zero, one] = core::array::from_fn(|i| {
+            let masked = mask(choices[i]) & residues[i];
+            T_MOD.add(pads[i], masked)
+        });
+        Self {
+            secrets,
+            wrap,
+            products: [zero, one],
+            bit: [0; 2],
+            tables: [0; MAX_TABLE_BYTES],
+        }
+    }
+
+    /// Takes the hash of a digit's row for one of the digit's values.
+    pub fn digit(&mut self, params: &ReluParams, digit: &Digit, value: usize, block: &Block) {
+        let before = params.digits().take(digit.place).last();
+        for carry in 0..digit.carries {
+            let mut pad = digit.pad(block, carry as u32);
+            if let Some(before) = &before {
+                pad ^= self.secrets.key(before, carry as u32);
+            }
+            add_entry(&mut self.tables, digit, (value, carry), pad);
+        }
+    }
+
+    /// Takes both hashes of the bit's row.
+    pub fn bit(&mut self, blocks: &[Block; 2]) {
+        self.bit = blocks.each_ref().map(|block| residue(block, 0));
+    }
+
+    /// Answers for its share b, taken mod 2^k; `out` has [`ReluParams::answer_bytes`].
+    pub fn answer(&mut self, params: &ReluParams, share: u16, out: &mut [u8]) {
+        let Secrets { tau, sign, .. } = self.secrets;
+        let top = params.top(share);
+        for digit in params.digits() {
+            let own = digit.value(share);
+            let last = digit.entry == 1;
+            let before = params.digits().take(digit.place).last();
+            for (value, carry) in (0..1 << digit.width).flat_map(|v| [(v, 0), (v, 1)]) {
+                if carry >= digit.carries {
+                    continue;
+                }
+                let hidden = before.map_or(0, |before| self.secrets.carry(&before));
+                let sum = value as u32 + own + (carry as u32 ^ hidden);
+                let carries = sum >> digit.width & 1;
+                let plain = if last {
+                    1 ^ top ^ carries ^ sign
+                } else {
+                    let next = carries ^ self.secrets.carry(&digit);
+                    let [zero, one] = [0, 1].map(|carry| self.secrets.key(&digit, carry));
+                    next | crate::ot::select(mask(next), zero, one) << 1
+                };
+                add_entry(&mut self.tables, &digit, (value, carry), plain);
+            }
+        }
+        let g = top ^ tau;
+        let signed = T_MOD.add(params.signed(share), negate_if(g, self.wrap));
+        let [zero, one] = self.products;
+        let product = crate::ot::select(mask(g), zero, one);
+        let f = T_MOD.sub(
+            T_MOD.sub(negate_if(sign, signed), T_MOD.add(product, product)),
+            T_MOD.sub(self.bit[1], self.bit[0]),
+        );
+        self.products[0] = T_MOD.add(product, mask(sign) & signed);
+
+        let (tables, last) = out.split_at_mut(params.table_bytes());
+        tables.copy_from_slice(&self.tables[..tables.len()]);
+        last.copy_from_slice(&(g | f << 1).to_le_bytes()[..3]);
+    }
+
+    /// Its new share, a residue mod t, from the client's reply.
+    pub fn finish(&self, (e, out): (u32, u32)) -> u32 {
+        let [zero, one] = self.bit;
+        let own = crate::ot::select(mask(e), T_MOD.neg(zero), one);
+        T_MOD.add(T_MOD.add(self.products[0], own), out)
+    }
+}
+
+/// Adds bits to a digit's entry for a value and a hidden carry. An entry's bits are in planes of their
+/// own.
+fn add_entry(
+    tables: &mut [u8; MAX_TABLE_BYTES],
+    digit: &Digit,
+    (value, carry): (usize, usize),
+    entry: u32,
+) {
+    let index = value | carry << digit.width;
+    let planes = tables[digit.table..].chunks_exact_mut(digit.plane());
+    for (b, plane) in planes.take(digit.entry as usize).enumerate() {
+        plane[index / 8] ^= ((entry >> b & 1) << (index % 8)) as u8;
+    }
+}
