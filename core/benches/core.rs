@@ -13,11 +13,14 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use embedded_io::{ErrorType, Read, Write};
 use rand_core::SeedableRng;
 use stria_core::network::layer::{Kernel, Layer};
-use stria_core::ot::{Direction, ReceiverTrees, SenderTrees, scratch_words};
+use stria_core::ot::{Direction, FORWARD, REVERSE, ReceiverTrees, SenderTrees};
 use stria_core::packing::segment::{SegmentLayout, SegmentWeights};
 use stria_core::packing::{Places, Weights};
-use stria_core::random::{Seed, SessionId, Stream};
-use stria_core::relu::{ClientChunk, ReluParams, ServerChunk};
+use stria_core::protocol::activation::{
+    CHUNK, ClientContext, ClientWindow, SCRATCH_WORDS, ServerWindow,
+};
+use stria_core::protocol::greeting::relu_params;
+use stria_core::random::{Seed, SessionId};
 use stria_core::rlwe::ring::ring4096::{LIMBS, N, Poly, Q_NTT};
 use stria_core::rlwe::{
     Ciphertext, Expansion, Limbs, Operations, PublicKey, Randomness, Ring4096, SecretKey,
@@ -79,41 +82,57 @@ fn ring(c: &mut Criterion) {
     });
 }
 
-/// The trees of both parties, with what base transfers would have given.
-fn trees(k_s: u32) -> Result<(ReceiverTrees, SenderTrees), Error> {
-    let (session, seed, delta) = (SessionId([1; 32]), Seed([2; 32]), [3; 4]);
-    let receiver = ReceiverTrees::new(Direction::Forward, k_s, &session, &seed)?;
-    let mut keys = [[0; 4]; 128];
-    for (index, key) in keys.iter_mut().enumerate() {
-        let messages = receiver.base_message(index, &mut [0; 1024])?;
-        *key = messages[SenderTrees::base_choice(&delta, index) as usize];
+/// The trees of both parties in a direction, with what base transfers would have given.
+fn trees<const COLUMNS: usize>(
+    direction: Direction,
+) -> Result<(ReceiverTrees, Box<SenderTrees<COLUMNS>>), Error> {
+    let session = SessionId([1; 32]);
+    let receiver = ReceiverTrees::new(direction, K_S, &session, &Seed([2; 32]))?;
+    let mut sender = Box::new(SenderTrees::empty());
+    sender.choose(K_S, &session, || 3)?;
+    for index in 0..COLUMNS {
+        let messages = receiver.base_message(index);
+        sender.plant(index, messages[sender.base_choice(index) as usize]);
     }
-    let sender = SenderTrees::new(Direction::Forward, k_s, &session, &delta, &keys)?;
     Ok((receiver, sender))
 }
 
-/// A chunk of activations up to the tables, both parties.
+const K_S: u32 = 4;
+
+/// A window of one chunk of activations, both parties.
 fn relu(c: &mut Criterion) {
-    let params = ReluParams::new(8, 12).expect("parameters that every server takes");
-    let (receiver, sender) = trees(4).expect("trees of a valid k_s");
-    let shares = vec![7; params.chunk()];
-    let bits = vec![1; params.chunk()];
-    let mut tables = vec![0; params.chunk() * params.table_bytes()];
-    let mut scratch = [vec![0; scratch_words(4)], vec![0; scratch_words(4)]];
-    c.bench_function("ReLU chunk, both parties", |b| {
-        b.iter(|| {
-            let [left, right] = &mut scratch;
-            let absorb = |tree, correction: &_| {
-                let absorbed = sender.absorb(0, tree, correction, right);
-                absorbed.expect("a tree of this sender");
-            };
-            let client = ClientChunk::begin(params, &receiver, 0, &[9; 4], &shares, left, absorb)?;
-            let rows = sender.rows(0, right)?;
-            let mut masks = Stream::new(&Seed([6; 32]), [0; 3]);
-            let server =
-                ServerChunk::begin(params, &rows, &shares, &bits, &mut masks, &mut tables)?;
-            Ok::<_, Error>((client, server))
-        });
+    let params = relu_params(8, 8).expect("parameters that every server takes");
+    let forward = trees::<FORWARD>(Direction::Forward).expect("trees of a valid k_s");
+    let reverse = trees::<REVERSE>(Direction::Reverse).expect("trees of a valid k_s");
+    let mut client = Box::new(ClientWindow::<1>::empty());
+    client.begin_session(params, K_S);
+    let mut server = ServerWindow::new(params, K_S, Seed([6; 32]));
+    let mut scratch = Box::new([0; SCRATCH_WORDS]);
+    let mut out = [0; MAX_FRAME];
+    let mut window = || {
+        let mut context = ClientContext {
+            receiver: &forward.0,
+            sender: &reverse.1,
+            choices: &Seed([9; 32]),
+            scratch: &mut scratch,
+        };
+        for _ in 0..CHUNK {
+            client.gather(7)?;
+        }
+        client.start();
+        server.start([7; CHUNK].into_iter(), &reverse.0)?;
+        while !client.idle() {
+            if let Some(len) = server.poll(&mut out) {
+                let frame = Frame::new_checked(&out[..len])?;
+                client.handle(frame, &mut context, || Ok(5))?;
+            } else if let Some(len) = client.poll(&mut context, &mut out)? {
+                server.handle(Frame::new_checked(&out[..len])?, &forward.1)?;
+            }
+        }
+        Ok::<_, Error>(())
+    };
+    c.bench_function("256 ReLUs, both parties", |b| {
+        b.iter(|| window().expect("two honest parties"));
     });
 }
 

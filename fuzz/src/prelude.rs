@@ -5,13 +5,12 @@ pub use stria_core::arith::bits::{pack, packed_len, unpack};
 pub use stria_core::link::{Link, Timing, payload_len};
 pub use stria_core::network::layer::{Kernel, Layer, Pool};
 pub use stria_core::network::name::{Shown, is_clean};
-pub use stria_core::ot::{COLUMNS, Direction, SenderTrees};
+pub use stria_core::ot::{Code, Direction, REVERSE, SenderTrees, sender_words};
 pub use stria_core::packing::segment::SegmentLayout;
 pub use stria_core::packing::slot::SlotLayout;
 pub use stria_core::packing::{Layout, OutputCursor, Packing, Places};
-pub use stria_core::protocol::base::{
-    CONFIRM_FRAMES, OPENING_FRAMES, SLOTS, check_confirmation, read_opening,
-};
+pub use stria_core::protocol::base::{frames, read_messages};
+pub use stria_core::protocol::corrections::Call;
 pub use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD, write_failure};
 pub use stria_core::protocol::greeting::{
     Hello, Settings, VERSION, Welcome, read_control, read_greeting, write_control,

@@ -332,11 +332,10 @@ fn must_notice(frame: &[u8], changed: &[u8], kind: Kind, nth: usize, how: &str) 
             read(frame) != read(changed)
         }
         Kind::Welcome | Kind::Layer => true,
-        // Of the base transfers: public keys and ciphertexts.
-        Kind::Seed => nth < 5,
-        Kind::Opening => true,
+        // Of the base transfers: public key and choices.
+        Kind::Seed => nth < 2,
         // Half of each is not looked at.
-        Kind::Confirm => how != "has other bits",
+        Kind::BaseMessages => how != "has other bits",
         _ => false,
     }
 }

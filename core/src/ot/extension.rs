@@ -213,7 +213,7 @@ impl<'a> Rows<'a> {
     /// has a number of its own, which is the tweak of its hash.
     fn hash(&self, (lane, i): (usize, usize), usage: RowUse, add: &Row) -> [u32; BLOCK_WORDS] {
         debug_assert!(lane < 2 && i < LANE && self.call < 1 << 55);
-        let index = self.call * CALL as u64 | (lane * LANE + i) as u64;
+        let index = self.call * CALL as u64 + (lane * LANE + i) as u64;
         let row = Zeroizing::new(xor(&self.get(lane, i), add));
         self.hash.row(&row, usage, index)
     }

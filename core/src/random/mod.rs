@@ -2,16 +2,9 @@
 //! key derivation that makes every seed belong to one purpose of one session.
 //! `docs/design.md#nothing-is-used-twice` and `#oblivious-transfer`.
 
-#[cfg(any(target_pointer_width = "32", test))]
 mod chacha;
 pub mod sample;
 
-#[cfg(not(target_pointer_width = "32"))]
-use chacha20::{
-    ChaChaCore, R8, R12, Rounds,
-    cipher::{KeyIvInit, StreamCipherCore},
-    variants::Ietf,
-};
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -143,43 +136,13 @@ fn words(bytes: &[u8; 32]) -> [[u32; 4]; 2] {
 /// of three words, block counter. Both numbers of rounds are part of the protocol.
 #[inline]
 pub fn block(key: [&[u32; 4]; 2], nonce: [u32; 3], counter: u32) -> [u32; BLOCK_WORDS] {
-    #[cfg(target_pointer_width = "32")]
-    return chacha::block::<8>(key, nonce, counter);
-    #[cfg(not(target_pointer_width = "32"))]
-    keystream::<R8>(key, nonce, counter)
+    chacha::block::<8>(key, nonce, counter)
 }
 
 /// The first block with 12 rounds: a hash of the key, where keys are related.
 #[inline]
 pub fn hash_block(key: [&[u32; 4]; 2], nonce: [u32; 3]) -> [u32; BLOCK_WORDS] {
-    #[cfg(target_pointer_width = "32")]
-    return chacha::block::<12>(key, nonce, 0);
-    #[cfg(not(target_pointer_width = "32"))]
-    keystream::<R12>(key, nonce, 0)
-}
-
-#[cfg(not(target_pointer_width = "32"))]
-fn keystream<R: Rounds>(key: [&[u32; 4]; 2], nonce: [u32; 3], counter: u32) -> [u32; BLOCK_WORDS] {
-    let mut key_bytes = Zeroizing::new([0u8; 32]);
-    for (b, w) in key_bytes.chunks_exact_mut(4).zip(key.into_iter().flatten()) {
-        b.copy_from_slice(&w.to_le_bytes());
-    }
-    let mut iv = [0u8; 12];
-    for (b, w) in iv.chunks_exact_mut(4).zip(nonce) {
-        b.copy_from_slice(&w.to_le_bytes());
-    }
-    let mut core = ChaChaCore::<R, Ietf>::new((&*key_bytes).into(), (&iv).into());
-    core.set_block_pos(counter);
-    let mut block = Zeroizing::new([0u8; 64]);
-    core.write_keystream_block((&mut *block).into());
-    core::array::from_fn(|i| {
-        u32::from_le_bytes([
-            block[4 * i],
-            block[4 * i + 1],
-            block[4 * i + 2],
-            block[4 * i + 3],
-        ])
-    })
+    chacha::block::<12>(key, nonce, 0)
 }
 
 /// A stream of words from a 256-bit seed.
@@ -226,22 +189,5 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.block.zeroize();
-    }
-}
-
-#[cfg(all(test, not(target_pointer_width = "32")))]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn the_kernel_for_small_processors_is_the_same_function(
-            key: [[u32; 4]; 2], nonce: [u32; 3], counter: u32,
-        ) {
-            let key = key.each_ref();
-            prop_assert_eq!(chacha::block::<8>(key, nonce, counter), block(key, nonce, counter));
-            prop_assert_eq!(chacha::block::<12>(key, nonce, 0), hash_block(key, nonce));
-        }
     }
 }

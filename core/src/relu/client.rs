@@ -103,7 +103,7 @@ impl Record {
                 modulus: T,
             });
         }
-        debug_assert!(1 + T_BITS == 24);
+        const { assert!(1 + T_BITS == 24) };
 
         let (mut carry, mut key) = (0, 0);
         for digit in params.digits() {

@@ -12,19 +12,21 @@ use crate::picture::Picture;
 pub enum Phase {
     /// Greetings and goodbye.
     Other,
-    /// Secret and public keys: those of the base transfers, and the session's.
+    /// Secret and public key.
     Keys,
-    /// Base transfers: tree messages, ciphertexts of either direction, confirmations.
+    /// Base transfers: choices, their response, messages of either direction.
     BaseTransfers,
     /// Shares of the input, packing and encryption.
     Encryption,
     /// Decryption and unpacking of responses.
     Decryption,
-    /// Oblivious transfers and ReLU.
-    Activations,
+    /// Oblivious transfers of the ReLU, which need the client's share alone.
+    Preparing,
+    /// Its answers and replies.
+    Answering,
 }
 
-const PHASES: usize = 6;
+const PHASES: usize = 7;
 /// Frames of c1 in a response.
 const C1_FRAMES: u32 = 16;
 
@@ -35,7 +37,7 @@ pub struct Meter {
     uploads: u32,
     encryptions: u32,
     response_frames: u32,
-    activation_bits: u32,
+    activations: u32,
 }
 
 impl Meter {
@@ -47,7 +49,7 @@ impl Meter {
             uploads: 0,
             encryptions: 0,
             response_frames: 0,
-            activation_bits: 0,
+            activations: 0,
         }
     }
 
@@ -68,8 +70,8 @@ impl Meter {
             }
             Kind::Seed | Kind::Limb => {
                 self.uploads += u32::from(frame.kind == Kind::Seed);
-                // The first and fourth uploads are public keys.
-                if matches!(self.uploads, 1 | 4) {
+                // The first upload is the public key.
+                if self.uploads == 1 {
                     Phase::Keys
                 } else {
                     Phase::BaseTransfers
@@ -80,17 +82,16 @@ impl Meter {
                 self.response_frames += u32::from(frame.kind == Kind::ResponseC1);
                 Phase::Decryption
             }
-            Kind::ResponseC1 | Kind::ResponseC0 | Kind::Opening | Kind::Confirm => {
+            Kind::ReverseCorrection if self.inference => Phase::Preparing,
+            Kind::ResponseC1 | Kind::ResponseC0 | Kind::BaseMessages | Kind::ReverseCorrection => {
                 Phase::BaseTransfers
             }
-            Kind::ForwardCorrection
-            | Kind::ReverseCorrection
-            | Kind::Tables
-            | Kind::Reply
-            | Kind::Entries => Phase::Activations,
-            Kind::Reshare => {
-                self.activation_bits += 8 * frame.payload.len() as u32 / T_BITS * T_BITS;
-                Phase::Activations
+            Kind::ForwardCorrection | Kind::Residues => Phase::Preparing,
+            Kind::Answers => Phase::Answering,
+            Kind::Replies => {
+                // A bit and a residue each, both filled up to a byte.
+                self.activations += 8 * frame.payload.len() as u32 / (1 + T_BITS);
+                Phase::Answering
             }
             _ => Phase::Other,
         }
@@ -113,7 +114,7 @@ impl Meter {
 
     /// Activations of the inference.
     pub fn activations(&self) -> u32 {
-        self.activation_bits / T_BITS
+        self.activations
     }
 }
 

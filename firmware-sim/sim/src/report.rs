@@ -22,7 +22,8 @@ pub struct Instructions {
     encrypt_per_ciphertext: u64,
     decrypt_per_ciphertext: u64,
     base_ot: u64,
-    per_activation: u64,
+    prepare_per_activation: u64,
+    answer_per_activation: u64,
     /// The link's packets, in all: checksums, windows.
     framing: u64,
     /// Interrupts of the line, in all.
@@ -56,7 +57,8 @@ impl Device {
                 encrypt_per_ciphertext: each("encrypt", "encryptions")?,
                 decrypt_per_ciphertext: each("decrypt", "decryptions")?,
                 base_ot: value("base_ot")?,
-                per_activation: each("activation", "activations")?,
+                prepare_per_activation: each("prepare", "activations")?,
+                answer_per_activation: each("answer", "activations")?,
                 framing: value("framing")?,
                 line: value("line")?,
             },
@@ -206,7 +208,7 @@ fn show_device(device: &Device) {
     let i = &device.instructions;
     let each = |count: u64| format!("each of {count}");
     let rows = [
-        ("key generation", i.keygen, "2 key pairs".into()),
+        ("key generation", i.keygen, "a key pair".into()),
         ("base transfers", i.base_ot, "both directions".into()),
         (
             "encryption",
@@ -219,10 +221,11 @@ fn show_device(device: &Device) {
             each(device.decryptions),
         ),
         (
-            "transfers and ReLU",
-            i.per_activation,
+            "transfers",
+            i.prepare_per_activation,
             each(device.activations),
         ),
+        ("ReLU", i.answer_per_activation, each(device.activations)),
         ("packets of the line", i.framing, "in all".into()),
         ("interrupts", i.line, "in all".into()),
     ];

@@ -25,7 +25,8 @@ pub fn run(bytes: &[u8]) {
 
 /// What takes more than one frame.
 struct Receivers {
-    trees: SenderTrees,
+    trees: SenderTrees<REVERSE>,
+    scratch: Vec<u32>,
     upload: ReceiveUpload<Ring4096>,
     keys: Option<ReceiveKeys>,
     count: usize,
@@ -35,9 +36,11 @@ const SESSION: SessionId = SessionId([7; 32]);
 
 impl Receivers {
     fn new() -> Self {
-        let trees = SenderTrees::new(Direction::Forward, 4, &SESSION, &[5; 4], &[[9; 4]; COLUMNS]);
+        let mut trees = SenderTrees::empty();
+        trees.choose(4, &SESSION, || 5).expect("k_s is 4");
         Self {
-            trees: trees.expect("k_s is 4"),
+            trees,
+            scratch: vec![0; sender_words(Direction::Reverse, 4)],
             upload: ReceiveUpload::limbs(),
             keys: None,
             count: 0,
@@ -87,12 +90,30 @@ impl Receivers {
                     self.keys = None;
                 }
             }
-            Kind::Opening => {
-                let _ = read_opening(frame, self.count % OPENING_FRAMES, &mut [0; SLOTS]);
+            Kind::BaseMessages => {
+                let index = self.count % frames(Direction::Reverse);
+                let _ = read_messages(frame, index, &mut self.trees, &SESSION, |_| [0; 4]);
             }
-            Kind::Confirm => {
-                let index = self.count % CONFIRM_FRAMES;
-                let _ = check_confirmation(frame, index, &self.trees, &SESSION);
+            Kind::ReverseCorrection => {
+                let call = Call {
+                    direction: Direction::Reverse,
+                    k_s: 4,
+                    codes: [Code::Bit; 2],
+                    // The frame's own: a length for each number of rows.
+                    rows: (payload.len() / 4).clamp(1, 256),
+                };
+                let index = self.count % call.frames();
+                let _ = call.absorb(1, (frame, index), &self.trees, &mut self.scratch);
+            }
+            Kind::ForwardCorrection => {
+                let call = Call {
+                    direction: Direction::Forward,
+                    k_s: 4,
+                    codes: [Code::Digit(3), Code::Digit(4)],
+                    rows: (payload.len() / 3).clamp(1, 256),
+                };
+                let index = self.count % call.frames();
+                let _ = call.read(frame, index, |_, _| Ok(()));
             }
             _ => stream(frame),
         }

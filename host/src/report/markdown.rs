@@ -178,7 +178,7 @@ fn microcontroller(runs: &[Value]) -> Result<String, Missing> {
 }
 
 /// A column: what each figure is, and the figure.
-fn device(run: &Value) -> Result<[(&'static str, String); 13], Missing> {
+fn device(run: &Value) -> Result<[(&'static str, String); 14], Missing> {
     let number = |path: &str| number(run, path);
     let instructions = |name: &str| {
         let counted = number(&format!("/instructions/{name}"))?;
@@ -203,8 +203,12 @@ fn device(run: &Value) -> Result<[(&'static str, String); 13], Missing> {
             instructions("decrypt_per_ciphertext")?,
         ),
         (
-            "transfers and ReLU of an activation",
-            instructions("per_activation")?,
+            "transfers of an activation",
+            instructions("prepare_per_activation")?,
+        ),
+        (
+            "answer of an activation",
+            instructions("answer_per_activation")?,
         ),
         ("packets of the line, in all", instructions("framing")?),
         (

@@ -295,10 +295,9 @@ fn a_changed_frame_is_found_and_both_sides_say_so() {
         (first(payload(up, Hello, 0)), 9, "version 9", "version"),
         (payload(up, Limb, 0), 0xff, residue, BROKEN),
         (payload(up, Limb, 70), 0xff, residue, BROKEN),
-        (payload(up, Limb, 5 * 64), 0xff, residue, BROKEN),
-        (payload(up, Opening, 1), 0, mismatch, BROKEN),
-        (payload(up, Confirm, 1), 0, mismatch, BROKEN),
-        (header(payload(up, Reply, 0)), 77, "got kind 77", BROKEN),
+        (payload(up, Limb, 2 * 64), 0xff, residue, BROKEN),
+        (payload(up, BaseMessages, 1), 0, mismatch, BROKEN),
+        (header(payload(up, Replies, 0)), 77, "got kind 77", BROKEN),
         (length(payload(up, Seed, 0)), 0xff, "got 65535", BROKEN),
     ];
     let from_server = [
@@ -310,9 +309,9 @@ fn a_changed_frame_is_found_and_both_sides_say_so() {
             BROKEN,
         ),
         (payload(down, ResponseC1, 0), 0xff, residue, BROKEN),
-        (payload(down, Confirm, 0), 0, mismatch, BROKEN),
+        (payload(down, BaseMessages, 0), 0, mismatch, BROKEN),
         (payload(down, Layer, 0), 0xff, "malformed layer", BROKEN),
-        (header(payload(down, Tables, 0)), 15, "got kind 15", BROKEN),
+        (header(payload(down, Answers, 0)), 15, "got kind 15", BROKEN),
         (payload(down, Logits, 0), 0xff, residue, BROKEN),
     ];
     for (range, value, server, client) in from_client {
@@ -529,7 +528,7 @@ fn stopping_closes_sessions_between_inferences() {
 fn stopping_lets_a_running_inference_finish() {
     let mut host = serving(ServerOptions::default());
     // The line holds the middle of the inference back until the server was asked to stop.
-    let middle = payload(&recorded()[0], Kind::Reply, 0).start;
+    let middle = payload(&recorded()[0], Kind::Replies, 0).start;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let client = thread::spawn(move || -> Result<Connection, SessionError> {

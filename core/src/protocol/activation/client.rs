@@ -53,7 +53,7 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
         assert!(CHUNKS >= 1 && CHUNKS <= crate::protocol::greeting::MAX_WINDOW as usize);
 
     /// The window of no session.
-    pub(in crate::protocol) const fn empty() -> Self {
+    pub const fn empty() -> Self {
         let () = Self::FITS;
         Self {
             shape: Shape {
@@ -70,7 +70,7 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
     }
 
     /// Begins a session, with the window empty.
-    pub(in crate::protocol) fn begin_session(&mut self, relu: ReluParams, k_s: u32) {
+    pub fn begin_session(&mut self, relu: ReluParams, k_s: u32) {
         self.shape = Shape {
             relu,
             k_s,
