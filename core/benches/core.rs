@@ -92,7 +92,7 @@ fn trees<const COLUMNS: usize>(
     sender.choose(K_S, &session, || 3)?;
     for index in 0..COLUMNS {
         let messages = receiver.base_message(index);
-        sender.plant(index, messages[sender.base_choice(index) as usize]);
+        sender.plant(index, &messages[sender.base_choice(index) as usize]);
     }
     Ok((receiver, sender))
 }
@@ -101,7 +101,7 @@ const K_S: u32 = 4;
 
 /// A window of one chunk of activations, both parties.
 fn relu(c: &mut Criterion) {
-    let params = relu_params(8, 8).expect("parameters that every server takes");
+    let params = relu_params(8, 8, 4).expect("parameters that every server takes");
     let forward = trees::<FORWARD>(Direction::Forward).expect("trees of a valid k_s");
     let reverse = trees::<REVERSE>(Direction::Reverse).expect("trees of a valid k_s");
     let mut client = Box::new(ClientWindow::<1>::empty());

@@ -227,7 +227,7 @@ impl<const CHUNKS: usize, L: ClientLinear, R: Rng> Session<CHUNKS, L, R> {
         let Some(&(_, kind, _)) = planned else {
             return vec![frame.to_vec()];
         };
-        let (frames, must, how) = self.damage(frame, kind, nth);
+        let (frames, must, how) = self.damage(up, frame, kind, nth);
         if frames.len() == 1 && frames[0] == frame {
             return frames;
         }
@@ -239,7 +239,13 @@ impl<const CHUNKS: usize, L: ClientLinear, R: Rng> Session<CHUNKS, L, R> {
     }
 
     /// What arrives in place of a frame, whether that must be noticed, and what was done.
-    fn damage(&mut self, frame: &[u8], kind: Kind, nth: usize) -> (Vec<Vec<u8>>, bool, String) {
+    fn damage(
+        &mut self,
+        up: bool,
+        frame: &[u8],
+        kind: Kind,
+        nth: usize,
+    ) -> (Vec<Vec<u8>>, bool, String) {
         let payload = &frame[HEADER..];
         let mut changed = frame.to_vec();
         let how = match self.random.below(10) {
@@ -284,7 +290,7 @@ impl<const CHUNKS: usize, L: ClientLinear, R: Rng> Session<CHUNKS, L, R> {
                 "has the same byte everywhere"
             }
         };
-        let must = must_notice(frame, &changed, kind, nth, how);
+        let must = must_notice(up, (frame, &changed), kind, nth, how);
         (vec![changed], must, how.into())
     }
 
@@ -321,7 +327,13 @@ pub(crate) fn assert_of_peer(error: &Error) {
 }
 
 /// Whether other content of a frame must be noticed before there is a result.
-fn must_notice(frame: &[u8], changed: &[u8], kind: Kind, nth: usize, how: &str) -> bool {
+fn must_notice(
+    up: bool,
+    (frame, changed): (&[u8], &[u8]),
+    kind: Kind,
+    nth: usize,
+    how: &str,
+) -> bool {
     if frame == changed {
         return false;
     }
@@ -334,8 +346,8 @@ fn must_notice(frame: &[u8], changed: &[u8], kind: Kind, nth: usize, how: &str) 
         Kind::Welcome | Kind::Layer => true,
         // Of the base transfers: public key and choices.
         Kind::Seed => nth < 2,
-        // Half of each is not looked at.
-        Kind::BaseMessages => how != "has other bits",
+        // The client's are not confirmed, and of the server's half is not looked at.
+        Kind::BaseMessages => !up && how != "has other bits",
         _ => false,
     }
 }

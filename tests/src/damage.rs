@@ -112,6 +112,8 @@ fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
             skip: length.div_ceil(24),
         },
         Kind::Answers => Carries::Answers,
+        // Only the server's have confirmations.
+        Kind::BaseMessages if length == 512 => Carries::Bytes,
         Kind::BaseMessages => Carries::Hashes,
         Kind::Begin | Kind::Bye | Kind::Fail => Carries::Nothing,
         Kind::Seed | Kind::ForwardCorrection | Kind::ReverseCorrection => Carries::Bytes,

@@ -78,28 +78,28 @@ impl Lane {
         planes: [[0; LANE / 32]; MAX_WIDTH],
     };
 
-    /// The choices of the first rows, at most 256; the others choose zero.
-    pub fn new(code: Code, choices: impl IntoIterator<Item = u32>) -> Self {
-        let mut lane = Self {
-            code,
-            ..Self::UNUSED
-        };
+    /// Takes the choices of the first rows, at most 256; the others choose zero.
+    pub fn choose(&mut self, code: Code, choices: impl IntoIterator<Item = u32>) {
+        self.leave();
+        self.code = code;
         for (i, choice) in choices.into_iter().enumerate().take(LANE) {
-            for (j, plane) in lane.planes.iter_mut().enumerate() {
+            for (j, plane) in self.planes.iter_mut().enumerate() {
                 plane[i / 32] |= (choice >> j & 1) << (i % 32);
             }
         }
-        lane
     }
 
-    /// One bit a row.
-    pub fn bits(plane: Plane) -> Self {
-        let mut lane = Self {
-            code: Code::Bit,
-            ..Self::UNUSED
-        };
-        lane.planes[0] = plane;
-        lane
+    /// Takes one bit a row.
+    pub fn choose_bits(&mut self, plane: &Plane) {
+        self.leave();
+        self.code = Code::Bit;
+        self.planes[0] = *plane;
+    }
+
+    /// Erases the choices: the rows are not used.
+    pub fn leave(&mut self) {
+        self.code = Code::Unused;
+        self.planes.zeroize();
     }
 
     /// What its rows choose from.
@@ -160,7 +160,8 @@ mod tests {
             for width in 1..=Code::max_width(k_s) {
                 let code = Code::Digit(width);
                 let choices: Vec<u32> = (0..256).map(|i| i * 37 % (1 << width)).collect();
-                let lane = Lane::new(code, choices.iter().copied());
+                let mut lane = Lane::UNUSED;
+                lane.choose(code, choices.iter().copied());
                 for tree in 0..256 / k_s as usize {
                     let column = lane.column(tree, k_s);
                     for (i, &v) in choices.iter().enumerate() {

@@ -381,9 +381,10 @@ mod tests {
                 Code::Bit => usize::from(choices[256 * lane + i] & 1),
                 Code::Digit(width) => usize::from(choices[256 * lane + i]) & ((1 << width) - 1),
             };
-            let lanes = [0, 1].map(|lane| {
-                Lane::new(codes[lane], (0..LANE).map(|i| choice(lane, i) as u32))
-            });
+            let mut lanes = [Lane::UNUSED, Lane::UNUSED];
+            for (number, lane) in lanes.iter_mut().enumerate() {
+                lane.choose(codes[number], (0..LANE).map(|i| choice(number, i) as u32));
+            }
             let check = |v: &ReceiverRows<'_>, q: &SenderRows<'_>| {
                 for (lane, code) in codes.into_iter().enumerate() {
                     for i in 0..LANE {
@@ -411,7 +412,9 @@ mod tests {
     fn every_word_of_a_row_gives_another_hash() {
         let delta = core::array::from_fn(|i| 0x9E37_79B9u32.wrapping_mul(i as u32 + 1));
         let trees = pair::<FORWARD>(4, &SessionId([1; 32]), 9, &delta);
-        let lanes = [Code::Digit(7), Code::Bit].map(|code| Lane::new(code, 0..1));
+        let mut lanes = [Lane::UNUSED, Lane::UNUSED];
+        lanes[0].choose(Code::Digit(7), [0]);
+        lanes[1].choose(Code::Bit, [0]);
         call(&trees, 3, lanes.each_ref(), |v, q| {
             let hash = |lane, i, code, value| {
                 let word = q.word(code, value);
@@ -429,7 +432,8 @@ mod tests {
     #[test]
     fn calls_directions_and_sessions_share_nothing() {
         let mut seen = BTreeSet::new();
-        let lane = Lane::bits([0; 8]);
+        let mut lane = Lane::UNUSED;
+        lane.choose_bits(&[0; 8]);
         let mut note = |wire: Vec<[Option<Plane>; 2]>, count| {
             let corrections: Vec<_> = wire.into_iter().flatten().flatten().collect();
             assert_eq!(corrections.len(), count);
@@ -451,7 +455,8 @@ mod tests {
     #[test]
     fn refuses_what_does_not_fit() {
         let (receiver, sender) = pair::<FORWARD>(4, &SessionId([1; 32]), 9, &[5; 8]);
-        let lane = Lane::bits([0; 8]);
+        let mut lane = Lane::UNUSED;
+        lane.choose_bits(&[0; 8]);
         let words = receiver_words(Direction::Forward);
         let mut scratch = vec![0; sender_words(Direction::Forward, 4)];
         let mut extend =

@@ -13,12 +13,18 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// The most levels of a tree.
 const MAX_DEPTH: usize = 8;
 
-/// Hands out the nodes of level `depth` (at least 1) under a root, each with its index, and keeps no more than one
+/// Hands out the nodes of level `depth` (at least 1) of a tree, each with its index, and keeps no more than one
 /// node a level. Constant-time.
-fn walk(hash: &Hash, tree: usize, root: Key, depth: u32, mut take: impl FnMut(usize, &Key)) {
+fn walk(
+    hash: &Hash,
+    tree: usize,
+    seed: &[[u32; 4]; 2],
+    depth: u32,
+    mut take: impl FnMut(usize, &Key),
+) {
     // The right siblings, by level, of the path to the node at hand.
     let mut siblings = Zeroizing::new([[0; 4]; MAX_DEPTH + 1]);
-    siblings[0] = root;
+    siblings[0] = hash.root(seed, tree);
     for i in 0..1u32 << depth {
         // The walk goes through the indices with their bits reversed.
         let index = i.reverse_bits() >> (32 - depth);
@@ -130,8 +136,7 @@ impl ReceiverTrees {
 
     /// Hands out a tree's 2^k_s leaves, each with its index.
     pub(super) fn leaves(&self, tree: usize, take: impl FnMut(usize, &Key)) {
-        let root = self.hash.root(&self.seed, tree);
-        walk(&self.hash, tree, root, self.k_s(), take);
+        walk(&self.hash, tree, &self.seed, self.k_s(), take);
     }
 
     /// The two messages of base transfer `index`: the sum of the left, and of the right children
@@ -139,8 +144,7 @@ impl ReceiverTrees {
     pub fn base_message(&self, index: usize) -> [Key; 2] {
         let (tree, level) = (index >> self.log_k_s, index as u32 & (self.k_s() - 1));
         let mut sums = [[0; 4]; 2];
-        let root = self.hash.root(&self.seed, tree);
-        walk(&self.hash, tree, root, level + 1, |p, node| {
+        walk(&self.hash, tree, &self.seed, level + 1, |p, node| {
             let side = &mut sums[p >> level];
             *side = xor(side, node);
         });
@@ -198,8 +202,8 @@ impl<const COLUMNS: usize> SenderTrees<COLUMNS> {
     }
 
     /// Takes the message that base transfer `index` gave.
-    pub fn plant(&mut self, index: usize, message: Key) {
-        self.sums[index] = message;
+    pub fn plant(&mut self, index: usize, message: &Key) {
+        self.sums[index] = *message;
     }
 
     /// k_s: columns a tree, log2 of its leaves.
@@ -254,7 +258,7 @@ pub(crate) mod tests {
             .unwrap();
         for c in 0..COLUMNS {
             let choice = sender.base_choice(c) as usize;
-            sender.plant(c, receiver.base_message(c)[choice]);
+            sender.plant(c, &receiver.base_message(c)[choice]);
         }
         (receiver, sender)
     }

@@ -8,6 +8,10 @@
 //! Either way both parties then have keys, the one that chose one of each pair, and a frame carries
 //! both messages of a transfer under them. Nobody opens a ciphertext that it did not make, and the
 //! client tells nothing of what it decrypts.
+//!
+//! Only the reverse messages are confirmed, since a decryption can fail. A confirmation under a key of
+//! the extension would let a server that deviates there test guesses of the client's delta, a few
+//! bits at a time; without one a wrong guess looks like a right one.
 
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
@@ -32,12 +36,21 @@ pub const SLOTS: usize = REVERSE * SLOTS_PER_KEY;
 const MESSAGE: usize = 16;
 /// Bytes of a message's confirmation.
 const CONFIRMATION: usize = 8;
-/// Bytes of a transfer in a frame: both messages under their keys, and both confirmations.
-const TRANSFER: usize = 2 * (MESSAGE + CONFIRMATION);
+/// Bytes of a transfer in a frame: both messages under their keys, and in the reverse direction both
+/// confirmations.
+const fn transfer_bytes(direction: Direction) -> usize {
+    match direction {
+        Direction::Forward => 2 * MESSAGE,
+        Direction::Reverse => 2 * (MESSAGE + CONFIRMATION),
+    }
+}
 /// Transfers in a frame.
 const PER_FRAME: usize = 16;
+
 /// Payload bytes of a frame of messages.
-pub const FRAME: usize = PER_FRAME * TRANSFER;
+pub const fn frame_bytes(direction: Direction) -> usize {
+    PER_FRAME * transfer_bytes(direction)
+}
 
 /// The reverse extension that the forward base transfers take, the first of a session.
 pub const CALL: u64 = 0;
@@ -94,9 +107,9 @@ pub fn slot_key_chosen(session: &SessionId, index: usize, slots: &Poly) -> Key {
 }
 
 /// Server, forward: its choices in the reverse extension that stands for base transfers.
-pub fn lanes<const COLUMNS: usize>(trees: &SenderTrees<COLUMNS>) -> [Lane; 2] {
+pub fn choose<const COLUMNS: usize>(trees: &SenderTrees<COLUMNS>, lanes: &mut [Lane; 2]) {
     let choices = (0..COLUMNS).map(|index| trees.base_choice(index));
-    [Lane::new(CODES[0], choices), Lane::UNUSED]
+    lanes[0].choose(CODES[0], choices);
 }
 
 /// Server, forward: the key of a transfer.
@@ -130,24 +143,27 @@ pub fn write_messages(
 ) -> usize {
     let direction = trees.direction();
     write(out, Kind::BaseMessages, |payload| {
-        let transfers = payload.chunks_exact_mut(TRANSFER).take(PER_FRAME);
-        for (index, transfer) in (frame * PER_FRAME..).zip(transfers) {
-            let pairs = trees.base_message(index).into_iter().zip(keys(index));
-            let (messages, confirmations) = transfer.split_at_mut(2 * MESSAGE);
-            let places = messages
-                .chunks_exact_mut(MESSAGE)
-                .zip(confirmations.chunks_exact_mut(CONFIRMATION));
-            for ((message, key), (hidden, confirmed)) in pairs.zip(places) {
-                hidden.copy_from_slice(&bytes(&xor(&message, &key)));
-                confirmed.copy_from_slice(&confirmation(&message, direction, session, index));
+        let transfers = payload.chunks_exact_mut(transfer_bytes(direction));
+        for (index, transfer) in (frame * PER_FRAME..).zip(transfers.take(PER_FRAME)) {
+            let messages = Zeroizing::new(trees.base_message(index));
+            let keys = Zeroizing::new(keys(index));
+            let (hidden, confirmations) = transfer.split_at_mut(2 * MESSAGE);
+            let pairs = messages.iter().zip(keys.iter());
+            for ((message, key), hidden) in pairs.zip(hidden.chunks_exact_mut(MESSAGE)) {
+                hidden.copy_from_slice(&bytes(&xor(message, key)));
+            }
+            // Of the reverse direction alone: there is room for none in the other.
+            let confirmations = confirmations.chunks_exact_mut(CONFIRMATION);
+            for (message, confirmed) in messages.iter().zip(confirmations) {
+                confirmed.copy_from_slice(&confirmation(message, direction, session, index));
             }
         }
-        FRAME
+        frame_bytes(direction)
     })
 }
 
-/// The side that chose: takes a frame of messages, where `key` gives the key of its choice. Both sides
-/// must have the same message; constant-time.
+/// The side that chose: takes a frame of messages, where `key` gives the key of its choice. Where they
+/// are confirmed, both sides must have the same message. Constant-time.
 pub fn read_messages<const COLUMNS: usize>(
     frame: Frame<'_>,
     index: usize,
@@ -155,25 +171,37 @@ pub fn read_messages<const COLUMNS: usize>(
     session: &SessionId,
     mut key: impl FnMut(usize) -> Key,
 ) -> Result<(), Error> {
-    let payload: &[u8; FRAME] = frame.expect_array(Kind::BaseMessages)?;
+    let payload = frame.expect(Kind::BaseMessages)?;
+    let direction = trees.direction();
+    let (expected, got) = (frame_bytes(direction), payload.len());
+    if got != expected {
+        return Err(Error::FrameLength {
+            kind: Kind::BaseMessages as u8,
+            expected,
+            got,
+        });
+    }
     let mut equal = subtle::Choice::from(1);
-    let transfers = payload.chunks_exact(TRANSFER);
+    let transfers = payload.chunks_exact(transfer_bytes(direction));
     for (index, transfer) in (index * PER_FRAME..).zip(transfers) {
         let choice = (trees.base_choice(index) as u8).into();
         let (messages, confirmations) = transfer.split_at(2 * MESSAGE);
         let select = |bytes: &[u8], i: usize, half: usize| {
             u8::conditional_select(&bytes[i], &bytes[half + i], choice)
         };
-        let hidden: [u8; MESSAGE] = core::array::from_fn(|i| select(messages, i, MESSAGE));
-        let mut message = key(index);
+        let hidden: Zeroizing<[u8; MESSAGE]> =
+            Zeroizing::new(core::array::from_fn(|i| select(messages, i, MESSAGE)));
+        let mut message = Zeroizing::new(key(index));
         for (word, bytes) in message.iter_mut().zip(hidden.as_chunks().0) {
             *word ^= u32::from_le_bytes(*bytes);
         }
-        let own = confirmation(&message, trees.direction(), session, index);
-        for (i, own) in own.iter().enumerate() {
-            equal &= own.ct_eq(&select(confirmations, i, CONFIRMATION));
+        if !confirmations.is_empty() {
+            let own = confirmation(&message, direction, session, index);
+            for (i, own) in own.iter().enumerate() {
+                equal &= own.ct_eq(&select(confirmations, i, CONFIRMATION));
+            }
         }
-        trees.plant(index, message);
+        trees.plant(index, &message);
     }
     if equal.into() {
         Ok(())

@@ -167,7 +167,7 @@ impl Welcome {
     }
 
     /// The client's check, which gives the parameters of the ReLU.
-    pub fn check(&self, h: u8) -> Result<ReluParams, Error> {
+    pub fn check(&self, settings: &Settings) -> Result<ReluParams, Error> {
         let refuse = |what, value: u16| {
             Err(Error::Negotiation {
                 what,
@@ -201,12 +201,12 @@ impl Welcome {
         if !scales.copied().all(|x| positive(&x)) || !means.all(|x| x.is_finite()) {
             return Err(Error::Malformed("normalisation"));
         }
-        relu_params(self.shift, h)
+        relu_params(self.shift, settings.h, settings.k_s)
     }
 }
 
-/// The ReLU on shares without their `shift` low bits, comparing `h` bits.
-pub fn relu_params(shift: u8, h: u8) -> Result<ReluParams, Error> {
+/// The ReLU on shares without their `shift` low bits, comparing `h` bits with the codes of `k_s`.
+pub fn relu_params(shift: u8, h: u8, k_s: u8) -> Result<ReluParams, Error> {
     let k = ACC_BITS
         .checked_sub(u32::from(shift))
         .ok_or(Error::Negotiation {
@@ -217,7 +217,9 @@ pub fn relu_params(shift: u8, h: u8) -> Result<ReluParams, Error> {
         what: "h",
         value: h.into(),
     })?;
-    ReluParams::new(digits, k)
+    let relu = ReluParams::new(digits, k)?;
+    relu.check_codes(k_s.into())?;
+    Ok(relu)
 }
 
 fn check_version(theirs: u16) -> Result<(), Error> {

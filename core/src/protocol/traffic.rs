@@ -78,7 +78,11 @@ pub fn set_up<'a>(
                     Direction::Reverse => Server,
                 };
                 for _ in 0..base::frames(direction) {
-                    note(sender, Kind::BaseMessages, HEADER + base::FRAME);
+                    note(
+                        sender,
+                        Kind::BaseMessages,
+                        HEADER + base::frame_bytes(direction),
+                    );
                 }
             }
             Setup::BaseCorrection => {

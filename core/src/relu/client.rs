@@ -114,7 +114,7 @@ impl Record {
                 entry |= bit_at(plane, index) << b;
             }
             let pads = u32::from(self.pads) >> digit.pads;
-            let pad = pads >> (carry * digit.entry) & ((1 << digit.entry) - 1);
+            let pad = pads >> (mask(carry) & digit.entry) & ((1 << digit.entry) - 1);
             entry ^= pad ^ key;
             (carry, key) = (entry & 1, entry >> 1);
         }

@@ -24,7 +24,7 @@ pub use server::{Prepared, Secrets};
 
 use crate::Error;
 use crate::arith::field::{T_BITS, T_MOD};
-use crate::ot::mask;
+use crate::ot::{Code, mask};
 use crate::random::BLOCK_WORDS;
 
 /// A row's hash.
@@ -153,6 +153,18 @@ impl ReluParams {
         }
     }
 
+    /// Refuses a digit that has more values than the code of `k_s` has words.
+    pub(crate) fn check_codes(&self, k_s: u32) -> Result<(), Error> {
+        let most = Code::max_width(k_s);
+        match self.digits().find(|digit| digit.width > most) {
+            None => Ok(()),
+            Some(_) => Err(Error::Negotiation {
+                what: "k_s",
+                value: k_s,
+            }),
+        }
+    }
+
     /// h: the most significant bits of each share that the comparison takes.
     pub fn h(&self) -> u32 {
         self.digits.h()
@@ -231,4 +243,5 @@ fn negate_if(bit: u32, x: u32) -> u32 {
 }
 
 #[cfg(test)]
+#[cfg(feature = "server")]
 mod tests;

@@ -28,7 +28,7 @@ impl ClientTraffic {
         Ok(Self {
             chunks: window.chunks(),
             k_s: settings.k_s.into(),
-            relu: relu_params(shift as u8, settings.h)?,
+            relu: relu_params(shift as u8, settings.h, settings.k_s)?,
         })
     }
 }

@@ -121,7 +121,7 @@ fn bytes_and_rounds_of_every_layer_are_those_exchanged() {
         for window in [Window::Small, Window::Large] {
             let exchanged = match window {
                 Window::Small => exchanged::<1>(&model, settings),
-                Window::Large => exchanged::<64>(&model, settings),
+                Window::Large => exchanged::<57>(&model, settings),
             };
             let setting = setting(window, settings, model.shift);
             let costs = setting.layers(Packing::Segment, &layers).unwrap();

@@ -74,7 +74,7 @@ fn check<const CHUNKS: usize, L: ClientLinear>(
         |sender, kind, bytes| expected[usize::from(sender == Sender::Server)].push((kind, bytes));
     let names = image.labels.iter().map(String::as_str);
     set_up((&hello, &welcome), names, rotations, &mut note);
-    let relu = relu_params(SHIFT as u8, settings.h).unwrap();
+    let relu = relu_params(SHIFT as u8, settings.h, settings.k_s).unwrap();
     let mut traffic = LayerTraffic::new(relu, settings.k_s.into(), CHUNKS);
     for _ in 0..2 {
         note(Sender::Client, Kind::Begin, HEADER);

@@ -69,7 +69,8 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
         }
     }
 
-    /// Begins a session, with the window empty.
+    /// Begins a session, with the window empty. Trees and choices must be the session's own: chunks
+    /// are counted from 0 again.
     pub fn begin_session(&mut self, relu: ReluParams, k_s: u32) {
         self.shape = Shape {
             relu,
@@ -110,6 +111,8 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
         if self.step == Step::Idle {
             self.before += self.shape.chunks() as u64;
             self.shape.total = 0;
+            self.records.zeroize();
+            self.residues.zeroize();
         }
     }
 
@@ -175,14 +178,16 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
         let digit = |lane: usize| shape.relu.digits().nth(2 * call + lane);
         if frame == 0 {
             for lane in 0..2 {
-                self.lanes[lane] = match (public.codes[lane], digit(lane)) {
+                let beta = self.beta(chunk, context.choices);
+                match (public.codes[lane], digit(lane)) {
                     (code @ Code::Digit(_), Some(digit)) => {
                         let records = self.records[chunk][..records].iter();
-                        Lane::new(code, records.map(|record| record.choice(&digit)))
+                        let choices = records.map(|record| record.choice(&digit));
+                        self.lanes[lane].choose(code, choices);
                     }
-                    (Code::Bit, _) => Lane::bits(*self.beta(chunk, context.choices)),
-                    _ => Lane::UNUSED,
-                };
+                    (Code::Bit, _) => self.lanes[lane].choose_bits(&beta),
+                    _ => self.lanes[lane].leave(),
+                }
             }
         }
         let trees = context.receiver;
@@ -207,7 +212,7 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
                 }
             }
         }
-        self.lanes.zeroize();
+        self.lanes.iter_mut().for_each(Lane::leave);
         Ok(len)
     }
 

@@ -57,7 +57,10 @@ impl Chunk {
         let mut plane =
             || -> Zeroizing<Plane> { Zeroizing::new(core::array::from_fn(|_| random.next_u32())) };
         let planes = [plane(), plane()];
-        let lanes = planes.each_ref().map(|plane| Lane::bits(**plane));
+        let mut lanes = [Lane::UNUSED, Lane::UNUSED];
+        for (lane, plane) in lanes.iter_mut().zip(&planes) {
+            lane.choose_bits(plane);
+        }
         let bit = |lane: usize, i: usize| planes[lane][i / 32] >> (i % 32) & 1;
         let count = shape.chunk_len(chunk);
         let secrets = (0..count).map(|i| Secrets {
@@ -67,6 +70,8 @@ impl Chunk {
         });
         let mut made = Self {
             secrets: Zeroizing::new(secrets.collect()),
+            // No copy of a secret stays behind where it grows.
+            prepared: Vec::with_capacity(count),
             ..Self::default()
         };
 

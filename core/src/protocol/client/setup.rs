@@ -34,7 +34,7 @@ impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
     pub(super) fn greeted(&mut self, frame: Frame<'_>) -> Result<(), Error> {
         let payload = frame.expect(Kind::Welcome)?;
         let welcome: Welcome = read_greeting(payload)?;
-        let relu = welcome.check(self.settings.h)?;
+        let relu = welcome.check(&self.settings)?;
         self.id = self.hello().session_id(payload)?;
         self.kdf = Kdf::new(&self.secret, &self.id);
         self.secret.zeroize();

@@ -73,12 +73,14 @@ pub(super) struct Choices {
 }
 
 impl Choices {
-    fn new(session: &Session) -> Self {
+    fn new(session: &Session) -> Box<Self> {
         let words = receiver_words(session.receiver.direction());
-        Self {
-            lanes: base::lanes(&session.sender),
+        let mut choices = Box::new(Self {
+            lanes: [Lane::UNUSED, Lane::UNUSED],
             scratch: Zeroizing::new(vec![0; words]),
-        }
+        });
+        base::choose(&session.sender, &mut choices.lanes);
+        choices
     }
 
     /// A frame of the extension; with its last one the rows are there.
@@ -105,7 +107,7 @@ impl Secrets {
             return Err(Error::ParameterSet { ours, theirs });
         }
         let about = &network.about;
-        let relu = relu_params(about.shift, hello.h)?;
+        let relu = relu_params(about.shift, hello.h, hello.k_s)?;
         let welcome = Welcome {
             version: VERSION,
             nonce: self.nonce,
@@ -262,7 +264,7 @@ impl Stage {
                     let stage = Self::SendMessages(choosing, frame + 1);
                     return Ok((State::Setup(session, stage), Some(len)));
                 }
-                let choices = Box::new(Choices::new(&session));
+                let choices = Choices::new(&session);
                 (len, Self::BaseCorrection(choosing.key, choices, 0))
             }
             Self::BaseCorrection(key, mut choices, frame) => {

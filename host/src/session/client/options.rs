@@ -11,10 +11,10 @@ use crate::transport::serial::DEFAULT_BAUD;
 
 /// Chunks of [`SmallClient`] and of [`LargeClient`].
 const SMALL_CHUNKS: usize = 1;
-const LARGE_CHUNKS: usize = 64;
+const LARGE_CHUNKS: usize = 57;
 const _: fn(SmallClient) -> Client<SMALL_CHUNKS> = |client| client;
 
-/// Works on 16,384 activations at once: most layers of a small network.
+/// Works on 14,592 activations at once: most layers of a small network.
 pub type LargeClient = Client<LARGE_CHUNKS>;
 /// The same for networks in slot packing.
 pub type LargeSlotClient = SlotClient<LARGE_CHUNKS>;
