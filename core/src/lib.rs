@@ -128,6 +128,14 @@ mod packing;
 #[cfg(feature = "unstable")]
 pub mod packing;
 
+// A layer's convolution in the clear, of the server's own share.
+#[cfg(not(feature = "unstable"))]
+#[cfg(feature = "server")]
+mod clear;
+#[cfg(feature = "unstable")]
+#[cfg(feature = "server")]
+pub mod clear;
+
 // Oblivious transfer by extension.
 #[cfg(not(feature = "unstable"))]
 mod ot;

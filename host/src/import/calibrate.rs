@@ -2,6 +2,7 @@
 //! then in integers, and what the last layer reads.
 
 use rayon::prelude::*;
+use stria_core::clear::Convolution;
 use stria_core::network::layer::{Activation, TensorId};
 
 use super::error::ImportError;
@@ -39,14 +40,9 @@ pub(super) fn largest(model: &Model, images: &Images<'_>) -> Result<Vec<u32>, Im
     let batch = |tensors: &[Vec<i32>]| {
         let tensors: Vec<&[i32]> = tensors.iter().map(Vec::as_slice).collect();
         let mut largest = Vec::with_capacity(model.layers.len());
-        reference::run::<LANES>(model, &tensors, |_, y, _| {
-            let of = |lanes: &[i32; LANES]| {
-                lanes[..tensors.len()]
-                    .iter()
-                    .map(|y| y.unsigned_abs())
-                    .max()
-            };
-            largest.push(y.iter().filter_map(of).max().unwrap_or(0));
+        reference::run(model, &tensors, |_, y, _| {
+            let magnitudes = y.iter().flatten().map(|y| y.unsigned_abs());
+            largest.push(magnitudes.max().unwrap_or(0));
         });
         largest
     };
@@ -84,18 +80,17 @@ fn batches<T: Send>(
 /// The network in f32.
 struct Network<'a> {
     trained: &'a Trained,
-    /// Weights and biases of every layer.
-    layers: Vec<(Vec<f32>, Vec<f32>)>,
+    /// The convolution, weights and biases of every layer.
+    layers: Vec<(Convolution, Vec<f32>, Vec<f32>)>,
 }
 
 impl<'a> Network<'a> {
     fn new(trained: &'a Trained) -> Self {
         let layer = |layer: &FloatLayer| {
-            // The executor sums where the network takes the mean.
-            let pooled = f64::from(layer.layer.pool_side()).powi(2);
-            let weights = layer.weights.iter().map(|w| (w / pooled) as f32);
+            let weights = layer.weights.iter().map(|&w| w as f32);
             let bias = layer.bias.iter().map(|&b| b as f32);
-            (weights.collect(), bias.collect())
+            let convolution = Convolution::new(&layer.layer, &layer.geometry);
+            (convolution, weights.collect(), bias.collect())
         };
         Self {
             trained,
@@ -103,41 +98,48 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Runs up to [`LANES`] images.
+    /// Runs some images.
     fn run(&self, images: &[Vec<i32>]) -> Seen {
         let scale = self.trained.network.input.scale;
-        let pixels = images.first().map_or(0, Vec::len);
-        let mut image = vec![[0.0; LANES]; pixels];
-        for (lane, values) in images.iter().enumerate() {
-            for (lanes, &value) in image.iter_mut().zip(values) {
-                lanes[lane] = value as f32 / scale;
-            }
-        }
-        let mut tensors = vec![image];
+        let scaled = |image: &Vec<i32>| image.iter().map(|&x| x as f32 / scale).collect();
+        let mut tensors: Vec<Vec<Vec<f32>>> = vec![images.iter().map(scaled).collect()];
         let mut seen = Seen {
             largest: Vec::with_capacity(self.layers.len()),
             last_inputs: Vec::new(),
         };
-        for (layer, (weights, bias)) in self.trained.layers.iter().zip(&self.layers) {
-            let read = |tensor: TensorId| &tensors[usize::from(tensor)][..];
+        for (layer, (convolution, weights, bias)) in self.trained.layers.iter().zip(&self.layers) {
+            let read = |tensor: TensorId| &tensors[usize::from(tensor)];
             let shape = &layer.layer;
-            let input = read(shape.input);
-            let skip = shape.skip.map(|skip| (1.0, read(skip.tensor)));
-            let mut y = reference::linear(shape, layer.out_side, weights, bias, input, skip);
-            let used = y.iter().flat_map(|lanes| &lanes[..images.len()]);
-            seen.largest
-                .push(used.fold(0.0, |largest, &y| match y.is_finite() {
-                    true => f64::from(y.abs()).max(largest),
-                    false => f64::INFINITY,
-                }));
+            let inputs: Vec<&[f32]> = read(shape.input).iter().map(Vec::as_slice).collect();
+            let pixels = f64::from(shape.pool_side()).powi(2);
+            let maps = convolution.maps(&inputs, f64::from, |sum| sum / pixels);
+            let mut y = convolution.sums(weights, &maps, |y| y as f32);
+            let area = layer.geometry.out_side.pow(2);
+            for y in &mut y {
+                for (map, bias) in y.chunks_exact_mut(area).zip(bias) {
+                    map.iter_mut().for_each(|y| *y += bias);
+                }
+            }
+            if let Some(skip) = shape.skip {
+                let values = read(skip.tensor).iter().flatten();
+                y.iter_mut()
+                    .flatten()
+                    .zip(values)
+                    .for_each(|(y, x)| *y += x);
+            }
+            let largest = |largest: f64, y: &f32| match y.is_finite() {
+                true => f64::from(y.abs()).max(largest),
+                false => f64::INFINITY,
+            };
+            seen.largest.push(y.iter().flatten().fold(0.0, largest));
             match shape.activation {
                 Activation::Relu => y.iter_mut().flatten().for_each(|y| *y = y.max(0.0)),
                 Activation::Linear => {}
                 Activation::Logits => {
-                    let pooled = reference::pool(input, shape);
-                    let mean = f32::from(shape.pool_side()).powi(2);
-                    let lane = |lane: usize| pooled.iter().map(|x| x[lane] / mean).collect();
-                    seen.last_inputs = (0..images.len()).map(lane).collect();
+                    let means =
+                        |maps: &[Vec<f64>]| maps.iter().flatten().map(|&x| x as f32).collect();
+                    let channels = usize::from(shape.in_channels);
+                    seen.last_inputs = maps.chunks_exact(channels).map(means).collect();
                 }
             }
             tensors.push(y);

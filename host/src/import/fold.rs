@@ -1,6 +1,7 @@
 //! Batch normalisation becomes a part of weights and biases (docs/import.md, "What is computed").
 
 use stria_core::network::layer::{Activation, Kernel, Layer};
+use stria_core::packing::geometry::Geometry;
 
 use crate::model::Shape;
 
@@ -38,8 +39,8 @@ pub struct FloatLayer {
     pub name: String,
     /// What both parties know of it. The factor of its skip has no meaning yet.
     pub layer: Layer,
-    /// Side of the map that it writes.
-    pub out_side: usize,
+    /// Its maps, strides and groups.
+    pub geometry: Geometry,
     /// Weights, [out channels, in channels / groups, taps], per real unit of the input.
     pub weights: Vec<f64>,
     /// Biases, one per output channel, in real units.
@@ -87,7 +88,7 @@ pub(super) fn fold(shape: &Shape, convolution: &Convolution, norm: Option<&Norm>
     FloatLayer {
         name: shape.name.clone(),
         layer,
-        out_side: shape.layout.geometry.out_side,
+        geometry: shape.layout.geometry,
         weights,
         bias: biases,
     }

@@ -2,15 +2,14 @@
 //! `core/docs/design.md#integer-model`: y = sum w*x + bias + factor*skip, next activation max(0,
 //! floor(y / 2^shift)).
 
-mod linear;
+use std::iter;
 
-use stria_core::network::layer::Activation;
+use stria_core::clear::ClearConvolution;
+use stria_core::network::layer::{Activation, TensorId};
 
 use crate::model::{Model, ModelLayer, Range};
 
-pub(crate) use linear::{linear, pool};
-
-/// Images that [`logits`] works on side by side.
+/// Images of a batch, which are worked on side by side.
 pub const LANES: usize = 8;
 
 /// What one layer computed for one image.
@@ -65,10 +64,10 @@ pub struct Scored {
 /// If the image is not of the model's input shape.
 pub fn trace(model: &Model, image: &[i32]) -> Trace {
     let mut layers = Vec::with_capacity(model.layers.len());
-    run::<1>(model, &[image], |_, y, output| {
+    run(model, &[image], |_, y, output| {
         layers.push(LayerTrace {
-            y: y.as_flattened().to_vec(),
-            output: output.as_flattened().to_vec(),
+            y: y.concat(),
+            output: output.concat(),
         });
     });
     Trace { layers }
@@ -102,18 +101,22 @@ pub fn checked(model: &Model, image: &[i32]) -> Result<Trace, OutOfRange> {
 /// If a tensor that the layer reads is missing or too short.
 pub fn sums(model: &Model, index: usize, tensors: &[Vec<i32>]) -> Vec<i32> {
     let layer = &model.layers[index];
-    let lane = |tensor: u16| -> &[[i32; 1]] { tensors[usize::from(tensor)].as_chunks().0 };
-    let skip = layer.layer.skip;
-    let skip = skip.map(|skip| (skip.factor as i32, lane(skip.tensor)));
-    integer_sums(layer, lane(layer.layer.input), skip).into_flattened()
+    let read = |tensor: TensorId| [&tensors[usize::from(tensor)][..]];
+    let skip = layer.layer.skip.map(|skip| read(skip.tensor));
+    let y = batch_sums(
+        layer,
+        &read(layer.layer.input),
+        skip.as_ref().map(|skip| &skip[..]),
+    );
+    y.into_iter().next().unwrap_or_default()
 }
 
-/// The logits of up to [`LANES`] images, each [channels, side, side].
+/// The logits of some images, each [channels, side, side]: a few of them, since all that is computed of
+/// them is held at once.
 ///
 /// # Panics
-/// If there are more images, or one is not of the model's input shape.
+/// If an image is not of the model's input shape.
 pub fn logits(model: &Model, images: &[&[i32]]) -> Vec<Scored> {
-    assert!(images.len() <= LANES, "{} images at once", images.len());
     let mut scored = vec![
         Scored {
             logits: Vec::new(),
@@ -121,73 +124,89 @@ pub fn logits(model: &Model, images: &[&[i32]]) -> Vec<Scored> {
         };
         images.len()
     ];
-    let mut visit = |layer: &ModelLayer, y: &[[i32; LANES]], _: &[[i32; LANES]]| {
+    run(model, images, |layer, y, _| {
         let allowed = layer.bound.allowed;
         let (low, high) = (allowed.low as i32, allowed.high as i32);
-        let mut outside = [0i32; LANES];
-        for lanes in y {
-            for (count, &y) in outside.iter_mut().zip(lanes) {
-                *count += i32::from(y < low) + i32::from(y > high);
-            }
-        }
-        for (lane, scored) in scored.iter_mut().enumerate() {
-            scored.out_of_range += outside[lane] as usize;
+        for (scored, y) in scored.iter_mut().zip(y) {
+            let outside = y.iter().map(|&y| i32::from(y < low) + i32::from(y > high));
+            scored.out_of_range += outside.sum::<i32>() as usize;
             if layer.layer.activation == Activation::Logits {
-                scored.logits = y.iter().map(|lanes| lanes[lane]).collect();
+                scored.logits.clone_from(y);
             }
         }
-    };
-    run(model, images, &mut visit);
+    });
     scored
 }
 
-/// Runs the layers on up to `L` images at once, an image a lane; lanes without an image are zeros.
-/// `visit` is given each layer, its sums y and its output, both [channels, rows, cols].
-pub(crate) fn run<const L: usize>(
+/// Runs the layers on some images at once. `visit` is given each layer, its sums y and its output, both
+/// [channels, rows, cols] for every image.
+pub(crate) fn run(
     model: &Model,
     images: &[&[i32]],
-    mut visit: impl FnMut(&ModelLayer, &[[i32; L]], &[[i32; L]]),
+    mut visit: impl FnMut(&ModelLayer, &[Vec<i32>], &[Vec<i32>]),
 ) {
     let pixels = model.input.channels * model.input.side * model.input.side;
-    let mut image = vec![[0; L]; pixels];
-    for (lane, values) in images.iter().enumerate() {
-        assert_eq!(values.len(), pixels, "image of another size");
-        for (lanes, &value) in image.iter_mut().zip(*values) {
-            lanes[lane] = value;
-        }
+    for image in images {
+        assert_eq!(image.len(), pixels, "image of another size");
     }
-    let mut tensors = vec![image];
-    for layer in &model.layers {
-        let input = &tensors[usize::from(layer.layer.input)];
-        let skip = layer.layer.skip;
-        let skip = skip.map(|skip| (skip.factor as i32, &tensors[usize::from(skip.tensor)][..]));
-        let y = integer_sums(layer, input, skip);
-        let output: Vec<[i32; L]> = match layer.layer.activation {
+    let reads = |layer: &ModelLayer| {
+        let skip = layer.layer.skip.map(|skip| skip.tensor);
+        iter::once(layer.layer.input).chain(skip).map(usize::from)
+    };
+    let mut last_reader = vec![0; model.layers.len() + 1];
+    for (i, layer) in model.layers.iter().enumerate() {
+        reads(layer).for_each(|tensor| last_reader[tensor] = i);
+    }
+    let mut tensors: Vec<Vec<Vec<i32>>> = Vec::with_capacity(model.layers.len());
+    for (i, layer) in model.layers.iter().enumerate() {
+        let read = |tensor: TensorId| match usize::from(tensor).checked_sub(1) {
+            None => images.to_vec(),
+            Some(i) => tensors[i].iter().map(Vec::as_slice).collect(),
+        };
+        let skip = layer.layer.skip.map(|skip| read(skip.tensor));
+        let y = batch_sums(layer, &read(layer.layer.input), skip.as_deref());
+        let output: Vec<Vec<i32>> = match layer.layer.activation {
             Activation::Relu => {
-                let relu = |y: i32| (y >> model.shift).max(0);
-                y.iter().map(|lanes| lanes.map(relu)).collect()
+                let relu = |&y: &i32| (y >> model.shift).max(0);
+                y.iter().map(|y| y.iter().map(relu).collect()).collect()
             }
             Activation::Logits | Activation::Linear => y.clone(),
         };
         visit(layer, &y, &output);
         tensors.push(output);
+        for tensor in reads(layer).filter(|&tensor| last_reader[tensor] == i) {
+            if let Some(tensor) = tensor.checked_sub(1) {
+                tensors[tensor].clear();
+            }
+        }
     }
 }
 
-fn integer_sums<const L: usize>(
-    layer: &ModelLayer,
-    input: &[[i32; L]],
-    skip: Option<(i32, &[[i32; L]])>,
-) -> Vec<[i32; L]> {
-    let out_side = layer.layout.geometry.out_side;
-    linear(
-        &layer.layer,
-        out_side,
-        &layer.weights,
-        &layer.bias,
-        input,
-        skip,
-    )
+/// The sums y of a layer, [channels, rows, cols] for every input. The loader has proved that 32 bits
+/// hold them; of other inputs than a network's, the lowest 32 are kept.
+fn batch_sums(layer: &ModelLayer, inputs: &[&[i32]], skips: Option<&[&[i32]]>) -> Vec<Vec<i32>> {
+    let geometry = &layer.layout.geometry;
+    let convolution = ClearConvolution::new(&layer.layer, geometry, &layer.weights[..]);
+    let magnitudes = inputs.iter().copied().flatten().map(|x| x.unsigned_abs());
+    let sums = convolution.sums(inputs, magnitudes.max().unwrap_or(0));
+    let area = geometry.out_side.pow(2);
+    let biased = |sums: Vec<i64>| -> Vec<i32> {
+        let maps = sums.chunks_exact(area).zip(&layer.bias);
+        let mut y = Vec::with_capacity(sums.len());
+        for (map, &bias) in maps {
+            y.extend(map.iter().map(|&y| bias.wrapping_add(y as i32)));
+        }
+        y
+    };
+    let mut y: Vec<Vec<i32>> = sums.into_iter().map(biased).collect();
+    if let (Some(skip), Some(skips)) = (layer.layer.skip, skips) {
+        for (y, skip_values) in y.iter_mut().zip(skips) {
+            for (y, &x) in y.iter_mut().zip(*skip_values) {
+                *y = y.wrapping_add((skip.factor as i32).wrapping_mul(x));
+            }
+        }
+    }
+    y
 }
 
 #[cfg(test)]
