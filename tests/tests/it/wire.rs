@@ -47,10 +47,10 @@ fn digests<const CHUNKS: usize, L: ClientLinear>(pair: &Pair<CHUNKS, L>) -> [Str
 
 /// Version of the protocol, and the digests of its bytes from the client and from the server.
 const RECORDED: (u16, [&str; 2]) = (
-    2,
+    3,
     [
-        "598ec511a3ca8c400002c90bf40b7ff95f03d49e6720277ede79a9bf1d5085e7",
-        "dafd3f6ef8b904d768db7f4df9ea1b45c34b6db8818158ff2ccfb8ecaef7e5de",
+        "91d873a8f85fa06f393e05d949efc7485ca686d44aef66c948fd3e7ca0fc93c1",
+        "b3ac6d48169570843bf2a449af9ef71bdf8d6914338ba790e6db0645faa9fc6c",
     ],
 );
 
@@ -71,12 +71,12 @@ fn bytes_are_those_recorded() {
 
 /// As [`RECORDED`], in coefficient and in slot packing.
 const RECORDED_COEFFICIENT: [&str; 2] = [
-    "8ee12b964e779c10e63ebf7876a334433790deed9a3de0a0eeee772bfcb02a40",
-    "3ae9c10cbd8f316584acfe5b3d7cdbd9d53308e8260a970d8ffd634e69de755c",
+    "2605c59abd3afba9f54ae1fb713155ebfb07ee41039320ff5ae9c7fd7c7e6006",
+    "370ff59d7444342a243a0cc4bd85022a2d30ef2e42115866476e18ae1d68754f",
 ];
 const RECORDED_SLOT: [&str; 2] = [
-    "732ae39b33f90d8c15c1319bd73c2817c214208915372ebc09e4bc0ea1ea2596",
-    "cea1dc935ebe2106eb150d67c48d3be52226abe901c59c790198136a808a0766",
+    "ad67390cd6111d6b31fde4c67ec83c4ff7c76fe42e3bfde8e91bba98caa9794e",
+    "aae128da3d8ae7e24f2ef3db331649612863d5da763e1a7751f4ff2f59b840fc",
 ];
 
 #[test]
