@@ -97,6 +97,7 @@ impl Lane {
     }
 
     /// Erases the choices: the rows are not used.
+    #[inline(never)]
     pub fn leave(&mut self) {
         self.code = Code::Unused;
         self.planes.zeroize();

@@ -408,7 +408,8 @@ impl<const CHUNKS: usize, L: ClientLinear> Client<CHUNKS, L> {
 }
 
 impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
-    /// Erases all secrets.
+    /// Erases all secrets. Not inlined: it is 4 KiB of stores on a microcontroller.
+    #[inline(never)]
     fn erase(&mut self) {
         self.secret.zeroize();
         self.kdf.zeroize();

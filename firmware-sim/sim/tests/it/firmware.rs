@@ -43,17 +43,16 @@ fn assert_fits(report: &Value) {
     not(require_firmware),
     ignore = "needs QEMU: set STRIA_REQUIRE_FIRMWARE"
 )]
-fn ten_pictures_on_a_cortex_m4() {
+fn five_pictures_on_a_cortex_m4() {
     set_up();
     let samples = models().join("samples-fmnist");
-    let pictures: Mutex<Vec<PathBuf>> = Mutex::new(
-        std::fs::read_dir(samples)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "png"))
-            .collect(),
-    );
-    assert_eq!(pictures.lock().unwrap().len(), 10);
+    let files = std::fs::read_dir(samples).unwrap();
+    let mut pictures: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    pictures.retain(|path| path.extension().is_some_and(|extension| extension == "png"));
+    assert_eq!(pictures.len(), 10);
+    // Every other class, for the sake of time.
+    pictures.sort();
+    let pictures = Mutex::new(pictures.into_iter().step_by(2).collect::<Vec<_>>());
     let nano = nano();
     // Two at a time: most of a run is waiting for the emulated UART.
     thread::scope(|scope| {
@@ -85,23 +84,23 @@ const RECORDED: [Recorded; 2] = [
     Recorded {
         board: "mps2-an386",
         counts: [
-            ("keygen", 13_410_000),
-            ("encrypt_per_ciphertext", 6_180_000),
-            ("decrypt_per_ciphertext", 1_410_000),
-            ("base_ot", 21_670_000),
-            ("prepare_per_activation", 15_060),
-            ("answer_per_activation", 1_500),
+            ("keygen", 6_927_000),
+            ("encrypt_per_ciphertext", 6_112_000),
+            ("decrypt_per_ciphertext", 1_435_000),
+            ("base_ot", 9_856_000),
+            ("prepare_per_activation", 16_960),
+            ("answer_per_activation", 938),
         ],
     },
     Recorded {
         board: "riscv-virt",
         counts: [
-            ("keygen", 19_200_000),
-            ("encrypt_per_ciphertext", 8_910_000),
-            ("decrypt_per_ciphertext", 2_260_000),
-            ("base_ot", 31_440_000),
-            ("prepare_per_activation", 19_540),
-            ("answer_per_activation", 1_500),
+            ("keygen", 9_612_000),
+            ("encrypt_per_ciphertext", 8_601_000),
+            ("decrypt_per_ciphertext", 2_319_000),
+            ("base_ot", 14_110_000),
+            ("prepare_per_activation", 24_317),
+            ("answer_per_activation", 1_042),
         ],
     },
 ];
