@@ -17,7 +17,7 @@ import model_file
 from quantise import description
 
 # Both ways, as `stria demo` counts it at k_s = 4 and h = 8, frames included.
-BYTES_PER_RELU = 74
+BYTES_PER_RELU = 47
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20}
 CIPHERTEXTS = re.compile(r" +([\d.]+) (KiB|MiB) +([\d.]+) (KiB|MiB) +(\d+) ")
 
