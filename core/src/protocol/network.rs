@@ -12,6 +12,7 @@ use super::linear::LinearLayer;
 use super::linear::slot::{MAX_ROTATIONS, Rotations};
 use crate::Error;
 use crate::arith::field::T;
+use crate::clear::ClearConvolution;
 use crate::error::Usage;
 use crate::network::LayerError;
 use crate::network::layer::{Activation, Layer};
@@ -25,6 +26,8 @@ pub struct NetworkLayer {
     /// What the client is told.
     pub(super) layer: Layer,
     pub(super) linear: Arc<dyn LinearLayer>,
+    /// The same convolution in the clear, for the server's own share of the input.
+    pub(super) clear: ClearConvolution<Vec<i32>>,
     /// One an output channel, in units of y.
     pub(super) bias: Vec<i32>,
     packing: Packing,
@@ -59,8 +62,9 @@ impl NetworkLayer {
         bias: &[i32],
         memory: &mut WeightMemory,
     ) -> Result<Self, LayerError> {
-        Geometry::new(&layer)?;
+        let geometry = Geometry::new(&layer)?;
         check_numbers(&layer, weights, bias)?;
+        let clear = ClearConvolution::new(&layer, &geometry, weights.to_vec());
         let keep = |bytes| memory.take(bytes);
         let (shown, linear): (_, Arc<dyn LinearLayer>) = match packing {
             Packing::Segment | Packing::Coefficient => {
@@ -80,6 +84,7 @@ impl NetworkLayer {
         Ok(Self {
             layer: shown,
             linear,
+            clear,
             bias: bias.to_vec(),
             packing,
         })

@@ -11,9 +11,10 @@
 //! | [`Flooded::switch`] | | [`Response`] |
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::ciphertext::zero_poly;
 use super::{Ciphertext, Expansion, Limbs, Ring, expand_public, zero_limbs};
@@ -115,13 +116,19 @@ pub fn respond<R: Ring>(
 impl<R: Ring> Ciphertext<R> {
     /// Adds (b u + e0, a u + e1) with u ternary; goes from the NTT to the coefficient domain.
     pub fn rerandomise(mut self, key: &PublicKey<R>, random: &Randomness<R>) -> Rerandomised<R> {
+        // Drawn once; every limb takes its residues of them.
+        let (mut ternary, mut stream) = (Ternary::new(), random.stream(Part::U));
+        let draw = |_| ternary.next(&mut stream) as u8;
+        let signs: Zeroizing<Vec<u8>> = Zeroizing::new((0..R::N).map(draw).collect());
+        let mut stream = random.stream(Part::Errors);
+        let draw = |_| error(&mut stream) as i8;
+        let errors: Zeroizing<Vec<i8>> = Zeroizing::new((0..2 * R::N).map(draw).collect());
+
         let mut u = zero_poly::<R>();
         for limb in 0..R::LIMBS {
             let (ntt, m) = (&R::NTT[limb], &R::MODULI[limb]);
-            let mut signs = random.stream(Part::U);
-            let mut ternary = Ternary::new();
-            for x in u.as_mut().as_mut() {
-                *x = sign_residue(ternary.next(&mut signs), m);
+            for (x, &sign) in u.as_mut().as_mut().iter_mut().zip(signs.iter()) {
+                *x = sign_residue(sign.into(), m);
             }
             ntt.forward(&mut u, R::LOG_N);
             for (acc, key) in [(&mut self.c0, &key.b), (&mut self.c1, &key.a)] {
@@ -131,10 +138,10 @@ impl<R: Ring> Ciphertext<R> {
                 }
                 ntt.inverse(&mut acc[limb], R::LOG_N);
             }
-            let mut errors = random.stream(Part::Errors);
-            for acc in [&mut self.c0, &mut self.c1] {
-                for x in acc[limb].as_mut() {
-                    *x = m.add(*x, small_residue(error(&mut errors), m));
+            let halves = errors.chunks_exact(R::N);
+            for (acc, errors) in [&mut self.c0, &mut self.c1].into_iter().zip(halves) {
+                for (x, &error) in acc[limb].as_mut().iter_mut().zip(errors) {
+                    *x = m.add(*x, small_residue(error.into(), m));
                 }
             }
         }

@@ -17,7 +17,7 @@ use stria_host::session::local::Local;
 
 use super::client::ClientArgs;
 use super::models::ModelArgs;
-use super::output::{OutputArgs, progress};
+use super::output::{OutputArgs, progress, watch};
 use super::pictures::{Picture, guesses, pictures};
 
 #[derive(clap::Args)]
@@ -49,6 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let pictures = pictures(&images, &model.input, &model.classes)?;
     let mut local = Local::start(&model, args.client.options())?;
     let bar = progress(pictures.len(), "images");
+    local.watch(watch(&bar));
     let mut all = Vec::with_capacity(pictures.len());
     for picture in &pictures {
         let classified = classify(&model, &mut local, picture)

@@ -10,7 +10,7 @@ use stria_host::session::client::{ClientOptions, Connection};
 use stria_host::transport::serial::DEFAULT_BAUD;
 
 use super::client::ClientArgs;
-use super::output::{OutputArgs, progress};
+use super::output::{OutputArgs, progress, watch};
 use super::pictures::{guesses, pictures};
 use super::setting::LinkArgs;
 
@@ -53,6 +53,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let classes = session.classes().to_vec();
     let pictures = pictures(&args.images, &session.input()?, &classes)?;
     let bar = progress(pictures.len(), "images");
+    session.watch(watch(&bar));
     let mut images = Vec::with_capacity(pictures.len());
     for picture in pictures {
         let inference = session

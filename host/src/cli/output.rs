@@ -1,9 +1,11 @@
 //! What commands print: reports on standard output, progress on standard error.
 
 use std::io::{IsTerminal, StdoutLock, Write};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use stria_host::session::client::Watch;
 
 /// Whom a report is for.
 #[derive(clap::Args)]
@@ -31,15 +33,28 @@ impl OutputArgs {
     }
 }
 
+/// Template of a bar.
+const BAR: &str = "{prefix} {wide_bar} {pos}/{len} {elapsed} (left {eta})";
+
 /// A bar on standard error, or nothing where that is not a terminal.
 pub fn progress(length: usize, what: &'static str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr());
-    let template = "{prefix} {wide_bar} {pos}/{len} {elapsed} (left {eta})";
-    if let Ok(style) = ProgressStyle::with_template(template) {
+    if let Ok(style) = ProgressStyle::with_template(BAR) {
         bar.set_style(style);
     }
+    // From the first moment, and while nothing happens.
+    bar.enable_steady_tick(Duration::from_millis(200));
     bar.with_prefix(what)
+}
+
+/// Shows where each inference is, below the bar.
+pub fn watch(bar: &ProgressBar) -> Watch {
+    let bar = bar.clone();
+    if let Ok(style) = ProgressStyle::with_template(&format!("{BAR}\n{{msg}}")) {
+        bar.set_style(style);
+    }
+    Box::new(move |progress| bar.set_message(progress.to_string()))
 }

@@ -11,7 +11,7 @@ use stria_core::packing::Packing;
 use stria_core::protocol::server::{Budget, Counters, Server, ServerShares};
 
 use super::check::{self, LayerCheck};
-use super::client::{ClientOptions, Connection};
+use super::client::{ClientOptions, Connection, Watch};
 use super::error::SessionError;
 use super::{entropy, server};
 use crate::model::Model;
@@ -81,6 +81,13 @@ impl Local {
     /// The client's side.
     pub fn session(&self) -> Result<&Connection, SessionError> {
         self.session.as_ref().ok_or(SessionError::Closed)
+    }
+
+    /// See [`Connection::watch`].
+    pub fn watch(&mut self, watch: Watch) {
+        if let Some(session) = &mut self.session {
+            session.watch(watch);
+        }
     }
 
     /// How activations are packed.

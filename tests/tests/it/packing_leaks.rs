@@ -160,9 +160,11 @@ fn the_clients_share_is_uniform_in_every_slot() {
         .enumerate()
     {
         let mut server = Arc::new(SlotWeights::new(&layout, weights, |_| false)).begin();
-        // The client's share of the input is zero, the server's is one.
+        // Every value of the input is one.
         let seeds = UploadSeeds::next(&kdf, &mut uploads, UploadSeeds::CIPHERTEXT);
         let (mut poly, mut scratch) = (Box::new([0; N]), Box::new(Ring8192::SCRATCH));
+        layout.pack(0, &mut poly, |_, _, _| 1);
+        layout.encode(&mut poly);
         add_errors(&mut *poly, &seeds.error);
         let mut upload = SendUpload::new(seeds.a);
         let mut buffers = Buffers::<Ring8192> {
@@ -174,7 +176,7 @@ fn the_clients_share_is_uniform_in_every_slot() {
             let expansion = Expansion::Ciphertext;
             let (len, last) = buffers.poll(&mut upload, expansion, &mut buffer);
             let frame = Frame::new_checked(&buffer[..len]).unwrap();
-            let received = server.receive(frame, Some(&mut |_, _, _| 1)).unwrap();
+            let received = server.receive(frame).unwrap();
             assert_eq!(received.is_some(), last);
             if last {
                 break;

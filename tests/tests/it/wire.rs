@@ -49,8 +49,8 @@ fn digests<const CHUNKS: usize, L: ClientLinear>(pair: &Pair<CHUNKS, L>) -> [Str
 const RECORDED: (u16, [&str; 2]) = (
     3,
     [
-        "91d873a8f85fa06f393e05d949efc7485ca686d44aef66c948fd3e7ca0fc93c1",
-        "b3ac6d48169570843bf2a449af9ef71bdf8d6914338ba790e6db0645faa9fc6c",
+        "f2b73a182dc39971ae8296faa3051feac0760297d13d923e67fb97faff4ca366",
+        "4dd60274d718ebd5c3040a7bd49b5d8e55f2d3e228901bf5986d4005a76897c5",
     ],
 );
 
@@ -72,11 +72,11 @@ fn bytes_are_those_recorded() {
 /// As [`RECORDED`], in coefficient and in slot packing.
 const RECORDED_COEFFICIENT: [&str; 2] = [
     "2605c59abd3afba9f54ae1fb713155ebfb07ee41039320ff5ae9c7fd7c7e6006",
-    "370ff59d7444342a243a0cc4bd85022a2d30ef2e42115866476e18ae1d68754f",
+    "77be15d6430f46c3180a9f355218bb62899624e992a60919e2ead8bdf2edb50a",
 ];
 const RECORDED_SLOT: [&str; 2] = [
     "ad67390cd6111d6b31fde4c67ec83c4ff7c76fe42e3bfde8e91bba98caa9794e",
-    "aae128da3d8ae7e24f2ef3db331649612863d5da763e1a7751f4ff2f59b840fc",
+    "f43df1cb3be04592a34ab29b160469a9f61595e7a4aced20445b31955b6d1063",
 ];
 
 #[test]

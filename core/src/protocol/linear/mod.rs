@@ -1,7 +1,8 @@
 //! A linear layer between the parties, in any packing: what the two state machines need of one.
 //! `docs/design.md#segment-packing`, `#circuit-privacy` and `#baselines`. The client encrypts its
-//! shares of the input, the server adds its own, convolves, and sends masked responses. [`segment`]
-//! and [`slot`] say what each packing adds.
+//! shares of the input, the server convolves these ciphertexts, and sends masked responses. [`segment`]
+//! and [`slot`] say what each packing adds. The server's own share is convolved in the clear
+//! ([`crate::clear`]).
 
 pub mod segment;
 pub mod slot;
@@ -170,9 +171,7 @@ mod server {
     use crate::protocol::transfer::{ReceiveUpload, SendResponse};
     use crate::random::Seed;
     use crate::rlwe::galois::{Element, GaloisKeys};
-    use crate::rlwe::{
-        Ciphertext, Operations, PublicKey, Randomness, Response, Ring8192, respond, zero_poly,
-    };
+    use crate::rlwe::{Ciphertext, Operations, PublicKey, Randomness, Response, Ring8192, respond};
     use alloc::boxed::Box;
     use alloc::sync::Arc;
     use alloc::vec::Vec;
@@ -239,21 +238,15 @@ mod server {
         }
     }
 
-    /// The server's share of a layer's input at (channel, row, column): a residue mod t.
-    pub type InputShare<'a> = dyn FnMut(usize, usize, usize) -> u32 + 'a;
     /// The server's shares of y of an output ciphertext, in order, from the ciphertext's number and
     /// the mask's values.
     pub type OutputShares<'a> = dyn Fn(usize, &[u32]) -> Vec<u32> + Sync + 'a;
 
     /// A layer of one inference.
     pub trait LinearRun: Send {
-        /// Takes a frame of the next input ciphertext. With its last frame adds the server's share,
-        /// if there is one, and gives the ciphertext's bytes.
-        fn receive(
-            &mut self,
-            frame: Frame<'_>,
-            share: Option<&mut InputShare<'_>>,
-        ) -> Result<Option<usize>, Error>;
+        /// Takes a frame of the next input ciphertext; with its last frame gives the ciphertext's
+        /// bytes.
+        fn receive(&mut self, frame: Frame<'_>) -> Result<Option<usize>, Error>;
 
         /// Makes all responses, each from a seed of its own, and the server's shares of y.
         fn run(
@@ -277,22 +270,10 @@ mod server {
     }
 
     impl<W: ServerWeights> LinearRun for Run<W> {
-        fn receive(
-            &mut self,
-            frame: Frame<'_>,
-            share: Option<&mut InputShare<'_>>,
-        ) -> Result<Option<usize>, Error> {
-            let Some((seed, mut c0)) = self.receive.handle(frame)? else {
+        fn receive(&mut self, frame: Frame<'_>) -> Result<Option<usize>, Error> {
+            let Some((seed, c0)) = self.receive.handle(frame)? else {
                 return Ok(None);
             };
-            if let Some(share) = share {
-                let layout = self.weights.layout();
-                let mut message = zero_poly::<RingOf<W>>();
-                layout.pack(self.inputs.len(), &mut message, share);
-                layout.encode(&mut message);
-                Ciphertext::<RingOf<W>>::add_plaintext(&mut c0, &message);
-                message.zeroize();
-            }
             self.inputs.push(Ciphertext::from_wire(c0, &seed));
             Ok(Some(RingOf::<W>::upload_bytes()))
         }

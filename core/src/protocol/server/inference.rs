@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::session::Session;
 use super::{Context, State};
@@ -222,19 +222,8 @@ impl Current {
         context: &mut Context,
         frame: Frame<'_>,
     ) -> Result<bool, Error> {
-        let NetworkLayer { layer, linear, .. } = &context.network.layers[self.index];
-        let received = match tensor(&inferring.tensors, layer.input) {
-            None => self.run.receive(frame, None)?,
-            Some(shares) => {
-                let side = usize::from(layer.in_side);
-                let mut share = |channel: usize, row: usize, col: usize| {
-                    let map = &shares[channel * side * side..][..side * side];
-                    let pixels = layer.pooled(row, col);
-                    pixels.fold(0, |sum, (row, col)| T_MOD.add(sum, map[row * side + col]))
-                };
-                self.run.receive(frame, Some(&mut share))?
-            }
-        };
+        let linear = &context.network.layers[self.index].linear;
+        let received = self.run.receive(frame)?;
         context.counters.upload_bytes += frame.payload.len();
         let Some(bytes) = received else {
             return Ok(false);
@@ -247,7 +236,8 @@ impl Current {
         Ok(true)
     }
 
-    /// Convolves, and makes every response and the server's shares of y.
+    /// Convolves the client's ciphertexts and the server's own share, and makes every response and the
+    /// server's shares of y.
     fn convolve(&mut self, inferring: &mut Inferring, context: &mut Context) -> Result<(), Error> {
         let network = &context.network.layers[self.index];
         let places = network.linear.places();
@@ -261,13 +251,16 @@ impl Current {
         }
 
         let (outputs, tensors) = (&self.outputs, &inferring.tensors);
+        let input = tensor(tensors, network.layer.input);
+        let own = input.and_then(|share| network.clear.residues(&[share]).pop());
+        let own = Zeroizing::new(own.unwrap_or_default());
         let shift = context.network.about.shift;
         let shares = |o: usize, mask: &[u32]| {
             let first = outputs.partition_point(|output| output.ciphertext < o);
             outputs[first..]
                 .iter()
                 .take_while(|output| output.ciphertext == o)
-                .map(|output| network.share(output, mask, tensors, shift))
+                .map(|output| network.share(output, mask, &own, tensors, shift))
                 .collect()
         };
         let (shares, operations) = self.run.run(&inferring.keys, seeds, &shares)?;
@@ -318,18 +311,28 @@ impl Current {
 }
 
 impl NetworkLayer {
-    /// The server's share of one output: what the client does not get of the mask, plus bias and
-    /// its share of a residual, plus half a unit that centres the truncation's error.
-    fn share(&self, output: &Output, mask: &[u32], tensors: &[Vec<u32>], shift: u8) -> u32 {
+    /// The server's share of one output: its own share convolved, less the mask, plus bias and its
+    /// share of a residual, plus half a unit that centres the truncation's error. It has no share of
+    /// the image: then `own` is empty.
+    fn share(
+        &self,
+        output: &Output,
+        mask: &[u32],
+        own: &[u32],
+        tensors: &[Vec<u32>],
+        shift: u8,
+    ) -> u32 {
+        let index = output.index(self.out_area());
         let mut bias = self.bias[usize::from(output.channel)];
         if self.layer.activation == Activation::Relu {
             bias += 1 << (shift - 1);
         }
         let mut share = T_MOD.sub(T_MOD.residue(bias), mask[output.coefficient]);
+        share = T_MOD.add(share, own.get(index).copied().unwrap_or(0));
         if let Some(skip) = self.layer.skip
             && let Some(tensor) = tensor(tensors, skip.tensor)
         {
-            let x = tensor[output.index(self.out_area())];
+            let x = tensor[index];
             share = T_MOD.add(share, T_MOD.mul(x, skip.factor));
         }
         share

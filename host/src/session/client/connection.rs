@@ -16,6 +16,7 @@ use super::any::{AnyClient, client};
 use super::classification::Classification;
 use super::mark::Marks;
 use super::options::ClientOptions;
+use super::progress::{Watch, Watched};
 use crate::model::Input;
 use crate::report::Inference;
 use crate::transport::{self, FrameSocket, Socket, shape};
@@ -117,6 +118,12 @@ impl Connection {
             std: std.to_vec(),
             scale: spec.scale,
         })
+    }
+
+    /// Tells where the inferences to come are, as it changes.
+    pub fn watch(&mut self, watch: Watch) {
+        let layers = self.welcome().map_or(0, |welcome| welcome.layers.into());
+        self.marks.watched = Watched::new(watch, layers);
     }
 
     /// Classifies one image, [channels, side, side].

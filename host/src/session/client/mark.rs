@@ -5,6 +5,7 @@ use std::time::Instant;
 use stria_core::Observer;
 use stria_core::protocol::frame::{Frame, HEADER, Kind};
 
+use super::progress::Watched;
 use crate::report::LayerPart;
 use crate::transport::FrameSocket;
 
@@ -37,6 +38,7 @@ pub(super) struct Marks {
     ciphertexts: u64,
     /// Where the layers of the inference under way began.
     pub layers: Vec<Mark>,
+    pub watched: Watched,
 }
 
 impl Marks {
@@ -52,6 +54,7 @@ impl Marks {
 
     /// A frame's bytes.
     fn count(&mut self, frame: Frame<'_>) -> u64 {
+        self.watched.frame(frame.kind);
         let len = (HEADER + frame.payload.len()) as u64;
         if let Kind::Seed | Kind::Limb | Kind::ResponseC1 | Kind::ResponseC0 = frame.kind {
             self.ciphertexts += len;
@@ -71,6 +74,7 @@ impl<P: ?Sized> Observer<P, FrameSocket> for Marks {
         self.received += self.count(frame);
     }
     fn waits(&mut self, _party: &P, line: &mut FrameSocket) {
+        self.watched.waits();
         line.await_frame(false);
     }
 }

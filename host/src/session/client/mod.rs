@@ -5,6 +5,8 @@ mod classification;
 mod connection;
 mod mark;
 mod options;
+mod progress;
 
 pub use connection::Connection;
 pub use options::{ClientOptions, LargeClient, LargeSlotClient, Window};
+pub use progress::{Progress, Step, Watch};
