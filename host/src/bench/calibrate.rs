@@ -10,13 +10,15 @@ use stria_core::protocol::client::{Application, Client};
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::linear::ClientLinear;
+use stria_core::protocol::linear::segment::Segments;
+use stria_core::protocol::linear::slot::Slots;
 use stria_core::protocol::server::{Budget, Server};
 
 use super::operations::{self, OperationSeconds};
 use crate::model::{Model, ModelLayer, networks};
 use crate::planner::count;
 use crate::report::{Constants, Ring};
-use crate::session::client::{LargeClient, LargeSlotClient};
+use crate::session::client::large;
 use crate::session::{SessionError, entropy, server};
 
 /// Inferences that are timed.
@@ -33,14 +35,14 @@ pub fn calibrate() -> Result<Constants, SessionError> {
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let model = built("strianet-cifar10")?;
-    let parts = seconds(&model, Packing::Segment, LargeClient::closed())?;
+    let parts = seconds::<Segments>(&model, Packing::Segment)?;
     let activations: usize = model.layers.iter().map(ModelLayer::activations).sum();
     let operations = operations::segments(cores)?;
     let segment = ring(&model, Packing::Segment, &parts, operations)?;
 
     // Few Galois keys, so that the set-up is short.
     let model = built("strianet-cifar10-simd")?;
-    let slots = seconds(&model, Packing::Slot, LargeSlotClient::closed())?;
+    let slots = seconds::<Slots>(&model, Packing::Slot)?;
     let (operations, [decompose, key_switch]) = operations::slots(cores)?;
     Ok(Constants {
         cores,
@@ -96,19 +98,14 @@ impl Application for Grey {
 
 /// Runs inferences frame by frame, notes each frame's time on either side, and adds up the best of
 /// every part of every layer.
-fn seconds<const CHUNKS: usize, L: ClientLinear>(
-    model: &Model,
-    packing: Packing,
-    client: Client<CHUNKS, L>,
-) -> Result<Parts, SessionError> {
+fn seconds<L: ClientLinear>(model: &Model, packing: Packing) -> Result<Parts, SessionError> {
     let network = Arc::new(server::network(model, packing)?);
     let mut server = Server::new(
         network,
         Budget::new(INFERENCES),
         &mut entropy::session_rng("server")?,
     );
-    let mut client = Box::new(client);
-    client.open(Settings::default(), &mut entropy::session_rng("client")?);
+    let mut client = large::<L>(Settings::default(), &mut entropy::session_rng("client")?);
     exchange(&mut client, &mut server)?;
     let mut best: Vec<Parts> = Vec::new();
     for _ in 0..INFERENCES {

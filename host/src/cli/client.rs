@@ -9,7 +9,7 @@ use stria_host::session::client::{ClientOptions, Window};
 /// How the client runs.
 #[derive(clap::Args)]
 pub struct ClientArgs {
-    /// Run the client that fits a microcontroller, with its window of 56 activations.
+    /// Run the client that fits a microcontroller, with its window of 256 activations.
     #[arg(long)]
     small: bool,
     /// How activations are packed: segment, coefficient, or slot (with rotations and Galois keys). A
@@ -20,10 +20,11 @@ pub struct ClientArgs {
     /// k_s of the oblivious transfer extension: 1, 2, 4 or 8. More is less traffic and more work.
     #[arg(long, value_name = "BITS", default_value_t = 4, value_parser = k_s)]
     ks: u8,
-    /// h: bits that a comparison takes, from 5 to the shares' 20 - shift (exact).
-    #[arg(long, value_name = "BITS", default_value_t = 8,
+    /// h: bits that a ReLU compares, from 5 to the shares' 20 - shift (exact). Fewer are less traffic,
+    /// and take more small positive values for zero.
+    #[arg(long, value_name = "BITS", default_value_t = 8, alias = "compare",
           value_parser = clap::value_parser!(u8).range(5..=12))]
-    compare: u8,
+    exactness: u8,
     /// Seconds to wait for a silent server.
     #[arg(long, value_name = "SECONDS", default_value_t = 120,
           value_parser = super::seconds())]
@@ -38,7 +39,7 @@ impl ClientArgs {
             packing: self.packing,
             settings: Settings {
                 k_s: self.ks,
-                h: self.compare,
+                h: self.exactness,
                 labels: true,
             },
             timeout: Duration::from_secs(self.patience),

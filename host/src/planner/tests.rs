@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::json;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{Application, Client as Machine};
+use stria_core::protocol::client::{Application, Client as Machine, SmallClient};
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
+use stria_core::protocol::linear::segment::Segments;
 use stria_core::protocol::server::{Budget, Server};
 
 use super::*;
@@ -15,7 +16,7 @@ use crate::model::networks::{BUILDERS, Random, find};
 use crate::model::schema::Network;
 use crate::model::{self, Model, packing};
 use crate::report::{Constants, Cost, LayerCost, Operations};
-use crate::session::client::{ClientOptions, Window};
+use crate::session::client::{ClientOptions, Window, large};
 use crate::session::local::Local;
 use crate::session::{entropy, server};
 use crate::transport::LinkSpeed;
@@ -66,12 +67,10 @@ impl Application for Grey {
 }
 
 /// Bytes each way and rounds of every layer of an inference, as the state machines exchange them.
-fn exchanged<const CHUNKS: usize>(model: &Model, settings: Settings) -> Vec<[usize; 3]> {
+fn exchanged<const CHUNKS: usize>(model: &Model, client: &mut Machine<CHUNKS>) -> Vec<[usize; 3]> {
     let network = Arc::new(server::network(model, Packing::Segment).unwrap());
     let mut rng = entropy::session_rng("test").unwrap();
     let mut server = Server::new(network, Budget::new(1), &mut rng);
-    let mut client = Box::new(Machine::<CHUNKS>::closed());
-    client.open(settings, &mut rng);
     let mut layers: Vec<[usize; 3]> = Vec::new();
     let mut opening = 0;
     let mut client_spoke = false;
@@ -119,9 +118,10 @@ fn bytes_and_rounds_of_every_layer_are_those_exchanged() {
             labels: false,
         };
         for window in [Window::Small, Window::Large] {
+            let rng = &mut entropy::session_rng("client").unwrap();
             let exchanged = match window {
-                Window::Small => exchanged::<1>(&model, settings),
-                Window::Large => exchanged::<57>(&model, settings),
+                Window::Small => exchanged(&model, &mut SmallClient::new(settings, rng)),
+                Window::Large => exchanged(&model, &mut *large::<Segments>(settings, rng)),
             };
             let setting = setting(window, settings, model.shift);
             let costs = setting.layers(Packing::Segment, &layers).unwrap();

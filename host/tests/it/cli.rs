@@ -413,8 +413,8 @@ fn values_out_of_range_are_refused_at_once() {
         &["serve", "--sessions", "0", "--listen", "nowhere"],
         &["infer", "--patience", "0", &image],
         &["demo", "--ks", "3", &image],
-        &["demo", "--compare", "7", &image],
-        &["demo", "--compare", "13", &image],
+        &["demo", "--exactness", "4", &image],
+        &["demo", "--exactness", "13", &image],
     ];
     for arguments in commands {
         let output = stria(arguments);

@@ -6,11 +6,13 @@ use stria_core::packing::Packing;
 use stria_core::protocol::client::{Client, SmallClient};
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::linear::ClientLinear;
+use stria_core::protocol::linear::segment::Segments;
+use stria_core::protocol::linear::slot::Slots;
 use stria_core::protocol::server::ServerShares;
 
 use super::super::error::SessionError;
 use super::classification::Classification;
-use super::options::{ClientOptions, LargeClient, LargeSlotClient, Window};
+use super::options::{ClientOptions, Window, large};
 
 /// The client that the options ask for.
 pub(super) fn client(
@@ -21,8 +23,8 @@ pub(super) fn client(
     Ok(match (options.window, options.packing) {
         (Window::Small, Packing::Slot) => return Err(SessionError::NoRoom),
         (Window::Small, _) => Box::new(SmallClient::new(settings, rng)),
-        (Window::Large, Packing::Slot) => Box::new(LargeSlotClient::new(settings, rng)),
-        (Window::Large, _) => Box::new(LargeClient::new(settings, rng)),
+        (Window::Large, Packing::Slot) => large::<Slots>(settings, rng),
+        (Window::Large, _) => large::<Segments>(settings, rng),
     })
 }
 

@@ -8,5 +8,5 @@ mod options;
 mod progress;
 
 pub use connection::Connection;
-pub use options::{ClientOptions, LargeClient, LargeSlotClient, Window};
+pub use options::{ClientOptions, LargeClient, Window, large};
 pub use progress::{Progress, Step, Watch};

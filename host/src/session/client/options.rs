@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use rand_core::CryptoRng;
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{Client, SlotClient, SmallClient};
+use stria_core::protocol::client::{Client, SmallClient};
 use stria_core::protocol::greeting::Settings;
+use stria_core::protocol::linear::ClientLinear;
 
 use crate::transport::Pace;
 use crate::transport::serial::DEFAULT_BAUD;
@@ -15,9 +17,16 @@ const LARGE_CHUNKS: usize = 57;
 const _: fn(SmallClient) -> Client<SMALL_CHUNKS> = |client| client;
 
 /// Works on 14,592 activations at once: most layers of a small network.
-pub type LargeClient = Client<LARGE_CHUNKS>;
-/// The same for networks in slot packing.
-pub type LargeSlotClient = SlotClient<LARGE_CHUNKS>;
+pub type LargeClient<L> = Client<LARGE_CHUNKS, L>;
+
+/// A large client. It has hundreds of KiB, of which a thread's stack has no room for many copies: so it
+/// is built in one place, out of line, and begins where it stays.
+#[inline(never)]
+pub fn large<L: ClientLinear>(settings: Settings, rng: &mut impl CryptoRng) -> Box<LargeClient<L>> {
+    let mut client = Box::new(Client::closed());
+    client.open(settings, rng);
+    client
+}
 
 /// Which client runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
