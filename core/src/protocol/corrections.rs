@@ -6,6 +6,7 @@ use core::ops::Range;
 use super::frame::{Frame, FrameBuf, Kind, write};
 use crate::Error;
 use crate::ot::{Code, Direction, LANE, Lane, Plane, ReceiverTrees, SenderTrees, receiver_words};
+use crate::random::BLOCK_WORDS;
 
 /// Trees whose corrections share a frame.
 const TREES_PER_FRAME: usize = 16;
@@ -40,11 +41,10 @@ impl Call {
     /// With the first frame, erases the columns of trees that have no part in the call.
     fn begin(&self, frame: usize, scratch: &mut [u32]) {
         if frame == 0 {
-            let part = receiver_words(self.direction) * self.trees() * self.k_s as usize;
-            let columns = scratch.iter_mut().take(receiver_words(self.direction));
-            columns
-                .skip(part / self.direction.columns())
-                .for_each(|word| *word = 0);
+            let part = self.trees() * self.k_s as usize * BLOCK_WORDS;
+            let all = receiver_words(self.direction);
+            let rest = scratch.iter_mut().take(all).skip(part);
+            rest.for_each(|word| *word = 0);
         }
     }
 

@@ -113,6 +113,8 @@ pub struct Digit {
     table: usize,
     /// Bits of the server's secrets before the keys that this digit's entries hold.
     keys: u32,
+    /// The same before the keys that hide its entries, where there is a digit before it.
+    hidden: u32,
 }
 
 impl Digit {
@@ -179,7 +181,9 @@ impl ReluParams {
     pub fn digits(&self) -> impl DoubleEndedIterator<Item = Digit> + use<> {
         let Self { digits, k } = *self;
         let count = digits.count;
-        let (mut shift, mut pads, mut table, mut keys) = (k - digits.h(), 0, 0, 2);
+        let (mut shift, mut pads, mut table) = (k - digits.h(), 0, 0);
+        // The masks of two carries come first.
+        let (mut keys, mut hidden) = (2, 2);
         let all: [Option<Digit>; MAX_DIGITS] = core::array::from_fn(|place| {
             let width = u32::from(digits.widths[place]);
             let left = count.checked_sub(place + 1)? as u32;
@@ -192,10 +196,12 @@ impl ReluParams {
                 pads,
                 table,
                 keys,
+                hidden,
             };
             shift += width;
             pads += digit.entry * digit.carries as u32;
             table += digit.entry as usize * digit.plane();
+            hidden = keys;
             keys += 2 * left;
             Some(digit)
         });

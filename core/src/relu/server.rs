@@ -4,7 +4,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{Block, Digit, MAX_TABLE_BYTES, ReluParams, negate_if, residue};
 use crate::arith::field::T_MOD;
-use crate::ot::mask;
+use crate::ot::{mask, select};
 
 /// The bits that the server draws for one activation.
 #[derive(Clone, Copy, Zeroize)]
@@ -32,15 +32,31 @@ pub struct Prepared {
 }
 
 impl Secrets {
+    /// What hides the carry into a digit.
+    fn carry_in(&self, digit: &Digit) -> u32 {
+        match digit.place.checked_sub(1) {
+            Some(before) => self.chain >> before & 1,
+            None => 0,
+        }
+    }
+
     /// What hides the carry that a digit's entries hold.
-    fn carry(&self, digit: &Digit) -> u32 {
+    fn carry_out(&self, digit: &Digit) -> u32 {
         self.chain >> digit.place & 1
     }
 
-    /// The key that a digit's entries hold for a hidden carry; it hides the next digit's entry.
-    fn key(&self, digit: &Digit, carry: u32) -> u32 {
+    /// What hides a digit's entries for a hidden carry, beside their pads.
+    fn key_in(&self, digit: &Digit, carry: u32) -> u32 {
+        match digit.place {
+            0 => 0,
+            _ => self.chain >> (digit.hidden + carry * digit.entry) & ((1 << digit.entry) - 1),
+        }
+    }
+
+    /// The keys that a digit's entries hold for both hidden carries: they hide the next digit's entries.
+    fn keys_out(&self, digit: &Digit) -> [u32; 2] {
         let bits = digit.entry - 1;
-        self.chain >> (digit.keys + carry * bits) & ((1 << bits) - 1)
+        [0, bits].map(|shift| self.chain >> (digit.keys + shift) & ((1 << bits) - 1))
     }
 }
 
@@ -67,13 +83,10 @@ impl Prepared {
     }
 
     /// Takes the hash of a digit's row for one of the digit's values.
-    pub fn digit(&mut self, params: &ReluParams, digit: &Digit, value: usize, block: &Block) {
-        let before = params.digits().take(digit.place).last();
+    pub fn digit(&mut self, digit: &Digit, value: usize, block: &Block) {
         for carry in 0..digit.carries {
-            let mut pad = digit.pad(block, carry as u32);
-            if let Some(before) = &before {
-                pad ^= self.secrets.key(before, carry as u32);
-            }
+            let key = self.secrets.key_in(digit, carry as u32);
+            let pad = digit.pad(block, carry as u32) ^ key;
             add_entry(&mut self.tables, digit, (value, carry), pad);
         }
     }
@@ -88,30 +101,26 @@ impl Prepared {
         let Secrets { tau, sign, .. } = self.secrets;
         let top = params.top(share);
         for digit in params.digits() {
-            let own = digit.value(share);
-            let last = digit.entry == 1;
-            let before = params.digits().take(digit.place).last();
-            for (value, carry) in (0..1 << digit.width).flat_map(|v| [(v, 0), (v, 1)]) {
-                if carry >= digit.carries {
-                    continue;
+            let (own, hidden) = (digit.value(share), self.secrets.carry_in(&digit));
+            let [zero, one] = self.secrets.keys_out(&digit);
+            for carry in 0..digit.carries {
+                let own = own + (carry as u32 ^ hidden);
+                for value in 0..1 << digit.width {
+                    let carries = (value as u32 + own) >> digit.width & 1;
+                    let plain = if digit.entry == 1 {
+                        1 ^ top ^ carries ^ sign
+                    } else {
+                        let next = carries ^ self.secrets.carry_out(&digit);
+                        next | select(mask(next), zero, one) << 1
+                    };
+                    add_entry(&mut self.tables, &digit, (value, carry), plain);
                 }
-                let hidden = before.map_or(0, |before| self.secrets.carry(&before));
-                let sum = value as u32 + own + (carry as u32 ^ hidden);
-                let carries = sum >> digit.width & 1;
-                let plain = if last {
-                    1 ^ top ^ carries ^ sign
-                } else {
-                    let next = carries ^ self.secrets.carry(&digit);
-                    let [zero, one] = [0, 1].map(|carry| self.secrets.key(&digit, carry));
-                    next | crate::ot::select(mask(next), zero, one) << 1
-                };
-                add_entry(&mut self.tables, &digit, (value, carry), plain);
             }
         }
         let g = top ^ tau;
         let signed = T_MOD.add(params.signed(share), negate_if(g, self.wrap));
         let [zero, one] = self.products;
-        let product = crate::ot::select(mask(g), zero, one);
+        let product = select(mask(g), zero, one);
         let f = T_MOD.sub(
             T_MOD.sub(negate_if(sign, signed), T_MOD.add(product, product)),
             T_MOD.sub(self.bit[1], self.bit[0]),
@@ -126,7 +135,7 @@ impl Prepared {
     /// Its new share, a residue mod t, from the client's reply.
     pub fn finish(&self, (e, out): (u32, u32)) -> u32 {
         let [zero, one] = self.bit;
-        let own = crate::ot::select(mask(e), T_MOD.neg(zero), one);
+        let own = select(mask(e), T_MOD.neg(zero), one);
         T_MOD.add(T_MOD.add(self.products[0], own), out)
     }
 }

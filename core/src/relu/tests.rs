@@ -69,7 +69,7 @@ impl Parties {
         for digit in params.digits() {
             for value in 0..1 << digit.width {
                 let block = self.block();
-                server.digit(&params, &digit, value, &block);
+                server.digit(&digit, value, &block);
                 if value as u32 == client.choice(&digit) {
                     client.digit(&digit, &block);
                 }

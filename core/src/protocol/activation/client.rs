@@ -199,17 +199,16 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
         let beta = self.beta(chunk, context.choices);
         let rows = trees.rows(number, &mut context.scratch[..])?;
         for lane in 0..2 {
-            for (i, record) in self.records[chunk][..records].iter_mut().enumerate() {
-                match (public.codes[lane], digit(lane)) {
-                    (Code::Digit(_), Some(digit)) => {
-                        record.digit(&digit, &rows.hash(lane, i, RowUse::Digit));
-                    }
-                    (Code::Bit, _) => {
-                        let beta = beta[i / 32] >> (i % 32) & 1;
-                        record.bit(beta, &rows.hash(lane, i, RowUse::Bit));
-                    }
-                    _ => {}
-                }
+            let records = self.records[chunk][..records].iter_mut().enumerate();
+            match (public.codes[lane], digit(lane)) {
+                (Code::Digit(_), Some(digit)) => records.for_each(|(i, record)| {
+                    record.digit(&digit, &rows.hash(lane, i, RowUse::Digit));
+                }),
+                (Code::Bit, _) => records.for_each(|(i, record)| {
+                    let beta = beta[i / 32] >> (i % 32) & 1;
+                    record.bit(beta, &rows.hash(lane, i, RowUse::Bit));
+                }),
+                _ => {}
             }
         }
         self.lanes.iter_mut().for_each(Lane::leave);

@@ -122,7 +122,7 @@ impl Chunk {
                             let word = rows.word(code, value);
                             for (i, prepared) in self.prepared.iter_mut().enumerate() {
                                 let block = rows.hash(lane, i, RowUse::Digit, &word);
-                                prepared.digit(relu, &digit, value, &block);
+                                prepared.digit(&digit, value, &block);
                             }
                         }
                     }

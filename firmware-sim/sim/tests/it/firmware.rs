@@ -86,9 +86,9 @@ const RECORDED: [Recorded; 2] = [
         counts: [
             ("keygen", 6_927_000),
             ("encrypt_per_ciphertext", 6_112_000),
-            ("decrypt_per_ciphertext", 1_435_000),
+            ("decrypt_per_ciphertext", 1_428_000),
             ("base_ot", 9_856_000),
-            ("prepare_per_activation", 16_960),
+            ("prepare_per_activation", 16_620),
             ("answer_per_activation", 938),
         ],
     },
@@ -97,9 +97,9 @@ const RECORDED: [Recorded; 2] = [
         counts: [
             ("keygen", 9_612_000),
             ("encrypt_per_ciphertext", 8_601_000),
-            ("decrypt_per_ciphertext", 2_319_000),
+            ("decrypt_per_ciphertext", 2_307_000),
             ("base_ot", 14_110_000),
-            ("prepare_per_activation", 24_317),
+            ("prepare_per_activation", 24_035),
             ("answer_per_activation", 1_042),
         ],
     },
