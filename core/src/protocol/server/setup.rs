@@ -35,7 +35,7 @@ pub(super) struct Secrets {
 }
 
 /// A step of the set-up, with what exists in it alone. What a step leaves to the next one says
-/// in which order they come: it is that of [`Setup::next`], as debug builds check.
+/// in which order they come: it is that of [`Setup::next`], which is checked.
 pub(super) enum Stage {
     /// Sends the greeting, a frame.
     Welcome(Vec<u8>),
