@@ -60,7 +60,7 @@ fn ring(c: &mut Criterion) {
     };
     let weights = vec![1; 8 * 9 * 64];
     let layout = SegmentLayout::new(&layer).expect("a layer that can be laid out");
-    let weights = SegmentWeights::new(&layer, &layout, &weights, |_| true);
+    let weights = SegmentWeights::new(&layer, &layout, weights, |_| true);
     weights.prepare();
     let inputs: Vec<_> = (0..layout.inputs())
         .map(|_| Ciphertext::from_wire(limbs(), &Seed([3; 32])))

@@ -28,9 +28,8 @@ pub enum Code {
 impl Code {
     /// The most bits of a digit: one more than the forward direction has trees, in log2.
     pub const fn max_width(k_s: u32) -> u32 {
-        let linear = 8 - k_s.trailing_zeros();
-        if linear + 1 < MAX_WIDTH as u32 {
-            linear + 1
+        if linear(k_s) + 1 < MAX_WIDTH as u32 {
+            linear(k_s) + 1
         } else {
             MAX_WIDTH as u32
         }
@@ -58,7 +57,7 @@ impl Code {
 }
 
 /// log2 of the number of trees in the forward direction.
-fn linear(k_s: u32) -> u32 {
+const fn linear(k_s: u32) -> u32 {
     8 - k_s.trailing_zeros()
 }
 
@@ -94,6 +93,11 @@ impl Lane {
         self.leave();
         self.code = Code::Bit;
         self.planes[0] = *plane;
+    }
+
+    /// The lowest bit of row `i`'s choice.
+    pub fn bit(&self, i: usize) -> u32 {
+        self.planes[0][i / 32] >> (i % 32) & 1
     }
 
     /// Erases the choices: the rows are not used.

@@ -67,7 +67,7 @@ fn leave_out(columns: &mut [Column], codes: [Code; 2], tree: usize, k_s: u32) {
 impl ReceiverTrees {
     /// The part of one tree in call `call`: fills its columns in `scratch` ([`receiver_words`]) and
     /// hands out a correction for each lane whose code covers the tree, with the lane's number.
-    /// After all trees, in any order, [`Self::rows`] ends the call. A call number must be used once
+    /// After all trees, in any order, [`transpose`] ends the call. A call number must be used once
     /// in a session, and be below 2^55. Constant-time in the choices.
     pub fn extend(
         &self,
@@ -99,19 +99,8 @@ impl ReceiverTrees {
         Ok(())
     }
 
-    /// The rows v, once all trees were extended into `scratch`. Must be called once for a call: it
-    /// transposes in place.
-    pub fn rows<'a>(&self, call: u64, scratch: &'a mut [u32]) -> Result<ReceiverRows<'a>, Error> {
-        transpose(self.direction(), scratch)?;
-        self.transposed_rows(call, scratch)
-    }
-
-    /// The rows of a call that [`Self::rows`] has ended, as long as no one else used its scratch.
-    pub fn transposed_rows<'a>(
-        &self,
-        call: u64,
-        scratch: &'a [u32],
-    ) -> Result<ReceiverRows<'a>, Error> {
+    /// The rows v, once all trees were extended into `scratch` and it was [`transpose`]d.
+    pub fn rows<'a>(&self, call: u64, scratch: &'a [u32]) -> Result<ReceiverRows<'a>, Error> {
         Ok(ReceiverRows(Rows::new(scratch, self.hash, call)?))
     }
 }
@@ -119,7 +108,7 @@ impl ReceiverTrees {
 impl<const COLUMNS: usize> SenderTrees<COLUMNS> {
     /// Takes the corrections of one tree of a call into the columns in `scratch`
     /// ([`sender_words`]); those of lanes whose code does not cover the tree do not count. After
-    /// all trees, in any order, [`Self::rows`] ends the call. Constant-time in delta.
+    /// all trees, in any order, [`transpose`] ends the call. Constant-time in delta.
     pub fn absorb(
         &self,
         call: u64,
@@ -160,19 +149,9 @@ impl<const COLUMNS: usize> SenderTrees<COLUMNS> {
         Ok(())
     }
 
-    /// The rows q, once the corrections of all trees were absorbed into `scratch`. Must be called
-    /// once for a call: it transposes in place.
-    pub fn rows<'a>(&self, call: u64, scratch: &'a mut [u32]) -> Result<SenderRows<'a>, Error> {
-        transpose(self.direction(), scratch)?;
-        self.transposed_rows(call, scratch)
-    }
-
-    /// The rows of a call that [`Self::rows`] has ended, as long as no one else used its scratch.
-    pub fn transposed_rows<'a>(
-        &self,
-        call: u64,
-        scratch: &'a [u32],
-    ) -> Result<SenderRows<'a>, Error> {
+    /// The rows q, once the corrections of all trees were absorbed into `scratch` and it was
+    /// [`transpose`]d.
+    pub fn rows<'a>(&self, call: u64, scratch: &'a [u32]) -> Result<SenderRows<'a>, Error> {
         Ok(SenderRows {
             rows: Rows::new(scratch, self.hash, call)?,
             delta: Zeroizing::new(self.delta),
@@ -259,8 +238,8 @@ impl SenderRows<'_> {
     }
 }
 
-/// Transposes every block of 32 columns by 32 rows in place.
-fn transpose(direction: Direction, scratch: &mut [u32]) -> Result<(), Error> {
+/// Ends a call, once: transposes every block of 32 columns by 32 rows in place, so that rows can be read.
+pub fn transpose(direction: Direction, scratch: &mut [u32]) -> Result<(), Error> {
     let columns: &mut [Column] = scratch.as_chunks_mut().0;
     let columns = columns.get_mut(..direction.columns()).ok_or(SMALL)?;
     for group in columns.chunks_exact_mut(32) {
@@ -337,8 +316,11 @@ mod tests {
                 .absorb(call, tree, codes, &corrections, &mut right)
                 .unwrap();
         }
-        let v = receiver.rows(call, &mut left).unwrap();
-        let q = sender.rows(call, &mut right).unwrap();
+        for scratch in [&mut left, &mut right] {
+            transpose(direction, scratch).unwrap();
+        }
+        let v = receiver.rows(call, &left).unwrap();
+        let q = sender.rows(call, &right).unwrap();
         check(&v, &q);
         wire
     }
@@ -470,8 +452,10 @@ mod tests {
         assert!(absorb(63, words + 64).is_ok());
         assert!(absorb(63, words + 63).is_err());
         assert!(absorb(64, words + 64).is_err());
-        assert!(receiver.rows(0, &mut scratch[..words - 1]).is_err());
-        assert!(sender.rows(0, &mut scratch[..words - 1]).is_err());
-        assert!(sender.rows(0, &mut scratch).is_ok());
+        assert!(transpose(Direction::Forward, &mut scratch[..words - 1]).is_err());
+        assert!(transpose(Direction::Forward, &mut scratch).is_ok());
+        assert!(receiver.rows(0, &scratch[..words - 1]).is_err());
+        assert!(sender.rows(0, &scratch[..words - 1]).is_err());
+        assert!(sender.rows(0, &scratch).is_ok());
     }
 }

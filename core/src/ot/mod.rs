@@ -31,7 +31,7 @@ mod extension;
 mod ggm;
 
 pub use code::{Code, LANE, Lane, Plane};
-pub use extension::{ReceiverRows, SenderRows, receiver_words, sender_words};
+pub use extension::{ReceiverRows, SenderRows, receiver_words, sender_words, transpose};
 #[cfg(test)]
 pub(crate) use ggm::tests as ggm_tests;
 pub use ggm::{ReceiverTrees, SenderTrees};

@@ -25,7 +25,7 @@ use crate::ot::{
     Code, Direction, Key, LANE, Lane, REVERSE, ReceiverRows, ReceiverTrees, RowUse, SenderRows,
     SenderTrees, confirmation, first_key, xor,
 };
-use crate::random::{BLOCK_WORDS, SessionId};
+use crate::random::SessionId;
 use crate::rlwe::ring::ring4096::{LOG_N, N, Poly, T_NTT};
 
 /// Slots of a reverse transfer, a residue mod t each.
@@ -117,11 +117,13 @@ pub fn row_key_chosen(rows: &ReceiverRows<'_>, index: usize) -> Key {
     first_key(&rows.hash(0, index, RowUse::Base))
 }
 
-/// Client, forward: both keys of a transfer.
-pub fn row_keys(rows: &SenderRows<'_>, index: usize) -> [Key; 2] {
+/// Client, forward: both keys of each transfer.
+pub fn row_keys(rows: &SenderRows<'_>) -> impl Fn(usize) -> [Key; 2] {
     let one = rows.word(CODES[0], 1);
-    let blocks: [[u32; BLOCK_WORDS]; 2] = rows.hashes(0, index, RowUse::Base, &one);
-    blocks.each_ref().map(first_key)
+    move |index| {
+        let blocks = rows.hashes(0, index, RowUse::Base, &one);
+        blocks.each_ref().map(first_key)
+    }
 }
 
 fn bytes(key: &Key) -> [u8; MESSAGE] {
@@ -171,16 +173,8 @@ pub fn read_messages<const COLUMNS: usize>(
     session: &SessionId,
     mut key: impl FnMut(usize) -> Key,
 ) -> Result<(), Error> {
-    let payload = frame.expect(Kind::BaseMessages)?;
     let direction = trees.direction();
-    let (expected, got) = (frame_bytes(direction), payload.len());
-    if got != expected {
-        return Err(Error::FrameLength {
-            kind: Kind::BaseMessages as u8,
-            expected,
-            got,
-        });
-    }
+    let payload = frame.expect_len(Kind::BaseMessages, frame_bytes(direction))?;
     let mut equal = subtle::Choice::from(1);
     let transfers = payload.chunks_exact(transfer_bytes(direction));
     for (index, transfer) in (index * PER_FRAME..).zip(transfers) {

@@ -5,7 +5,10 @@ use core::ops::Range;
 
 use super::frame::{Frame, FrameBuf, Kind, write};
 use crate::Error;
-use crate::ot::{Code, Direction, LANE, Lane, Plane, ReceiverTrees, SenderTrees, receiver_words};
+use crate::ot::{
+    Code, Direction, FORWARD, LANE, Lane, Plane, REVERSE, ReceiverTrees, SenderTrees,
+    receiver_words, transpose,
+};
 use crate::random::BLOCK_WORDS;
 
 /// Trees whose corrections share a frame.
@@ -35,7 +38,7 @@ impl Call {
     /// Trees, to the last one that a code covers.
     fn trees(&self) -> usize {
         let digits = self.codes.iter().any(|code| matches!(code, Code::Digit(_)));
-        (if digits { 256 } else { 128 }) / self.k_s as usize
+        (if digits { FORWARD } else { REVERSE }) / self.k_s as usize
     }
 
     /// With the first frame, erases the columns of trees that have no part in the call.
@@ -46,6 +49,15 @@ impl Call {
             let rest = scratch.iter_mut().take(all).skip(part);
             rest.for_each(|word| *word = 0);
         }
+    }
+
+    /// Whether a frame is the last one: then the rows are made of the columns.
+    fn end(&self, frame: usize, scratch: &mut [u32]) -> Result<bool, Error> {
+        let last = frame + 1 == self.frames();
+        if last {
+            transpose(self.direction, scratch)?;
+        }
+        Ok(last)
     }
 
     /// Number of frames.
@@ -71,7 +83,8 @@ impl Call {
         self.trees_in(frame).map(covered).sum::<usize>() * self.plane_bytes()
     }
 
-    /// The receiver: extends the trees of a frame, and writes their corrections.
+    /// The receiver: extends the trees of a frame, and writes their corrections. With the last frame the
+    /// rows are there.
     pub fn write(
         &self,
         number: u64,
@@ -94,7 +107,7 @@ impl Call {
             }
             at
         });
-        result.map(|()| len)
+        result.and_then(|()| self.end(frame, scratch)).map(|_| len)
     }
 
     /// Writes the bits of the rows that are used.
@@ -114,16 +127,8 @@ impl Call {
         index: usize,
         mut take: impl FnMut(usize, &[Plane; 2]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let payload = frame.expect(self.kind())?;
-        let (expected, size) = (self.frame_bytes(index), self.plane_bytes());
-        if payload.len() != expected {
-            return Err(Error::FrameLength {
-                kind: self.kind() as u8,
-                expected,
-                got: payload.len(),
-            });
-        }
-        let mut planes = payload.chunks_exact(size);
+        let payload = frame.expect_len(self.kind(), self.frame_bytes(index))?;
+        let mut planes = payload.chunks_exact(self.plane_bytes());
         for tree in self.trees_in(index) {
             let mut corrections = [[0; LANE / 32]; 2];
             for (code, correction) in self.codes.iter().zip(&mut corrections) {
@@ -148,7 +153,7 @@ impl Call {
         }
     }
 
-    /// The sender: absorbs a frame; true with the last one of the call.
+    /// The sender: absorbs a frame; true with the last one of the call, when the rows are there.
     pub fn absorb<const COLUMNS: usize>(
         &self,
         number: u64,
@@ -160,6 +165,6 @@ impl Call {
         self.read(frame, index, |tree, corrections| {
             trees.absorb(number, tree, self.codes, corrections, scratch)
         })?;
-        Ok(index + 1 == self.frames())
+        self.end(index, scratch)
     }
 }

@@ -114,6 +114,19 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// As [`Frame::expect`], with a payload of exactly so many bytes.
+    pub fn expect_len(self, kind: Kind, expected: usize) -> Result<&'a [u8], Error> {
+        let payload = self.expect(kind)?;
+        if payload.len() == expected {
+            return Ok(payload);
+        }
+        Err(Error::FrameLength {
+            kind: kind as u8,
+            expected,
+            got: payload.len(),
+        })
+    }
+
     /// As [`Frame::expect`], with a payload of exactly `N` bytes.
     pub fn expect_array<const N: usize>(self, kind: Kind) -> Result<&'a [u8; N], Error> {
         let payload = self.expect(kind)?;

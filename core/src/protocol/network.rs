@@ -27,7 +27,7 @@ pub struct NetworkLayer {
     pub(super) layer: Layer,
     pub(super) linear: Arc<dyn LinearLayer>,
     /// The same convolution in the clear, for the server's own share of the input.
-    pub(super) clear: ClearConvolution<Vec<i32>>,
+    pub(super) clear: ClearConvolution<Arc<[i32]>>,
     /// One an output channel, in units of y.
     pub(super) bias: Vec<i32>,
     packing: Packing,
@@ -64,7 +64,9 @@ impl NetworkLayer {
     ) -> Result<Self, LayerError> {
         let geometry = Geometry::new(&layer)?;
         check_numbers(&layer, weights, bias)?;
-        let clear = ClearConvolution::new(&layer, &geometry, weights.to_vec());
+        // One copy, which the ciphertexts' factors are made from too.
+        let weights: Arc<[i32]> = weights.into();
+        let clear = ClearConvolution::new(&layer, &geometry, Arc::clone(&weights));
         let keep = |bytes| memory.take(bytes);
         let (shown, linear): (_, Arc<dyn LinearLayer>) = match packing {
             Packing::Segment | Packing::Coefficient => {

@@ -24,7 +24,7 @@ pub use server::{Prepared, Secrets};
 
 use crate::Error;
 use crate::arith::field::{T_BITS, T_MOD};
-use crate::ot::{Code, mask};
+use crate::ot::{Code, mask, select};
 use crate::random::BLOCK_WORDS;
 
 /// A row's hash.
@@ -245,7 +245,7 @@ fn residue(block: &Block, n: usize) -> u32 {
 
 /// x, or -x mod t where the bit is one.
 fn negate_if(bit: u32, x: u32) -> u32 {
-    crate::ot::select(mask(bit), x, T_MOD.neg(x))
+    select(mask(bit), x, T_MOD.neg(x))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(super) fn segments(cores: usize) -> Result<OperationSeconds, Error> {
     let unfit = |reason| Error::Layer { index: 0, reason };
     let layout = SegmentLayout::new(&layer).map_err(unfit)?;
     let numbers = vec![1; 8 * 9 * 128 * 64];
-    let weights = |keep| SegmentWeights::new(&layer, &layout, &numbers, |_| keep);
+    let weights = |keep| SegmentWeights::new(&layer, &layout, &numbers[..], |_| keep);
     ring(cores, weights, &(), [0.0; 2])
 }
 
@@ -67,7 +67,7 @@ pub(super) fn slots(cores: usize) -> Result<(OperationSeconds, [f64; 2]), Error>
         black_box(split[i % split.len()].rotate(key, Rotation::Internal, &mut counted));
     });
     let numbers = vec![1; 2 * 5 * 64 * 128];
-    let weights = |keep| SlotWeights::new(&layout, &numbers, |_| keep);
+    let weights = |keep| SlotWeights::new(&layout, &numbers[..], |_| keep);
     let rotation = [decompose, key_switch];
     Ok((ring(cores, weights, &keys, rotation)?, rotation))
 }

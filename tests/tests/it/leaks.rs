@@ -117,7 +117,7 @@ impl Scene {
     /// The layer's first output, before anything hides it.
     fn result(&self, filling: Filling) -> Ciphertext {
         let weights = filling.weights(12 * 6 * 9);
-        let weights = SegmentWeights::new(&self.layer, &self.layout, &weights, |_| true);
+        let weights = SegmentWeights::new(&self.layer, &self.layout, weights, |_| true);
         let first = |o, sum| (o == 0).then_some(sum);
         let outputs = weights.apply(&self.inputs, &(), &mut Operations::default(), first);
         outputs.unwrap().remove(0).unwrap()

@@ -159,7 +159,7 @@ fn the_clients_share_is_uniform_in_every_slot() {
         .iter()
         .enumerate()
     {
-        let mut server = Arc::new(SlotWeights::new(&layout, weights, |_| false)).begin();
+        let mut server = Arc::new(SlotWeights::new(&layout, &weights[..], |_| false)).begin();
         // Every value of the input is one.
         let seeds = UploadSeeds::next(&kdf, &mut uploads, UploadSeeds::CIPHERTEXT);
         let (mut poly, mut scratch) = (Box::new([0; N]), Box::new(Ring8192::SCRATCH));

@@ -33,7 +33,7 @@ fn check(layer: &Layer, seed: u64) -> (SlotLayout, Operations) {
         }
         // Factors that are kept, and that are not.
         let keep = layer.in_side.is_multiple_of(2);
-        let weights = SlotWeights::new(&layout, &weights, |_| keep);
+        let weights = SlotWeights::new(&layout, &weights[..], |_| keep);
         let (got, work) = run(&parties, &weights, &keys, layer, (&input, 8));
         assert!(got == expected, "{schedule:?} {layer:?}");
         assert_eq!(work, layout.operations(), "{schedule:?} {layer:?}");
@@ -217,7 +217,7 @@ fn layers_have_the_noise_of_the_analysis() {
         let terms = 32 * layer.kernel.taps();
         let weights = values(3, usize::from(layer.out_channels) * terms, T as i32 / 2);
         let keys = parties.galois_keys(layout.rotations());
-        let weights = SlotWeights::new(&layout, &weights, |_| false);
+        let weights = SlotWeights::new(&layout, &weights[..], |_| false);
         let inputs = [parties.encrypt(&encode(&random_poly(1)), 1)];
         let mut done = Operations::default();
         let noise = |o, sum| (o == 0).then(|| parties.open(&sum).1);
@@ -241,7 +241,7 @@ fn a_missing_key_is_an_error() {
     let layout = SlotLayout::new(&layer).unwrap();
     let parties = Parties::new(9);
     let zeros = vec![0; 32 * 32 * 5];
-    let weights = SlotWeights::new(&layout, &zeros, |_| false);
+    let weights = SlotWeights::new(&layout, zeros, |_| false);
     let inputs = [parties.encrypt(&encode(&random_poly(1)), 1)];
     let keys = parties.galois_keys(layout.rotations().skip(1));
     assert!(

@@ -1,6 +1,7 @@
 //! The server's ExRot-Free convolution on ciphertexts: weights as plaintext factors, products summed
 //! in the NTT domain, no rotation. `docs/design.md#segment-packing`.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use zeroize::Zeroize;
@@ -19,7 +20,7 @@ use crate::rlwe::{Ciphertext, Factor, Operations, Ring4096, zero_poly};
 pub struct SegmentWeights {
     layer: Layer,
     layout: SegmentLayout,
-    weights: Vec<i32>,
+    weights: Arc<[i32]>,
     /// Products of a tile, (output, input of its part): by output.
     products: Vec<(usize, usize)>,
     /// One a product.
@@ -31,7 +32,7 @@ impl SegmentWeights {
     pub fn new(
         layer: &Layer,
         layout: &SegmentLayout,
-        weights: &[i32],
+        weights: impl Into<Arc<[i32]>>,
         keep: impl FnOnce(usize) -> bool,
     ) -> Self {
         let outputs = 0..layout.outputs_per_tile();
@@ -40,7 +41,7 @@ impl SegmentWeights {
         Self {
             layer: *layer,
             layout: *layout,
-            weights: weights.to_vec(),
+            weights: weights.into(),
             factors: Factors::new(products.len(), keep),
             products,
         }

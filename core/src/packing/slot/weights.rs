@@ -6,6 +6,7 @@
 //! same step between each two, so that the number of rotations is that of the diagonals but one
 //! and the number of Galois keys is two.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use zeroize::Zeroize;
@@ -23,7 +24,7 @@ type Ciphertext = crate::rlwe::Ciphertext<Ring8192>;
 /// A layer's weights, `[out_channels, in_channels / groups, taps]`, as factors of slots.
 pub struct SlotWeights {
     layout: SlotLayout,
-    weights: Vec<i32>,
+    weights: Arc<[i32]>,
     shifts: Vec<i32>,
     /// Set after set, output, diagonal, input, shift.
     factors: Factors<Ring8192>,
@@ -31,13 +32,17 @@ pub struct SlotWeights {
 
 impl SlotWeights {
     /// Weights whose factors are kept, or made again for every product: no memory, five transforms.
-    pub fn new(layout: &SlotLayout, weights: &[i32], keep: impl FnOnce(usize) -> bool) -> Self {
+    pub fn new(
+        layout: &SlotLayout,
+        weights: impl Into<Arc<[i32]>>,
+        keep: impl FnOnce(usize) -> bool,
+    ) -> Self {
         let shifts: Vec<_> = layout.shifts().collect();
         let rows = layout.sets * layout.outputs_per_set * layout.diagonals;
         let count = rows * layout.inputs_per_set * shifts.len();
         Self {
             layout: *layout,
-            weights: weights.to_vec(),
+            weights: weights.into(),
             shifts,
             factors: Factors::new(count, keep),
         }

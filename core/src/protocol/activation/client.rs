@@ -2,7 +2,7 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{CHUNK, FIRST, Shape, Step, advance};
+use super::{CHUNK, FIRST, Row, Shape, Step, advance};
 use crate::Error;
 use crate::arith::bits::{pack, packed_len};
 use crate::arith::field::T_BITS;
@@ -174,19 +174,18 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
     ) -> Result<usize, Error> {
         let shape = self.shape;
         let (number, public) = (self.forward_number(chunk, call), shape.forward(chunk, call));
-        let records = shape.chunk_len(chunk);
-        let digit = |lane: usize| shape.relu.digits().nth(2 * call + lane);
+        let rows_of = shape.rows(call);
         if frame == 0 {
-            for lane in 0..2 {
-                let beta = self.beta(chunk, context.choices);
-                match (public.codes[lane], digit(lane)) {
-                    (code @ Code::Digit(_), Some(digit)) => {
-                        let records = self.records[chunk][..records].iter();
-                        let choices = records.map(|record| record.choice(&digit));
-                        self.lanes[lane].choose(code, choices);
+            let beta = self.beta(chunk, context.choices);
+            let records = &self.records[chunk][..public.rows];
+            for (lane, rows) in self.lanes.iter_mut().zip(rows_of) {
+                match rows {
+                    Some(Row::Digit(digit)) => {
+                        let choices = records.iter().map(|record| record.choice(&digit));
+                        lane.choose(Code::Digit(digit.width), choices);
                     }
-                    (Code::Bit, _) => self.lanes[lane].choose_bits(&beta),
-                    _ => self.lanes[lane].leave(),
+                    Some(Row::Beta) => lane.choose_bits(&beta),
+                    None => lane.leave(),
                 }
             }
         }
@@ -196,19 +195,18 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
         if frame + 1 < public.frames() {
             return Ok(len);
         }
-        let beta = self.beta(chunk, context.choices);
-        let rows = trees.rows(number, &mut context.scratch[..])?;
-        for lane in 0..2 {
-            let records = self.records[chunk][..records].iter_mut().enumerate();
-            match (public.codes[lane], digit(lane)) {
-                (Code::Digit(_), Some(digit)) => records.for_each(|(i, record)| {
+        let rows = trees.rows(number, &context.scratch[..])?;
+        for (lane, of_lane) in rows_of.into_iter().enumerate() {
+            let records = self.records[chunk][..public.rows].iter_mut().enumerate();
+            match of_lane {
+                Some(Row::Digit(digit)) => records.for_each(|(i, record)| {
                     record.digit(&digit, &rows.hash(lane, i, RowUse::Digit));
                 }),
-                (Code::Bit, _) => records.for_each(|(i, record)| {
-                    let beta = beta[i / 32] >> (i % 32) & 1;
+                Some(Row::Beta) => records.for_each(|(i, record)| {
+                    let beta = self.lanes[lane].bit(i);
                     record.bit(beta, &rows.hash(lane, i, RowUse::Bit));
                 }),
-                _ => {}
+                None => {}
             }
         }
         self.lanes.iter_mut().for_each(Lane::leave);
@@ -247,17 +245,9 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
                 }
             }
             Step::Answers { chunk, piece } => {
-                let payload = frame.expect(Kind::Answers)?;
                 let range = shape.piece_range(chunk, piece);
                 let size = shape.relu.answer_bytes();
-                let (expected, got) = (range.len() * size, payload.len());
-                if got != expected {
-                    return Err(Error::FrameLength {
-                        kind: Kind::Answers as u8,
-                        expected,
-                        got,
-                    });
-                }
+                let payload = frame.expect_len(Kind::Answers, range.len() * size)?;
                 let records = &mut self.records[chunk][range];
                 for (record, answer) in records.iter_mut().zip(payload.chunks_exact(size)) {
                     record.answer(&shape.relu, answer, share()?)?;

@@ -29,10 +29,19 @@ use core::ops::Range;
 use super::corrections::Call;
 use super::frame::MAX_PAYLOAD;
 use crate::ot::{Code, Direction, LANE};
-use crate::relu::ReluParams;
+use crate::relu::{Digit, ReluParams};
 
 /// Activations that are worked on together: one row each in a lane.
 pub const CHUNK: usize = LANE;
+
+/// What the rows of a lane of a forward extension are for.
+#[derive(Clone, Copy, Debug)]
+enum Row {
+    /// The client's value of a digit.
+    Digit(Digit),
+    /// The client's beta.
+    Beta,
+}
 
 /// How a window's activations are split into chunks and frames; the same on both sides.
 #[derive(Clone, Copy, Debug)]
@@ -66,14 +75,24 @@ impl Shape {
         (self.relu.digits().count() + 1).div_ceil(2)
     }
 
+    /// What the lanes of a forward extension are for.
+    fn rows(&self, call: usize) -> [Option<Row>; 2] {
+        let digits = self.relu.digits().map(Row::Digit);
+        let mut rows = digits.chain([Row::Beta]).skip(2 * call);
+        [(); 2].map(|()| rows.next())
+    }
+
     /// A forward extension of a chunk.
     fn forward(&self, chunk: usize, call: usize) -> Call {
-        let digits = self.relu.digits().map(|digit| Code::Digit(digit.width));
-        let mut codes = digits.chain([Code::Bit]).skip(2 * call);
+        let code = |row| match row {
+            Some(Row::Digit(digit)) => Code::Digit(digit.width),
+            Some(Row::Beta) => Code::Bit,
+            None => Code::Unused,
+        };
         Call {
             direction: Direction::Forward,
             k_s: self.k_s,
-            codes: [(); 2].map(|()| codes.next().unwrap_or(Code::Unused)),
+            codes: self.rows(call).map(code),
             rows: self.chunk_len(chunk),
         }
     }

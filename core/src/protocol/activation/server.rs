@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use super::{FIRST, Shape, Step, advance};
+use super::{FIRST, Row, Shape, Step, advance};
 use crate::Error;
 use crate::arith::bits::{packed_len, unpack};
 use crate::arith::field::{T, T_BITS};
 use crate::ot::{
-    Code, FORWARD, Lane, Plane, ReceiverTrees, RowUse, SenderTrees, receiver_words, sender_words,
+    Direction, FORWARD, Lane, Plane, ReceiverTrees, RowUse, SenderTrees, receiver_words,
+    sender_words, transpose,
 };
 use crate::parallel;
 use crate::protocol::base;
@@ -54,18 +55,15 @@ impl Chunk {
         trees: &ReceiverTrees,
     ) -> Result<Self, Error> {
         let mut random = Stream::new(seed, [0, (number >> 32) as u32, number as u32]);
-        let mut plane =
-            || -> Zeroizing<Plane> { Zeroizing::new(core::array::from_fn(|_| random.next_u32())) };
-        let planes = [plane(), plane()];
         let mut lanes = [Lane::UNUSED, Lane::UNUSED];
-        for (lane, plane) in lanes.iter_mut().zip(&planes) {
-            lane.choose_bits(plane);
+        for lane in &mut lanes {
+            let plane: Plane = core::array::from_fn(|_| random.next_u32());
+            lane.choose_bits(&Zeroizing::new(plane));
         }
-        let bit = |lane: usize, i: usize| planes[lane][i / 32] >> (i % 32) & 1;
         let count = shape.chunk_len(chunk);
         let secrets = (0..count).map(|i| Secrets {
-            tau: bit(0, i),
-            sign: bit(1, i),
+            tau: lanes[0].bit(i),
+            sign: lanes[1].bit(i),
             chain: random.next_u32(),
         });
         let mut made = Self {
@@ -85,7 +83,7 @@ impl Chunk {
             let len = call.write(number, frame, trees, &mut scratch, &mut out)?;
             made.reverse.push(out[..len].to_vec());
         }
-        let rows = trees.rows(number, &mut scratch)?;
+        let rows = trees.rows(number, &scratch)?;
         let pads = (0..count).map(|i| {
             let [tau, product] = [0, 1].map(|lane| rows.hash(lane, i, RowUse::Product));
             Prepared::pads(&tau, &product)
@@ -104,35 +102,35 @@ impl Chunk {
         trees: &SenderTrees<FORWARD>,
     ) -> Result<(), Error> {
         let relu = &shape.relu;
+        let words = sender_words(Direction::Forward, trees.k_s());
+        let mut scratch = Zeroizing::new(vec![0; words]);
         for call in 0..shape.calls() {
             let public = shape.forward(chunk, call);
             let number = number + call as u64;
-            let words = sender_words(public.direction, trees.k_s());
-            let mut scratch = Zeroizing::new(vec![0; words]);
             let corrections = self.forward[call * trees.count()..].iter();
             for (tree, corrections) in corrections.take(trees.count()).enumerate() {
                 trees.absorb(number, tree, public.codes, corrections, &mut scratch)?;
             }
-            let rows = trees.rows(number, &mut scratch)?;
-            for (lane, code) in public.codes.into_iter().enumerate() {
-                let digit = relu.digits().nth(2 * call + lane);
-                match (code, digit) {
-                    (Code::Digit(width), Some(digit)) => {
-                        for value in 0..1 << width {
-                            let word = rows.word(code, value);
+            transpose(public.direction, &mut scratch)?;
+            let rows = trees.rows(number, &scratch)?;
+            for (lane, of_lane) in shape.rows(call).into_iter().enumerate() {
+                match of_lane {
+                    Some(Row::Digit(digit)) => {
+                        for value in 0..1 << digit.width {
+                            let word = rows.word(public.codes[lane], value);
                             for (i, prepared) in self.prepared.iter_mut().enumerate() {
                                 let block = rows.hash(lane, i, RowUse::Digit, &word);
                                 prepared.digit(&digit, value, &block);
                             }
                         }
                     }
-                    (Code::Bit, _) => {
-                        let one = rows.word(code, 1);
+                    Some(Row::Beta) => {
+                        let one = rows.word(public.codes[lane], 1);
                         for (i, prepared) in self.prepared.iter_mut().enumerate() {
                             prepared.bit(&rows.hashes(lane, i, RowUse::Bit, &one));
                         }
                     }
-                    _ => {}
+                    None => {}
                 }
             }
         }

@@ -107,11 +107,7 @@ impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
     ) -> Result<bool, Error> {
         let (sender, scratch) = (&self.sender, &mut self.work.scratch[..]);
         let call = base::call(sender.k_s());
-        let last = call.absorb(base::CALL, (frame, index), sender, scratch)?;
-        if last {
-            sender.rows(base::CALL, scratch)?;
-        }
-        Ok(last)
+        call.absorb(base::CALL, (frame, index), sender, scratch)
     }
 
     /// Writes a frame of the messages that the server chooses from, under keys of that extension.
@@ -121,8 +117,8 @@ impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
         out: &mut FrameBuf,
     ) -> Result<usize, Error> {
         let scratch = &self.work.scratch;
-        let rows = self.sender.transposed_rows(base::CALL, scratch)?;
-        let keys = |transfer| base::row_keys(&rows, transfer);
+        let rows = self.sender.rows(base::CALL, scratch)?;
+        let keys = base::row_keys(&rows);
         let trees = &self.receiver;
         Ok(base::write_messages(trees, &self.id, frame, keys, out))
     }

@@ -274,7 +274,6 @@ impl Stage {
                     let stage = Self::BaseCorrection(key, choices, frame + 1);
                     return Ok((State::Setup(session, stage), Some(len)));
                 }
-                trees.rows(base::CALL, &mut choices.scratch)?;
                 (len, Self::TakeMessages(key, choices, 0))
             }
             Self::Rotations(key, rotations) => {
@@ -310,7 +309,7 @@ impl Stage {
                     id,
                     ..
                 } = &mut *session;
-                let rows = receiver.transposed_rows(base::CALL, &choices.scratch)?;
+                let rows = receiver.rows(base::CALL, &choices.scratch)?;
                 let chosen = |transfer| base::row_key_chosen(&rows, transfer);
                 base::read_messages(frame, index, sender, id, chosen)?;
                 if index + 1 < base::frames(Direction::Forward) {

@@ -54,7 +54,6 @@ impl Marks {
 
     /// A frame's bytes.
     fn count(&mut self, frame: Frame<'_>) -> u64 {
-        self.watched.frame(frame.kind);
         let len = (HEADER + frame.payload.len()) as u64;
         if let Kind::Seed | Kind::Limb | Kind::ResponseC1 | Kind::ResponseC0 = frame.kind {
             self.ciphertexts += len;
@@ -65,9 +64,11 @@ impl Marks {
 
 impl<P: ?Sized> Observer<P, FrameSocket> for Marks {
     fn sent(&mut self, frame: Frame<'_>) {
+        self.watched.frame(frame.kind);
         self.sent += self.count(frame);
     }
     fn received(&mut self, frame: Frame<'_>) {
+        self.watched.frame(frame.kind);
         if frame.kind == Kind::Layer {
             self.layers.push(self.now());
         }
