@@ -17,9 +17,10 @@ use stria_core::ot::{Direction, FORWARD, REVERSE, ReceiverTrees, SenderTrees};
 use stria_core::packing::segment::{SegmentLayout, SegmentWeights};
 use stria_core::packing::{Places, Weights};
 use stria_core::protocol::activation::{
-    CHUNK, ClientContext, ClientWindow, SCRATCH_WORDS, ServerWindow,
+    ClientContext, ClientWindow, Outputs, SCRATCH_WORDS, ServerAnswers, ServerWindow,
 };
-use stria_core::protocol::greeting::relu_params;
+use stria_core::protocol::greeting::{LayersHash, relu_params};
+use stria_core::protocol::steps::{CHUNK, Room};
 use stria_core::random::{Seed, SessionId};
 use stria_core::rlwe::ring::ring4096::{LIMBS, N, Poly, Q_NTT};
 use stria_core::rlwe::{
@@ -27,8 +28,8 @@ use stria_core::rlwe::{
     encrypt_limb, respond,
 };
 use stria_core::{
-    Budget, Error, Frame, FrameBuf, Kind, MAX_FRAME, Party, Server, Settings, SmallClient, drive,
-    loopback,
+    Activation, Budget, Error, Frame, FrameBuf, Kind, MAX_FRAME, Memory, Party, Server, Settings,
+    SmallClient, Whole, drive, loopback,
 };
 
 fn limbs() -> Limbs<Ring4096> {
@@ -99,34 +100,66 @@ fn trees<const COLUMNS: usize>(
 
 const K_S: u32 = 4;
 
-/// A window of one chunk of activations, both parties.
+/// The shares of outputs that nobody looks at.
+struct Ignored;
+
+impl Outputs for Ignored {
+    fn share(&mut self) -> Result<u32, Error> {
+        Ok(5)
+    }
+    fn logit(&mut self, _: u32) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// A window of one chunk of activations, both parties, both phases.
 fn relu(c: &mut Criterion) {
     let params = relu_params(8, 8, 4).expect("parameters that every server takes");
     let forward = trees::<FORWARD>(Direction::Forward).expect("trees of a valid k_s");
     let reverse = trees::<REVERSE>(Direction::Reverse).expect("trees of a valid k_s");
-    let mut client = Box::new(ClientWindow::<1>::empty());
-    client.begin_session(params, K_S);
-    let mut server = ServerWindow::new(params, K_S, Seed([6; 32]));
+    let mut client = ClientWindow::empty();
+    let mut store = Whole::EMPTY;
+    client.begin_session::<Whole>(params, K_S);
+    let mut server = ServerWindow::new(params, K_S, Room::Whole, Seed([6; 32]));
+    let mut answers = ServerAnswers::new(params, K_S, Room::Whole);
     let mut scratch = Box::new([0; SCRATCH_WORDS]);
-    let mut out = [0; MAX_FRAME];
     let mut window = || {
+        let mut out = [0; MAX_FRAME];
+        client.begin_preparing(0, &mut store);
+        for _ in 0..CHUNK {
+            client.gather(Activation::Relu, 7, &mut store)?;
+            server.gather(Activation::Relu);
+        }
+        client.prepare(&store);
+        server.start();
         let mut context = ClientContext {
+            session: &SessionId([1; 32]),
+            layers: &LayersHash([0; 32]),
+            store: &mut store,
             receiver: &forward.0,
             sender: &reverse.1,
             choices: &Seed([9; 32]),
+            seal: &Seed([10; 32]),
             scratch: &mut scratch,
         };
-        for _ in 0..CHUNK {
-            client.gather(7)?;
-        }
-        client.start();
-        server.start([7; CHUNK].into_iter(), &reverse.0)?;
         while !client.idle() {
-            if let Some(len) = server.poll(&mut out) {
+            if let Some(len) = server.poll(&reverse.0, &mut out)? {
                 let frame = Frame::new_checked(&out[..len])?;
-                client.handle(frame, &mut context, || Ok(5))?;
+                client.handle(frame, &mut context, Ignored)?;
             } else if let Some(len) = client.poll(&mut context, &mut out)? {
                 server.handle(Frame::new_checked(&out[..len])?, &forward.1)?;
+            }
+        }
+        let mut chunks: Vec<_> = server.finish(&forward.1)?.map(|(_, chunk)| chunk).collect();
+        client.begin_answering();
+        client.answer(Activation::Relu, CHUNK, context.store)?;
+        answers.start(&mut chunks, 0, &[7; CHUNK], 8)?;
+        while !client.idle() {
+            if let Some(len) = answers.poll(&mut chunks, &mut out) {
+                let frame = Frame::new_checked(&out[..len])?;
+                client.handle(frame, &mut context, Ignored)?;
+            } else if let Some(len) = client.poll(&mut context, &mut out)? {
+                answers.handle(Frame::new_checked(&out[..len])?, &chunks)?;
             }
         }
         Ok::<_, Error>(())

@@ -16,7 +16,7 @@ use embedded_io::{ErrorKind, Read, ReadExactError, Write};
 
 use crate::Error;
 use crate::error::Usage;
-use crate::protocol::client::{Application, Client};
+use crate::protocol::client::{Application, Client, Memory};
 use crate::protocol::frame::{
     Frame, FrameBuf, HEADER, Kind, MAX_FRAME, payload_len, write_failure,
 };
@@ -42,10 +42,11 @@ pub trait Party {
 }
 
 /// A client, borrowed or in a box, with its app.
-impl<const CHUNKS: usize, L, C, A> Party for (C, A)
+impl<M, L, C, A> Party for (C, A)
 where
     L: ClientLinear,
-    C: DerefMut<Target = Client<CHUNKS, L>>,
+    M: Memory,
+    C: DerefMut<Target = Client<M, L>>,
     A: Application,
 {
     fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {

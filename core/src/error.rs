@@ -71,6 +71,8 @@ pub enum Error {
     BaseTransferMismatch,
     /// The layers that were run are not those that were announced.
     LayersMismatch,
+    /// Records that the server keeps for the client did not come back as they were sealed.
+    RecordsChanged,
     /// The peer ended the session, and said why.
     Peer(PeerError),
     /// A mistake of whoever calls this crate.
@@ -202,6 +204,9 @@ impl core::fmt::Display for Error {
             Self::BudgetSpent => f.write_str("the client has spent its budget of queries"),
             Self::BaseTransferMismatch => {
                 f.write_str("the two sides' base transfer keys do not match")
+            }
+            Self::RecordsChanged => {
+                f.write_str("the server changed records that it keeps for this side")
             }
             Self::LayersMismatch => {
                 f.write_str("the layers that were run are not those that were announced")

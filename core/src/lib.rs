@@ -90,7 +90,7 @@
     )
 )]
 
-#[cfg(any(feature = "server", test))]
+#[cfg(any(feature = "alloc", test))]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
@@ -181,7 +181,10 @@ pub use error::{Error, PeerError, Usage};
 pub use network::LayerError;
 pub use network::input::{normalise, softmax_in_place};
 pub use network::name::{Shown, is_clean};
-pub use protocol::client::{Application, Client, SlotClient, SmallClient};
+pub use protocol::activation::Phase;
+pub use protocol::client::{Application, Chunks, Client, Memory, SlotClient, SmallClient};
+#[cfg(feature = "alloc")]
+pub use protocol::client::{LargeClient, Whole};
 pub use protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD, write_failure};
 pub use protocol::greeting::{InputSpec, MAX_IMAGE_CHANNELS, MAX_NAME, Settings, VERSION, Welcome};
 #[cfg(feature = "server")]

@@ -31,11 +31,11 @@ pub fn run(number: u64) -> Outcome {
     let mut random = Random(rng(number));
     let (plain, packing) = random.network();
     match packing {
-        Packing::Slot => Session::<1, Slots, _>::new(&plain, packing, random).run(&plain),
+        Packing::Slot => Session::<Chunks<1>, Slots, _>::new(&plain, packing, random).run(&plain),
         _ if random.below(2) == 0 => {
-            Session::<1, Segments, _>::new(&plain, packing, random).run(&plain)
+            Session::<Chunks<1>, Segments, _>::new(&plain, packing, random).run(&plain)
         }
-        _ => Session::<2, Segments, _>::new(&plain, packing, random).run(&plain),
+        _ => Session::<Whole, Segments, _>::new(&plain, packing, random).run(&plain),
     }
 }
 
@@ -114,8 +114,8 @@ impl<R: Rng> Random<R> {
 }
 
 /// A session, what damages it, and what has been done.
-struct Session<const CHUNKS: usize, L: ClientLinear, R> {
-    pair: Pair<CHUNKS, L>,
+struct Session<M: Memory, L: ClientLinear, R> {
+    pair: Pair<M, L>,
     image: Image,
     h: u8,
     random: Random<R>,
@@ -129,7 +129,7 @@ struct Session<const CHUNKS: usize, L: ClientLinear, R> {
     noticeable: Option<String>,
 }
 
-impl<const CHUNKS: usize, L: ClientLinear, R: Rng> Session<CHUNKS, L, R> {
+impl<M: Memory, L: ClientLinear, R: Rng> Session<M, L, R> {
     fn new(plain: &Plain, packing: Packing, mut random: Random<R>) -> Self {
         let settings = Settings {
             k_s: random.of(&[1, 2, 4, 8]),
@@ -343,7 +343,7 @@ fn must_notice(
             let read = |bytes: &[u8]| read_greeting::<Hello>(&bytes[HEADER..]).ok();
             read(frame) != read(changed)
         }
-        Kind::Welcome | Kind::Layer => true,
+        Kind::Welcome | Kind::Layer | Kind::Records => true,
         // Of the base transfers: public key and choices.
         Kind::Seed => nth < 2,
         // The client's are not confirmed, and of the server's half is not looked at.

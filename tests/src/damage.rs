@@ -13,7 +13,7 @@ use crate::frames::{failure, frame, raw_frame};
 use crate::replay::{Recording, Side};
 
 /// Kinds that a client of segments sends, where every layer but the last has a ReLU.
-pub const FROM_CLIENT: [Kind; 9] = [
+pub const FROM_CLIENT: [Kind; 11] = [
     Kind::Hello,
     Kind::Seed,
     Kind::Limb,
@@ -21,11 +21,13 @@ pub const FROM_CLIENT: [Kind; 9] = [
     Kind::Begin,
     Kind::Residues,
     Kind::ForwardCorrection,
+    Kind::Records,
+    Kind::Image,
     Kind::Replies,
     Kind::Bye,
 ];
 /// Kinds that its server sends.
-pub const FROM_SERVER: [Kind; 9] = [
+pub const FROM_SERVER: [Kind; 11] = [
     Kind::Welcome,
     Kind::Label,
     Kind::ResponseC1,
@@ -33,6 +35,8 @@ pub const FROM_SERVER: [Kind; 9] = [
     Kind::BaseMessages,
     Kind::Layer,
     Kind::ReverseCorrection,
+    Kind::Records,
+    Kind::Prepared,
     Kind::Answers,
     Kind::Logits,
 ];
@@ -105,7 +109,7 @@ fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
         Kind::Limb => residues(Q[earlier / 16 % 4]),
         Kind::ResponseC1 => residues(Q[0]),
         Kind::ResponseC0 => residues(Ring4096::C0_BOUND),
-        Kind::Residues | Kind::Reshare | Kind::Logits => residues(T),
+        Kind::Residues | Kind::Reshare | Kind::Image | Kind::Logits => residues(T),
         // 1 and 23 bits an activation, each rounded up to bytes.
         Kind::Replies => Carries::Residues {
             modulus: T,
@@ -115,8 +119,11 @@ fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
         // Only the server's have confirmations.
         Kind::BaseMessages if length == 512 => Carries::Bytes,
         Kind::BaseMessages => Carries::Hashes,
-        Kind::Begin | Kind::Bye | Kind::Fail => Carries::Nothing,
-        Kind::Seed | Kind::ForwardCorrection | Kind::ReverseCorrection => Carries::Bytes,
+        Kind::Begin | Kind::Prepared | Kind::Bye | Kind::Fail => Carries::Nothing,
+        // Whoever keeps records cannot read them; their owner notices all that is not as it was.
+        Kind::Seed | Kind::ForwardCorrection | Kind::ReverseCorrection | Kind::Records => {
+            Carries::Bytes
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use stria_core::Error;
 use stria_core::network::layer::Activation;
 use stria_core::packing::Packing;
-use stria_core::protocol::client::Client;
+use stria_core::protocol::client::{Chunks, Client};
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::linear::ClientLinear;
@@ -73,7 +73,7 @@ impl<L: ClientLinear> Recording<L> {
     fn record(plain: &Plain, packing: Packing) -> Self {
         let (settings, seeds) = (settings(4, 8), [11, 12]);
         let network = plain.packed(packing, usize::MAX);
-        let mut pair = Pair::<1, L>::new(network.clone(), settings, seeds);
+        let mut pair = Pair::<Chunks<1>, L>::new(network.clone(), settings, seeds);
         let mut image = Image::random(5);
         pair.run(&mut image).unwrap();
         pair.infer(&mut image).unwrap();
@@ -111,7 +111,7 @@ impl<L: ClientLinear> Recording<L> {
     pub fn party(&self, side: Side, count: usize) -> Party<L> {
         let mut party = match side {
             Side::Client => {
-                let client = Client::<1, L>::new(self.settings, &mut rng(self.seeds[0]));
+                let client = Client::<Chunks<1>, L>::new(self.settings, &mut rng(self.seeds[0]));
                 Party::Client(Box::new(client), Image::random(5))
             }
             Side::Server => Party::Server(Box::new(Server::new(
@@ -132,7 +132,7 @@ impl<L: ClientLinear> Recording<L> {
 /// One of the two state machines.
 pub enum Party<L: ClientLinear = Segments> {
     /// With its image.
-    Client(Box<Client<1, L>>, Image),
+    Client(Box<Client<Chunks<1>, L>>, Image),
     /// Without.
     Server(Box<Server>),
 }

@@ -6,7 +6,7 @@ use stria_core::Error;
 use stria_core::arith::field::{T, T_MOD};
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{Application, Client, SmallClient};
+use stria_core::protocol::client::{Application, Chunks, Client, Memory, SmallClient, Whole};
 use stria_core::protocol::frame::{Frame, FrameBuf, MAX_FRAME};
 use stria_core::protocol::greeting::{InputSpec, Settings};
 use stria_core::protocol::linear::ClientLinear;
@@ -277,9 +277,9 @@ pub fn settings(k_s: u8, h: u8) -> Settings {
 }
 
 /// The two state machines, and what they said.
-pub struct Pair<const CHUNKS: usize, L: ClientLinear = Segments> {
+pub struct Pair<M: Memory, L: ClientLinear = Segments> {
     /// The client.
-    pub client: Box<Client<CHUNKS, L>>,
+    pub client: Box<Client<M, L>>,
     /// The server.
     pub server: Server,
     /// Frames that the client sent.
@@ -289,10 +289,10 @@ pub struct Pair<const CHUNKS: usize, L: ClientLinear = Segments> {
 }
 
 /// A pair whose client is the small one.
-pub type SmallPair = Pair<1>;
+pub type SmallPair = Pair<Chunks<1>>;
 const _: fn(SmallPair) -> Box<SmallClient> = |pair| pair.client;
 /// A pair in slot packing.
-pub type SlotPair = Pair<4, Slots>;
+pub type SlotPair = Pair<Whole, Slots>;
 
 /// A client on whose line somebody sits.
 struct Tapped<'a, P, F> {
@@ -328,7 +328,7 @@ impl<P: Party, F: FnMut(bool, &mut Vec<u8>)> Party for Tapped<'_, P, F> {
     }
 }
 
-impl<const CHUNKS: usize, L: ClientLinear> Pair<CHUNKS, L> {
+impl<M: Memory, L: ClientLinear> Pair<M, L> {
     /// Both sides before the first frame.
     pub fn new(network: Arc<Network>, settings: Settings, seeds: [u64; 2]) -> Self {
         Self {

@@ -35,7 +35,7 @@ wire_enum! {
         Residues = 8,
         /// Either: messages of base transfers, under their keys.
         BaseMessages = 9,
-        /// Client: starts an inference.
+        /// Client: starts to prepare an inference.
         Begin = 10,
         /// Server: public description of the next layer.
         Layer = 11,
@@ -57,6 +57,12 @@ wire_enum! {
         Rotations = 19,
         /// Either: this session ends here, and why.
         Fail = 20,
+        /// Client: its image, less the pseudo-random shares of it.
+        Image = 21,
+        /// Client: its records, sealed; server: the same, when they are needed.
+        Records = 22,
+        /// Server: an inference is prepared.
+        Prepared = 23,
     }
 }
 

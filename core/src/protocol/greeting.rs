@@ -14,7 +14,7 @@ use crate::random::SessionId;
 use crate::relu::{Digits, ReluParams};
 
 /// Version of the protocol described in `docs/protocol.md`.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// Names the fixed parameters of [`crate::rlwe::ring::ring4096`]: layers in segments, of any depth.
 pub const PARAMETER_SET: u16 = 1;
 /// The same with layers in slots, by the parameters of [`crate::rlwe::ring::ring8192`].
@@ -67,7 +67,8 @@ pub struct Hello {
     pub k_s: u8,
     /// See [`Settings`].
     pub h: u8,
-    /// Chunks of 256 activations that the client works on at once.
+    /// Chunks of 256 outputs that the client has room for; 0 for whatever an inference has. See
+    /// [`Room`](super::steps::Room).
     pub window: u16,
     /// See [`Settings`].
     pub labels: bool,
@@ -113,6 +114,13 @@ pub struct Welcome {
     pub input: InputSpec,
 }
 
+impl InputSpec {
+    /// Values of an image.
+    pub fn values(&self) -> usize {
+        usize::from(self.channels) * usize::from(self.side).pow(2)
+    }
+}
+
 impl Hello {
     /// The session that this and the server's greeting, as it came, begin.
     pub(super) fn session_id(&self, welcome: &[u8]) -> Result<SessionId, Error> {
@@ -136,7 +144,7 @@ impl Hello {
         if !matches!(self.k_s, 1 | 2 | 4 | 8) {
             return refuse("k_s", self.k_s.into());
         }
-        if !(1..=MAX_WINDOW).contains(&self.window) {
+        if self.window > MAX_WINDOW {
             return refuse("window", self.window);
         }
         Ok(())

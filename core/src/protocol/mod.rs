@@ -17,6 +17,7 @@ pub mod greeting;
 pub mod linear;
 #[cfg(feature = "server")]
 pub mod network;
+pub mod seal;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod share;

@@ -1,12 +1,16 @@
 //! The public order of messages, once: client and server step through these lists, and so does
-//! whoever counts frames without running them (`traffic`). A window of activations has a list of
-//! its own, in [`super::activation`]. `docs/protocol.md` says what each message carries.
+//! whoever counts frames without running them (`traffic`). One for the set-up, one for preparing an
+//! inference, one for answering it; a window of outputs has lists of its own, in
+//! [`super::activation`]. `docs/protocol.md` says what each message carries.
 
 use super::transfer::PIECE;
 use crate::network::layer::Activation;
-use crate::ot::Direction;
+use crate::ot::{Direction, LANE};
 use crate::packing::Output;
 use crate::rlwe::Expansion;
+
+/// Outputs that are worked on together: one row each in a lane.
+pub const CHUNK: usize = LANE;
 
 /// Who sends a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +40,53 @@ impl Upload {
     }
 }
 
+/// What a client has room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// The descriptions of all layers, and the records of all outputs of an inference.
+    Whole,
+    /// One layer, and the records of so many chunks of its outputs; the server keeps them, sealed,
+    /// until they are answered.
+    Chunks(u16),
+}
+
+impl Room {
+    /// As the greeting says it: chunks, or 0.
+    pub fn of(window: u16) -> Self {
+        match window {
+            0 => Self::Whole,
+            chunks => Self::Chunks(chunks),
+        }
+    }
+
+    /// What the greeting says.
+    pub fn window(self) -> u16 {
+        match self {
+            Self::Whole => 0,
+            Self::Chunks(chunks) => chunks,
+        }
+    }
+
+    /// Outputs of a full window.
+    pub fn capacity(self) -> usize {
+        match self {
+            Self::Whole => usize::MAX,
+            Self::Chunks(chunks) => usize::from(chunks) * CHUNK,
+        }
+    }
+}
+
+/// What the steps of a set-up depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct SetupOf {
+    /// The client asked for the names of classes.
+    pub labels: bool,
+    /// The client's room.
+    pub room: Room,
+    /// The packing has keys of its own.
+    pub own_keys: bool,
+}
+
 /// A step of the set-up. After the last one the parties are ready for inferences.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Setup {
@@ -45,6 +96,8 @@ pub enum Setup {
     Welcome,
     /// Server: the names of all classes, if the client asked for them.
     Labels,
+    /// Server: the descriptions of all layers, if the client has room for them.
+    Layers,
     /// Client: a key or ciphertext.
     Upload(Upload),
     /// Server: the response to the choices of the reverse base transfers.
@@ -60,101 +113,232 @@ pub enum Setup {
 }
 
 impl Setup {
-    /// The step after this one. `labels`: the client asked for the names of classes. `own_keys`:
-    /// the packing has keys of its own.
-    pub fn next(self, labels: bool, own_keys: bool) -> Option<Self> {
+    /// The step after this one.
+    pub fn next(self, of: SetupOf) -> Option<Self> {
         use Direction::{Forward, Reverse};
         Some(match self {
             Self::Hello => Self::Welcome,
-            Self::Welcome if labels => Self::Labels,
-            Self::Welcome | Self::Labels => Self::Upload(Upload::Key),
+            Self::Welcome if of.labels => Self::Labels,
+            Self::Welcome | Self::Labels if of.room == Room::Whole => Self::Layers,
+            Self::Welcome | Self::Labels | Self::Layers => Self::Upload(Upload::Key),
             Self::Upload(Upload::Key) => Self::Upload(Upload::BaseChoices),
             Self::Upload(Upload::BaseChoices) => Self::Response,
             Self::Response => Self::BaseMessages(Reverse),
             Self::BaseMessages(Reverse) => Self::BaseCorrection,
             Self::BaseCorrection => Self::BaseMessages(Forward),
-            Self::BaseMessages(Forward) if own_keys => Self::Rotations,
+            Self::BaseMessages(Forward) if of.own_keys => Self::Rotations,
             Self::Rotations => Self::Keys,
             Self::BaseMessages(Forward) | Self::Keys => return None,
         })
     }
 }
 
-/// A step of a layer, after the server has described it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LayerStep {
-    /// Client: the input ciphertext of this number.
-    Input(usize),
-    /// Server: the next output ciphertext.
-    Response,
-    /// No message: this output joins the window.
-    Gather(Output),
-    /// Both: the ReLU of the outputs in the window, which is empty then.
-    Window,
-    /// Client: a frame of what is sent instead of new shares, in a layer without activation.
-    Reshares,
-    /// Server: a frame of its shares of the logits.
-    Logits,
-    /// Nothing: the layer is done.
-    Done,
-}
-
-/// What the steps of a layer depend on.
+/// What the steps of an inference depend on, of the layer that was entered last.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerFacts {
     /// What follows the linear part.
     pub activation: Activation,
     /// Input ciphertexts.
     pub inputs: usize,
-    /// Activations of a full window.
-    pub capacity: usize,
+    /// Outputs.
+    pub outputs: usize,
 }
 
-/// How far a layer is.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct LayerSteps {
-    /// Ciphertexts so far: the inputs, then the outputs.
-    ciphertexts: u32,
+impl LayerFacts {
+    /// Of no layer.
+    pub const NONE: Self = Self {
+        activation: Activation::Linear,
+        inputs: 0,
+        outputs: 0,
+    };
+}
+
+/// A step of preparing an inference: nothing of it depends on the image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prepare {
+    /// What follows is about this layer. A message for clients with room for one layer, else none:
+    /// the server describes it.
+    Enter(usize),
+    /// Client: the input ciphertext of this number.
+    Input(usize),
+    /// Server: the next output ciphertext.
+    Response,
+    /// No message: this output joins the window.
+    Gather(Output),
+    /// Both: the outputs in the window are prepared, and it is empty then.
+    Window,
+    /// Server: it has all that it needs.
+    Confirm,
+    /// Nothing: all is prepared.
+    Done,
+}
+
+/// How far the preparing of an inference is. With room for a whole inference all inputs of all layers
+/// come first, then all responses, then one window: four turns however many layers. Else it goes
+/// layer by layer.
+#[derive(Clone, Copy, Debug)]
+pub struct PrepareSteps {
+    room: Room,
+    layers: usize,
+    layer: usize,
+    pass: Pass,
+    /// Ciphertexts of the layer so far: of its inputs, or of its outputs.
+    ciphertexts: usize,
     /// Outputs in the window.
-    gathered: u32,
+    gathered: usize,
 }
 
-impl LayerSteps {
-    /// The step after the last one that this gave. `output` is the first output that no step has
-    /// taken yet; none when all are taken.
-    pub fn next(&mut self, facts: &LayerFacts, output: Option<Output>) -> LayerStep {
-        let ciphertexts = self.ciphertexts as usize;
-        let Some(responses) = ciphertexts.checked_sub(facts.inputs) else {
-            self.ciphertexts += 1;
-            return LayerStep::Input(ciphertexts);
-        };
-        let full = self.gathered as usize == facts.capacity;
-        match (output, facts.activation) {
-            (Some(_), Activation::Relu) if full => {}
-            (Some(output), _) if output.ciphertext >= responses => {
-                self.ciphertexts += 1;
-                return LayerStep::Response;
-            }
-            (Some(output), Activation::Relu) => {
-                self.gathered += 1;
-                return LayerStep::Gather(output);
-            }
-            (Some(_), Activation::Linear) => return LayerStep::Reshares,
-            (Some(_), Activation::Logits) => return LayerStep::Logits,
-            (None, _) if self.gathered == 0 => return LayerStep::Done,
-            (None, _) => {}
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pass {
+    /// Enters a layer; true for its outputs alone.
+    Enter(bool),
+    Inputs,
+    Outputs,
+    End,
+}
+
+impl PrepareSteps {
+    /// Before the first layer of so many.
+    pub const fn new(room: Room, layers: usize) -> Self {
+        Self {
+            room,
+            layers,
+            layer: 0,
+            pass: Pass::Enter(false),
+            ciphertexts: 0,
+            gathered: 0,
         }
-        self.gathered = 0;
-        LayerStep::Window
+    }
+
+    /// The step after the last one that this gave. `facts` are the entered layer's, `output` is its
+    /// first output that no step has taken yet; none when all are taken.
+    pub fn next(&mut self, facts: &LayerFacts, output: Option<Output>) -> Prepare {
+        let whole = self.room == Room::Whole;
+        loop {
+            match self.pass {
+                Pass::Enter(outputs) => {
+                    self.pass = if outputs { Pass::Outputs } else { Pass::Inputs };
+                    self.ciphertexts = 0;
+                    return Prepare::Enter(self.layer);
+                }
+                Pass::Inputs if self.ciphertexts < facts.inputs => {
+                    self.ciphertexts += 1;
+                    return Prepare::Input(self.ciphertexts - 1);
+                }
+                Pass::Inputs if whole && self.layer + 1 < self.layers => {
+                    self.layer += 1;
+                    self.pass = Pass::Enter(false);
+                }
+                Pass::Inputs if whole => {
+                    self.layer = 0;
+                    self.pass = Pass::Enter(true);
+                }
+                Pass::Inputs => {
+                    self.ciphertexts = 0;
+                    self.pass = Pass::Outputs;
+                }
+                Pass::Outputs => {
+                    let last = self.layer + 1 == self.layers;
+                    match output {
+                        Some(_) if self.gathered == self.room.capacity() => {}
+                        Some(output) if output.ciphertext >= self.ciphertexts => {
+                            self.ciphertexts += 1;
+                            return Prepare::Response;
+                        }
+                        Some(output) => {
+                            self.gathered += 1;
+                            return Prepare::Gather(output);
+                        }
+                        None if self.gathered > 0 && (last || !whole) => {}
+                        None if last => {
+                            self.pass = Pass::End;
+                            return Prepare::Confirm;
+                        }
+                        None => {
+                            self.layer += 1;
+                            self.pass = Pass::Enter(whole);
+                            continue;
+                        }
+                    }
+                    self.gathered = 0;
+                    return Prepare::Window;
+                }
+                Pass::End => return Prepare::Done,
+            }
+        }
     }
 }
 
-/// Values of the next frame of [`LayerStep::Reshares`] or [`LayerStep::Logits`], where `outputs`
-/// are those that no step has taken yet: all of one ciphertext, at most [`PIECE`].
-pub fn frame_values(outputs: impl Iterator<Item = Output>) -> usize {
-    let mut outputs = outputs.map(|output| output.ciphertext).take(PIECE);
-    let Some(first) = outputs.next() else {
-        return 0;
-    };
-    1 + outputs.take_while(|&next| next == first).count()
+/// A step of answering a prepared inference.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Client: this frame of the image, less its pseudo-random shares.
+    Image(usize),
+    /// As [`Prepare::Enter`].
+    Enter(usize),
+    /// Both: so many outputs of the layer, the next ones, are answered.
+    Window(usize),
+    /// Nothing: the client has all logits.
+    Done,
+}
+
+/// How far the answering of an inference is.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerSteps {
+    room: Room,
+    layers: usize,
+    /// Frames of the image.
+    frames: usize,
+    frame: usize,
+    layer: usize,
+    entered: bool,
+    /// Outputs of the entered layer so far.
+    outputs: usize,
+}
+
+impl AnswerSteps {
+    /// Before the image, which has so many values.
+    pub const fn new(room: Room, layers: usize, image: usize) -> Self {
+        Self {
+            room,
+            layers,
+            frames: image.div_ceil(PIECE),
+            frame: 0,
+            layer: 0,
+            entered: false,
+            outputs: 0,
+        }
+    }
+
+    /// The step after the last one that this gave. `facts` are the entered layer's.
+    pub fn next(&mut self, facts: &LayerFacts) -> Answer {
+        if self.frame < self.frames {
+            self.frame += 1;
+            return Answer::Image(self.frame - 1);
+        }
+        if self.entered {
+            // Its outputs were prepared to the end.
+            let left = match facts.activation {
+                Activation::Linear => 0,
+                Activation::Relu | Activation::Logits => facts.outputs - self.outputs,
+            };
+            if left > 0 {
+                let count = left.min(self.room.capacity());
+                self.outputs += count;
+                return Answer::Window(count);
+            }
+            self.layer += 1;
+        }
+        if self.layer == self.layers {
+            self.entered = false;
+            return Answer::Done;
+        }
+        (self.entered, self.outputs) = (true, 0);
+        Answer::Enter(self.layer)
+    }
+}
+
+/// Values of the image in one of its frames; it has `values`.
+pub fn image_piece(values: usize, frame: usize) -> core::ops::Range<usize> {
+    frame * PIECE..((frame + 1) * PIECE).min(values)
 }

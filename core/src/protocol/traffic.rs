@@ -1,16 +1,21 @@
 //! What a session puts on the line, frame by frame, without running it: for planners and tests.
 //! It walks the lists of [`super::steps`], which are those that the parties step through.
 
-use core::iter::repeat_n;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::iter::{empty, repeat_n};
 
 use serde::Serialize;
 
-use super::activation::{CHUNK, WindowTraffic};
+use super::activation::{ChunkShape, Phase, WindowTraffic};
 use super::base;
 use super::frame::{HEADER, Kind, MAX_FRAME};
 use super::greeting::{Hello, Welcome, write_control};
 use super::linear::slot::GALOIS_KEY_POLYS;
-use super::steps::{LayerFacts, LayerStep, LayerSteps, Sender, Setup, frame_values};
+use super::steps::{
+    Answer, AnswerSteps, CHUNK, LayerFacts, Prepare, PrepareSteps, Room, Sender, Setup, SetupOf,
+    image_piece,
+};
 use super::transfer::PIECE;
 use crate::arith::bits::packed_len;
 use crate::arith::field::T_BITS;
@@ -46,22 +51,33 @@ fn values(sender: Sender, kind: Kind, mut count: usize, bits: u32, note: &mut No
     }
 }
 
+/// The description of a layer.
+fn description(layer: &Layer, note: &mut Note<'_>) {
+    note(Sender::Server, Kind::Layer, control(Kind::Layer, layer));
+}
+
 /// Bytes of a control message's frame. None is longer than a frame.
 fn control(kind: Kind, message: &impl Serialize) -> usize {
     write_control(&mut [0; MAX_FRAME], kind, message).unwrap_or(MAX_FRAME)
 }
 
-/// The frames of a set-up, in order. `names` are the classes'; `rotations` counts the automorphisms
-/// of a network in slot packing.
+/// The frames of a set-up, in order. `names` are the classes', `layers` what the client is told of
+/// them; `rotations` counts the automorphisms of a network in slot packing.
 pub fn set_up<'a>(
     (hello, welcome): (&Hello, &Welcome),
     names: impl IntoIterator<Item = &'a str>,
+    layers: impl IntoIterator<Item = &'a Layer>,
     rotations: Option<usize>,
     mut frame: impl FnMut(Sender, Kind, usize),
 ) {
     use Sender::{Client, Server};
     let note: &mut Note<'_> = &mut frame;
-    let mut names = names.into_iter();
+    let (mut names, mut layers) = (names.into_iter(), layers.into_iter());
+    let of = SetupOf {
+        labels: hello.labels,
+        room: Room::of(hello.window),
+        own_keys: rotations.is_some(),
+    };
     let mut next = Some(Setup::Hello);
     while let Some(step) = next {
         match step {
@@ -70,6 +86,7 @@ pub fn set_up<'a>(
             Setup::Labels => {
                 (names.by_ref()).for_each(|name| note(Server, Kind::Label, HEADER + name.len()));
             }
+            Setup::Layers => layers.by_ref().for_each(|layer| description(layer, note)),
             Setup::Upload(_) => upload::<Ring4096>(Ring4096::LIMBS, note),
             Setup::Response => response::<Ring4096>(Ring4096::N, note),
             Setup::BaseMessages(direction) => {
@@ -103,7 +120,7 @@ pub fn set_up<'a>(
                 }
             }
         }
-        next = step.next(hello.labels, rotations.is_some());
+        next = step.next(of);
     }
 }
 
@@ -118,74 +135,154 @@ pub struct Ciphertexts {
     pub returned: usize,
 }
 
-/// The layers of a session.
+/// A layer, as far as its traffic depends on it.
 #[derive(Clone, Debug)]
 pub struct LayerTraffic {
-    windows: WindowTraffic,
-    /// Activations of a full window.
-    capacity: usize,
+    /// What the client is told.
+    pub layer: Layer,
+    /// Its ciphertexts.
+    pub ciphertexts: Ciphertexts,
+    /// Outputs in each of its responses.
+    pub outputs: Vec<usize>,
 }
 
 impl LayerTraffic {
-    /// A session before its first layer; `chunks` is the client's window.
-    pub fn new(relu: ReluParams, k_s: u32, chunks: usize) -> Self {
-        Self {
-            windows: WindowTraffic::new(relu, k_s),
-            capacity: chunks * CHUNK,
+    fn facts(&self) -> LayerFacts {
+        LayerFacts {
+            activation: self.layer.activation,
+            inputs: self.ciphertexts.inputs,
+            outputs: self.outputs.iter().sum(),
         }
     }
 
-    /// The frames of the next layer, in order, from its description on. `layer` is what the client
-    /// is told; `outputs` counts the outputs in each of its responses.
-    pub fn layer(
-        &mut self,
-        layer: &Layer,
-        ciphertexts: Ciphertexts,
-        outputs: impl Iterator<Item = usize> + Clone,
-        mut frame: impl FnMut(Sender, Kind, usize),
-    ) {
-        let slots = ciphertexts.packing == Packing::Slot;
-        let facts = LayerFacts {
-            activation: layer.activation,
-            inputs: ciphertexts.inputs,
-            capacity: self.capacity,
-        };
-        let note: &mut Note<'_> = &mut frame;
-        note(Sender::Server, Kind::Layer, control(Kind::Layer, layer));
+    /// Its outputs, in order, as far as steps depend on them.
+    fn outputs(&self) -> impl Iterator<Item = Output> + '_ {
         let output = |ciphertext| Output {
             ciphertext,
             coefficient: 0,
             channel: 0,
             position: 0,
         };
-        let outputs = outputs.enumerate();
-        let mut outputs = outputs.flat_map(|(o, count)| repeat_n(output(o), count));
-        let (mut steps, mut next, mut gathered) = (LayerSteps::default(), outputs.next(), 0);
+        let counts = self.outputs.iter().enumerate();
+        counts.flat_map(move |(ciphertext, &count)| repeat_n(output(ciphertext), count))
+    }
+}
+
+/// The inferences of a session.
+#[derive(Clone, Debug)]
+pub struct InferenceTraffic {
+    windows: WindowTraffic,
+    room: Room,
+    /// Values of the image.
+    image: usize,
+    layers: Vec<LayerTraffic>,
+}
+
+impl InferenceTraffic {
+    /// Those of a network.
+    pub fn new(
+        (relu, k_s, room): (ReluParams, u32, Room),
+        image: usize,
+        layers: Vec<LayerTraffic>,
+    ) -> Self {
+        Self {
+            windows: WindowTraffic::new(relu, k_s, room),
+            room,
+            image,
+            layers,
+        }
+    }
+
+    fn facts(&self, layer: usize) -> LayerFacts {
+        let layer = self.layers.get(layer);
+        layer.map_or(LayerFacts::NONE, LayerTraffic::facts)
+    }
+
+    /// The frames that prepare an inference, in order, each with the index of the layer that it
+    /// belongs to.
+    pub fn prepare(&self, mut frame: impl FnMut(usize, Sender, Kind, usize)) {
+        if self.layers.is_empty() {
+            return;
+        }
+        frame(0, Sender::Client, Kind::Begin, HEADER);
+        let mut steps = PrepareSteps::new(self.room, self.layers.len());
+        let (mut layer, mut next) = (0, None);
+        let mut outputs: Box<dyn Iterator<Item = Output> + '_> = Box::new(empty());
+        // Chunks of the window.
+        let (mut chunks, mut fresh) = (Vec::<ChunkShape>::new(), true);
         loop {
-            let step = steps.next(&facts, next);
-            match step {
-                LayerStep::Input(_) if slots => upload::<Ring8192>(Ring8192::LIMBS, note),
-                LayerStep::Input(_) => upload::<Ring4096>(Ring4096::LIMBS, note),
-                LayerStep::Response if slots => response::<Ring8192>(ciphertexts.returned, note),
-                LayerStep::Response => response::<Ring4096>(ciphertexts.returned, note),
-                LayerStep::Gather(_) => {
-                    gathered += 1;
+            let facts = self.facts(layer);
+            let Some(of) = self.layers.get(layer) else {
+                return;
+            };
+            let note: &mut Note<'_> = &mut |sender, kind, bytes| frame(layer, sender, kind, bytes);
+            let slots = of.ciphertexts.packing == Packing::Slot;
+            let returned = of.ciphertexts.returned;
+            match steps.next(&facts, next) {
+                Prepare::Enter(index) => {
+                    if self.room != Room::Whole {
+                        description(&self.layers[index].layer, &mut |sender, kind, bytes| {
+                            frame(index, sender, kind, bytes);
+                        });
+                    }
+                    (layer, fresh) = (index, true);
+                    outputs = Box::new(self.layers[index].outputs());
                     next = outputs.next();
                 }
-                LayerStep::Window => {
-                    self.windows.window(gathered, &mut *note);
-                    gathered = 0;
+                Prepare::Input(_) if slots => upload::<Ring8192>(Ring8192::LIMBS, note),
+                Prepare::Input(_) => upload::<Ring4096>(Ring4096::LIMBS, note),
+                Prepare::Response if slots => response::<Ring8192>(returned, note),
+                Prepare::Response => response::<Ring4096>(returned, note),
+                Prepare::Gather(_) => {
+                    match chunks.last_mut() {
+                        Some(chunk) if !fresh && chunk.len < CHUNK => chunk.len += 1,
+                        _ => {
+                            chunks.push(ChunkShape {
+                                layer: layer as u16,
+                                activation: facts.activation,
+                                len: 1,
+                            });
+                            fresh = false;
+                        }
+                    }
+                    next = outputs.next();
                 }
-                LayerStep::Reshares | LayerStep::Logits => {
-                    let (sender, kind) = match step {
-                        LayerStep::Logits => (Sender::Server, Kind::Logits),
-                        _ => (Sender::Client, Kind::Reshare),
-                    };
-                    let count = frame_values(next.into_iter().chain(outputs.clone()));
-                    values(sender, kind, count, T_BITS, note);
-                    next = outputs.nth(count - 1);
+                Prepare::Window => {
+                    self.windows.window(Phase::Prepare, &chunks, &mut frame);
+                    (chunks, fresh) = (Vec::new(), true);
                 }
-                LayerStep::Done => break,
+                Prepare::Confirm => note(Sender::Server, Kind::Prepared, HEADER),
+                Prepare::Done => return,
+            }
+        }
+    }
+
+    /// The frames that answer it. The image's belong to the first layer.
+    pub fn answer(&self, mut frame: impl FnMut(usize, Sender, Kind, usize)) {
+        let mut steps = AnswerSteps::new(self.room, self.layers.len(), self.image);
+        let mut layer = 0;
+        loop {
+            let facts = self.facts(layer);
+            match steps.next(&facts) {
+                Answer::Image(piece) => {
+                    let count = image_piece(self.image, piece).len();
+                    let bytes = HEADER + packed_len(count, T_BITS);
+                    frame(0, Sender::Client, Kind::Image, bytes);
+                }
+                Answer::Enter(index) => {
+                    layer = index;
+                    if self.room != Room::Whole {
+                        description(&self.layers[index].layer, &mut |sender, kind, bytes| {
+                            frame(index, sender, kind, bytes);
+                        });
+                    }
+                }
+                Answer::Window(count) => {
+                    let chunks = ChunkShape::split(layer, facts.activation, count);
+                    let chunks: Vec<_> = chunks.collect();
+                    self.windows.window(Phase::Answer, &chunks, &mut frame);
+                }
+                Answer::Done => return,
             }
         }
     }

@@ -185,6 +185,8 @@ mod server {
     /// The server's side of an upload: collects a seed and polynomials, coefficient domain.
     pub struct ReceiveUpload<R: Ring> {
         seed: Option<Seed>,
+        /// So many in all; there is room for them once the seed has come.
+        count: usize,
         polys: Limbs<R>,
         next: usize,
     }
@@ -199,7 +201,8 @@ mod server {
         pub fn new(count: usize) -> Self {
             Self {
                 seed: None,
-                polys: zero_polys::<R>(count),
+                count,
+                polys: zero_polys::<R>(0),
                 next: 0,
             }
         }
@@ -209,6 +212,7 @@ mod server {
         pub fn handle(&mut self, frame: Frame<'_>) -> Result<Option<Received<R>>, Error> {
             if self.seed.is_none() {
                 self.seed = Some(Seed(*frame.expect_array::<32>(Kind::Seed)?));
+                self.polys = zero_polys::<R>(self.count);
                 return Ok(None);
             }
             let (poly, piece) = (self.next / pieces::<R>(), self.next % pieces::<R>());
@@ -220,7 +224,7 @@ mod server {
                 values[i] = x
             })?;
             self.next += 1;
-            let count = self.polys.len();
+            let count = self.count;
             if self.next < count * pieces::<R>() {
                 return Ok(None);
             }

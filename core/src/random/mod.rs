@@ -88,6 +88,8 @@ pub enum Purpose {
     GaloisKeyError = 14,
     /// Server: residues that the keys of the base transfers are hashed from.
     BaseResidues = 15,
+    /// Client: key of the records of one inference that the server keeps.
+    Records = 16,
 }
 
 /// Derives seeds: `HKDF-SHA256(salt = session id, secret)`, expanded by purpose and counter.

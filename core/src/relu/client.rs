@@ -3,11 +3,13 @@
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{Block, Digit, ReluParams, negate_if, residue};
+use crate::arith::bits::{pack, packed_len, unpack};
 use crate::arith::field::{T, T_BITS, T_MOD};
 use crate::error::Error;
 use crate::ot::{mask, mask_eq, select};
 
-/// What the client keeps of an activation: 16 bytes, from its share a on to its reply.
+/// What the client keeps of an activation: 16 bytes, from its share a on to its reply. Of an output
+/// without ReLU it keeps a residue instead.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Record {
     /// The replies c\[d\]\[g\] without what f adds and what replaces the share, for (d, g) of (0, 0),
@@ -34,6 +36,16 @@ impl Record {
     pub fn begin(&mut self, share: u16) {
         self.share = share;
         self.pads = 0;
+    }
+
+    /// Keeps a residue mod t, of an output that no ReLU follows.
+    pub fn keep(&mut self, residue: u32) {
+        self.replies[0] = residue;
+    }
+
+    /// The residue that it keeps.
+    pub fn kept(&self) -> u32 {
+        self.replies[0]
     }
 
     /// The digit's value in its share: its choice in the digit's row.
@@ -138,6 +150,65 @@ impl Record {
     /// The reply to the answer: e, and a residue mod t.
     pub fn reply(&self) -> (u32, u32) {
         (self.pads.into(), self.replies[0])
+    }
+}
+
+/// Bits of every part of a record that waits for its answer: replies, share, pads and beta.
+fn parts(params: &ReluParams) -> [u32; 3] {
+    [T_BITS, params.k, params.pad_bits() + 1]
+}
+
+/// Bytes of so many records that wait for their answers, packed.
+pub fn packed_records(params: &ReluParams, count: usize) -> usize {
+    let [replies, share, pads] = parts(params);
+    packed_len(3 * count, replies) + packed_len(count, share) + packed_len(count, pads)
+}
+
+impl ReluParams {
+    /// Packs records that wait for their answers, part by part: [`packed_records`] bytes.
+    pub fn pack_records(&self, records: &[Record], out: &mut [u8]) -> usize {
+        let [reply, share, pads] = parts(self);
+        let beta = pads - 1;
+        let replies = records.iter().flat_map(|record| record.replies);
+        let mut len = pack(out, reply, replies);
+        let shares = records.iter().map(|record| record.share);
+        let wrapped = shares.map(|a| u32::from(a) & ((1 << self.k) - 1));
+        len += pack(&mut out[len..], share, wrapped);
+        let all = records.iter().map(|record| u32::from(record.pads));
+        let all = all.map(|pads| pads & ((1 << beta) - 1) | (pads >> BETA) << beta);
+        len + pack(&mut out[len..], pads, all)
+    }
+
+    /// Takes records as [`Self::pack_records`] packs them; `kind` names the frame in an error.
+    pub fn unpack_records(
+        &self,
+        kind: u8,
+        bytes: &[u8],
+        records: &mut [Record],
+    ) -> Result<(), Error> {
+        let count = records.len();
+        let [reply, share, pads] = parts(self);
+        let beta = pads - 1;
+        let lens = [packed_len(3 * count, reply), packed_len(count, share)];
+        let split = || {
+            let (replies, rest) = bytes.split_at_checked(lens[0])?;
+            let (shares, pads) = rest.split_at_checked(lens[1])?;
+            Some((replies, shares, pads))
+        };
+        let (replies, shares, all) = split().ok_or(Error::FrameLength {
+            kind,
+            expected: packed_records(self, count),
+            got: bytes.len(),
+        })?;
+        unpack(kind, replies, reply, T, 3 * count, |i, x| {
+            records[i / 3].replies[i % 3] = x;
+        })?;
+        unpack(kind, shares, share, 1 << share, count, |i, x| {
+            records[i].share = x as u16;
+        })?;
+        unpack(kind, all, pads, 1 << pads, count, |i, x| {
+            records[i].pads = (x & ((1 << beta) - 1) | (x >> beta) << BETA) as u16;
+        })
     }
 }
 

@@ -18,7 +18,7 @@ mod client;
 #[cfg(feature = "server")]
 mod server;
 
-pub use client::Record;
+pub use client::{Record, packed_records};
 #[cfg(feature = "server")]
 pub use server::{Prepared, Secrets};
 
@@ -214,6 +214,12 @@ impl ReluParams {
         tables
             .map(|digit| digit.entry as usize * digit.plane())
             .sum()
+    }
+
+    /// Bits of the pads of all digits, for one value of each.
+    fn pad_bits(&self) -> u32 {
+        let digits = self.digits();
+        digits.map(|digit| digit.entry * digit.carries as u32).sum()
     }
 
     /// Bytes of one activation's answer: its tables, and one bit and a residue.

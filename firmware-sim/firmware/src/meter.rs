@@ -1,15 +1,15 @@
-//! Instructions by phase of the protocol: those of the client's `poll` and `handle`, without
-//! interrupts and without waiting. A call belongs to the phase of the frame that it takes or
+//! Instructions by kind of work: those of the client's `poll` and `handle`, without
+//! interrupts and without waiting. A call belongs to the work of the frame that it takes or
 //! gives; what it does ahead for the next frame (packing the next input, say) goes with it.
 
-use stria_core::{Error, Frame, FrameBuf, Kind, Party, SmallClient, T_BITS};
+use stria_core::{Error, Frame, FrameBuf, Kind, Party, Phase, SmallClient, T_BITS};
 
 use crate::board::Stopwatch;
 use crate::picture::Picture;
 
 /// What instructions are spent on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum Work {
     /// Greetings and goodbye.
     Other,
     /// Secret and public key.
@@ -20,20 +20,19 @@ pub enum Phase {
     Encryption,
     /// Decryption and unpacking of responses.
     Decryption,
-    /// Oblivious transfers of the ReLU, which need the client's share alone.
+    /// Oblivious transfers of the ReLU, which need the client's share alone, and records to the server.
     Preparing,
-    /// Its answers and replies.
+    /// The picture, records from the server, answers and replies.
     Answering,
 }
 
-const PHASES: usize = 7;
+const WORKS: usize = 7;
 /// Frames of c1 in a response.
 const C1_FRAMES: u32 = 16;
 
 /// Sums of one session.
 pub struct Meter {
-    instructions: [u64; PHASES],
-    inference: bool,
+    instructions: [u64; WORKS],
     uploads: u32,
     encryptions: u32,
     response_frames: u32,
@@ -44,8 +43,7 @@ impl Meter {
     /// Nothing counted.
     pub fn new() -> Self {
         Self {
-            instructions: [0; PHASES],
-            inference: false,
+            instructions: [0; WORKS],
             uploads: 0,
             encryptions: 0,
             response_frames: 0,
@@ -53,53 +51,54 @@ impl Meter {
         }
     }
 
-    fn count(&mut self, frame: Option<Frame<'_>>, spent: u64) {
-        let phase = frame.map_or(Phase::Other, |frame| self.phase(frame));
-        self.instructions[phase as usize] += spent;
+    /// Counts a call; `at` is where the inference was before it, if there was one.
+    fn count(&mut self, at: Option<Phase>, frame: Option<Frame<'_>>, spent: u64) {
+        let work = frame.map_or(Work::Other, |frame| self.work(at, frame));
+        self.instructions[work as usize] += spent;
     }
 
-    fn phase(&mut self, frame: Frame<'_>) -> Phase {
+    fn work(&mut self, at: Option<Phase>, frame: Frame<'_>) -> Work {
+        let inference = at.is_some();
         match frame.kind {
-            Kind::Begin | Kind::Layer => {
-                self.inference = true;
-                Phase::Encryption
+            Kind::Replies => {
+                // A bit and a residue each, both filled up to a byte.
+                self.activations += 8 * frame.payload.len() as u32 / (1 + T_BITS);
+                Work::Answering
             }
-            Kind::Seed | Kind::Limb if self.inference => {
+            _ if at == Some(Phase::Answer) => Work::Answering,
+            Kind::Begin | Kind::Layer => Work::Encryption,
+            Kind::Seed | Kind::Limb if inference => {
                 self.encryptions += u32::from(frame.kind == Kind::Seed);
-                Phase::Encryption
+                Work::Encryption
             }
             Kind::Seed | Kind::Limb => {
                 self.uploads += u32::from(frame.kind == Kind::Seed);
                 // The first upload is the public key.
                 if self.uploads == 1 {
-                    Phase::Keys
+                    Work::Keys
                 } else {
-                    Phase::BaseTransfers
+                    Work::BaseTransfers
                 }
             }
-            Kind::Welcome => Phase::Keys,
-            Kind::ResponseC1 | Kind::ResponseC0 | Kind::Logits if self.inference => {
+            Kind::Welcome => Work::Keys,
+            Kind::ResponseC1 | Kind::ResponseC0 if inference => {
                 self.response_frames += u32::from(frame.kind == Kind::ResponseC1);
-                Phase::Decryption
+                Work::Decryption
             }
-            Kind::ReverseCorrection if self.inference => Phase::Preparing,
+            Kind::ReverseCorrection if inference => Work::Preparing,
             Kind::ResponseC1 | Kind::ResponseC0 | Kind::BaseMessages | Kind::ReverseCorrection => {
-                Phase::BaseTransfers
+                Work::BaseTransfers
             }
-            Kind::ForwardCorrection | Kind::Residues => Phase::Preparing,
-            Kind::Answers => Phase::Answering,
-            Kind::Replies => {
-                // A bit and a residue each, both filled up to a byte.
-                self.activations += 8 * frame.payload.len() as u32 / (1 + T_BITS);
-                Phase::Answering
+            Kind::ForwardCorrection | Kind::Residues | Kind::Reshare | Kind::Records => {
+                Work::Preparing
             }
-            _ => Phase::Other,
+            _ => Work::Other,
         }
     }
 
-    /// Instructions of a phase.
-    pub fn instructions(&self, phase: Phase) -> u64 {
-        self.instructions[phase as usize]
+    /// Instructions of some work.
+    pub fn instructions(&self, work: Work) -> u64 {
+        self.instructions[work as usize]
     }
 
     /// Ciphertexts encrypted in the inference.
@@ -127,19 +126,21 @@ pub struct Metered<'a> {
 
 impl Party for Metered<'_> {
     fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
+        let at = self.client.position().map(|(phase, _)| phase);
         let watch = Stopwatch::start();
         let len = self.client.poll(self.picture, out);
         let frame = match len {
             Ok(Some(len)) => Frame::new_checked(&out[..len]).ok(),
             _ => None,
         };
-        self.meter.count(frame, watch.stop());
+        self.meter.count(at, frame, watch.stop());
         len
     }
     fn handle(&mut self, frame: Frame<'_>) -> Result<(), Error> {
+        let at = self.client.position().map(|(phase, _)| phase);
         let watch = Stopwatch::start();
         let result = self.client.handle(self.picture, frame);
-        self.meter.count(Some(frame), watch.stop());
+        self.meter.count(at, Some(frame), watch.stop());
         result
     }
     fn rests(&self) -> bool {

@@ -4,7 +4,7 @@
 use semihosting::println;
 
 use crate::board;
-use crate::meter::{Meter, Phase};
+use crate::meter::{Meter, Work};
 use crate::picture::Picture;
 use crate::stack;
 
@@ -22,13 +22,13 @@ pub fn print(picture: &Picture, meter: &Meter, framing: u64) {
         println!("stria top1 {}", best);
     }
     let counts = [
-        ("keygen", meter.instructions(Phase::Keys)),
-        ("base_ot", meter.instructions(Phase::BaseTransfers)),
-        ("encrypt", meter.instructions(Phase::Encryption)),
-        ("decrypt", meter.instructions(Phase::Decryption)),
-        ("prepare", meter.instructions(Phase::Preparing)),
-        ("answer", meter.instructions(Phase::Answering)),
-        ("other", meter.instructions(Phase::Other)),
+        ("keygen", meter.instructions(Work::Keys)),
+        ("base_ot", meter.instructions(Work::BaseTransfers)),
+        ("encrypt", meter.instructions(Work::Encryption)),
+        ("decrypt", meter.instructions(Work::Decryption)),
+        ("prepare", meter.instructions(Work::Preparing)),
+        ("answer", meter.instructions(Work::Answering)),
+        ("other", meter.instructions(Work::Other)),
         ("framing", framing),
         ("line", board::interrupt_instructions()),
         ("encryptions", meter.encryptions().into()),

@@ -119,6 +119,7 @@ impl Receivers {
                 let index = self.count % call.frames();
                 let _ = call.read(frame, index, |_, _| Ok(()));
             }
+            Kind::Records => records(payload),
             _ => stream(frame),
         }
         let _ = frame.unexpected();
@@ -169,6 +170,20 @@ fn lay_out(layer: &Layer) {
             assert!((output.position as usize) < area);
             assert!(output.ciphertext < layout.outputs());
         }
+    }
+}
+
+/// Records as a client packs them, of which the bytes are the owner's: what is read of them is written
+/// the same.
+fn records(bytes: &[u8]) {
+    let relu = relu_params(8, 8, 4).expect("parameters that every server takes");
+    let count = bytes.len() / packed_records(&relu, 64) * 64;
+    let bytes = &bytes[..packed_records(&relu, count)];
+    let mut records = vec![Record::EMPTY; count];
+    if relu.unpack_records(0, bytes, &mut records).is_ok() {
+        let mut again = vec![0; bytes.len()];
+        assert_eq!(relu.pack_records(&records, &mut again), bytes.len());
+        assert_eq!(again, bytes);
     }
 }
 

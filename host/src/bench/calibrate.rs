@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use stria_core::Error;
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{Application, Client};
+use stria_core::protocol::activation::Phase;
+use stria_core::protocol::client::{Application, Client, Memory, Whole};
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
 use stria_core::protocol::linear::ClientLinear;
@@ -18,7 +19,6 @@ use super::operations::{self, OperationSeconds};
 use crate::model::{Model, ModelLayer, networks};
 use crate::planner::count;
 use crate::report::{Constants, Ring};
-use crate::session::client::large;
 use crate::session::{SessionError, entropy, server};
 
 /// Inferences that are timed.
@@ -37,6 +37,8 @@ pub fn calibrate() -> Result<Constants, SessionError> {
     let model = built("strianet-cifar10")?;
     let parts = seconds::<Segments>(&model, Packing::Segment)?;
     let activations: usize = model.layers.iter().map(ModelLayer::activations).sum();
+    let products: usize = model.layers.iter().map(products).sum();
+    let clear = operations::clear()?;
     let operations = operations::segments(cores)?;
     let segment = ring(&model, Packing::Segment, &parts, operations)?;
 
@@ -52,6 +54,11 @@ pub fn calibrate() -> Result<Constants, SessionError> {
         key_switch,
         relu_client: parts[RELU_CLIENT] / activations as f64,
         relu_server: parts[RELU_SERVER] / activations as f64,
+        answer_client: parts[ANSWER_CLIENT] / activations as f64,
+        // The rest of what the server does then is its convolution.
+        answer_server: (parts[ANSWER_SERVER] - clear * products as f64).max(0.0)
+            / activations as f64,
+        clear,
     })
 }
 
@@ -80,11 +87,13 @@ fn ring(
 }
 
 /// Seconds of the parts of an inference, or of a layer of it: see the places.
-type Parts = [f64; 4];
+type Parts = [f64; 6];
 const ENCRYPT: usize = 0;
 const DECRYPT: usize = 1;
 const RELU_CLIENT: usize = 2;
 const RELU_SERVER: usize = 3;
+const ANSWER_CLIENT: usize = 4;
+const ANSWER_SERVER: usize = 5;
 
 /// A grey image.
 struct Grey;
@@ -105,13 +114,14 @@ fn seconds<L: ClientLinear>(model: &Model, packing: Packing) -> Result<Parts, Se
         Budget::new(INFERENCES),
         &mut entropy::session_rng("server")?,
     );
-    let mut client = large::<L>(Settings::default(), &mut entropy::session_rng("client")?);
+    let mut rng = entropy::session_rng("client")?;
+    let mut client = Client::<Whole, L>::new(Settings::default(), &mut rng);
     exchange(&mut client, &mut server)?;
     let mut best: Vec<Parts> = Vec::new();
     for _ in 0..INFERENCES {
         client.start()?;
         let layers = exchange(&mut client, &mut server)?;
-        best.resize(layers.len(), [f64::INFINITY; 4]);
+        best.resize(layers.len(), [f64::INFINITY; 6]);
         for (best, layer) in best.iter_mut().zip(&layers) {
             *best = std::array::from_fn(|part| best[part].min(layer[part]));
         }
@@ -120,35 +130,46 @@ fn seconds<L: ClientLinear>(model: &Model, packing: Packing) -> Result<Parts, Se
     Ok(std::array::from_fn(sum))
 }
 
+/// Multiplications of a layer's convolution.
+fn products(layer: &ModelLayer) -> usize {
+    let weights =
+        usize::from(layer.layer.in_channels / layer.layer.groups) * layer.layer.kernel.taps();
+    layer.layout.geometry.out_values() * weights
+}
+
 /// What every layer of the next inference takes; nothing for the set-up.
-fn exchange<const CHUNKS: usize, L: ClientLinear>(
-    client: &mut Client<CHUNKS, L>,
+fn exchange<M: Memory, L: ClientLinear>(
+    client: &mut Client<M, L>,
     server: &mut Server,
 ) -> Result<Vec<Parts>, Error> {
     let mut layers: Vec<Parts> = Vec::new();
-    let mut note = |kind, client, server| {
-        if kind == Kind::Layer {
-            layers.push(Parts::default());
-        }
-        if let Some(layer) = layers.last_mut() {
-            add(layer, kind, client, server);
-        }
+    let mut note = |at: Option<(Phase, u16)>, kind, client, server| {
+        let Some((phase, layer)) = at else {
+            return;
+        };
+        let layer = usize::from(layer);
+        layers.resize(layers.len().max(layer + 1), Parts::default());
+        add(&mut layers[layer], phase, kind, client, server);
     };
     let mut buffer = [0; MAX_FRAME];
     loop {
         let mut begin = Instant::now();
-        while let Some(len) = client.poll(&mut Grey, &mut buffer)? {
+        loop {
+            let at = client.position();
+            let Some(len) = client.poll(&mut Grey, &mut buffer)? else {
+                break;
+            };
             let written = Instant::now();
             let frame = Frame::new_checked(&buffer[..len])?;
             server.handle(frame)?;
-            note(frame.kind, written - begin, written.elapsed());
+            note(at, frame.kind, written - begin, written.elapsed());
             begin = Instant::now();
         }
         while let Some(len) = server.poll(&mut buffer)? {
             let written = Instant::now();
-            let frame = Frame::new_checked(&buffer[..len])?;
+            let (at, frame) = (client.position(), Frame::new_checked(&buffer[..len])?);
             client.handle(&mut Grey, frame)?;
-            note(frame.kind, written.elapsed(), written - begin);
+            note(at, frame.kind, written.elapsed(), written - begin);
             begin = Instant::now();
         }
         if client.is_ready() {
@@ -158,18 +179,17 @@ fn exchange<const CHUNKS: usize, L: ClientLinear>(
 }
 
 /// Adds a frame's time on each side to the part that it belongs to.
-fn add(parts: &mut Parts, kind: Kind, client: Duration, server: Duration) {
+fn add(parts: &mut Parts, phase: Phase, kind: Kind, client: Duration, server: Duration) {
     let (client, server) = (client.as_secs_f64(), server.as_secs_f64());
     match kind {
-        // The first ciphertext is packed when the layer is described.
-        Kind::Layer | Kind::Seed | Kind::Limb => parts[ENCRYPT] += client,
+        _ if phase == Phase::Answer => {
+            parts[ANSWER_CLIENT] += client;
+            parts[ANSWER_SERVER] += server;
+        }
+        // The first ciphertext is packed when the preparing begins.
+        Kind::Begin | Kind::Seed | Kind::Limb => parts[ENCRYPT] += client,
         Kind::ResponseC1 | Kind::ResponseC0 => parts[DECRYPT] += client,
-        Kind::ForwardCorrection
-        | Kind::ReverseCorrection
-        | Kind::Residues
-        | Kind::Answers
-        | Kind::Replies
-        | Kind::Reshare => {
+        Kind::ForwardCorrection | Kind::ReverseCorrection | Kind::Residues | Kind::Reshare => {
             parts[RELU_CLIENT] += client;
             parts[RELU_SERVER] += server;
         }

@@ -4,7 +4,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use stria_core::Error;
+use stria_core::clear::ClearConvolution;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
+use stria_core::packing::geometry::Geometry;
 use stria_core::packing::segment::{SegmentLayout, SegmentWeights};
 use stria_core::packing::slot::{SlotLayout, SlotWeights};
 use stria_core::packing::{Layout, Places, RingOf, Weights};
@@ -40,6 +42,22 @@ pub(super) fn segments(cores: usize) -> Result<OperationSeconds, Error> {
     let numbers = vec![1; 8 * 9 * 128 * 64];
     let weights = |keep| SegmentWeights::new(&layer, &layout, &numbers[..], |_| keep);
     ring(cores, weights, &(), [0.0; 2])
+}
+
+/// One multiplication of a convolution in the clear.
+pub(super) fn clear() -> Result<f64, Error> {
+    let layer = Layer {
+        in_side: 15,
+        ..layer([64, 64], Kernel::Square(3), 1)
+    };
+    let unfit = |reason| Error::Layer { index: 0, reason };
+    let geometry = Geometry::new(&layer).map_err(unfit)?;
+    let convolution = ClearConvolution::new(&layer, &geometry, vec![1; 64 * 64 * 9]);
+    let share = vec![1; 64 * 15 * 15];
+    let seconds = repeat(|| {
+        black_box(convolution.residues(&[&share[..]]));
+    });
+    Ok(seconds / (64 * 64 * 9 * 15 * 15) as f64)
 }
 
 /// N = 8192, and the seconds of a decomposition and of a key switch.

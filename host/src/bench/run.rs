@@ -11,8 +11,8 @@ use crate::model::logits::top_k;
 use crate::model::{Model, ModelLayer, packing, reference};
 use crate::planner::{NamedLayer, Plan, Setting, formed};
 use crate::report::{
-    Counts, InferReport, InferredImage, Measured, MeasuredLayer, NetworkFacts, Operations, Outcome,
-    PlannedLayer, Predicted, SessionReport,
+    Counts, InferReport, Inference, InferredImage, Measured, MeasuredLayer, NetworkFacts,
+    Operations, Outcome, PhasePart, PlannedLayer, Predicted, SessionReport,
 };
 use crate::transport::LinkSpeed;
 
@@ -143,12 +143,25 @@ fn measured(
         client_memory_bytes: client.memory_bytes,
         server_memory_bytes: served.memory_bytes,
         counts,
+        prepare: phase(client, |inference| inference.prepare),
+        answer: phase(client, |inference| inference.answer),
         predicted: Predicted {
             seconds: plan.totals.seconds,
+            prepare: plan.totals.prepare,
+            answer: plan.totals.answer,
             counts: plan.totals.counts,
         },
         layers,
     })
+}
+
+/// A phase of the session: median seconds, and what the first inference sent.
+fn phase(client: &InferReport, of: fn(&Inference) -> PhasePart) -> PhasePart {
+    let parts = client.images.iter().map(|image| of(&image.inference));
+    PhasePart {
+        seconds: median(parts.clone().map(|part| part.seconds).collect()),
+        ..parts.clone().next().unwrap_or_default()
+    }
 }
 
 /// One layer of the session; bytes are those of the first inference.

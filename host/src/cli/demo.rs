@@ -10,7 +10,7 @@ use stria_host::model::logits::top_k;
 use stria_host::model::packing::packed;
 use stria_host::model::{Model, ModelLayer, reference};
 use stria_host::report::text::{self, Colours, Seen};
-use stria_host::report::{DemoLayer, DemoReport, Inference, Operations, Security};
+use stria_host::report::{DemoLayer, DemoReport, Inference, Operations, PhasePart, Security};
 use stria_host::session::SessionError;
 use stria_host::session::check::LayerCheck;
 use stria_host::session::local::Local;
@@ -145,6 +145,8 @@ fn report(
         bytes_setup: session.setup_bytes(),
         seconds_setup: session.setup_seconds(),
         seconds_per_image: seconds / count as f64,
+        prepare: PhasePart::mean(all.iter().map(|image| &image.inference.prepare)),
+        answer: PhasePart::mean(all.iter().map(|image| &image.inference.answer)),
         client_state_bytes: session.state_bytes() as u64,
         security: Security::of(local.packing()),
     })

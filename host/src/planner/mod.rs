@@ -18,6 +18,6 @@ mod tests;
 
 pub use count::count;
 pub use linear::Linear;
-pub use meter::{ClientTraffic, Exchange, Traffic};
+pub use meter::{ClientTraffic, Exchange};
 pub use plan::{NamedLayer, Plan, UnfitLayer, formed};
 pub use setting::{Setting, Unfit};

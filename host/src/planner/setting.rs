@@ -7,9 +7,9 @@ use stria_core::rlwe::{Factor as PlaintextFactor, Ring4096, Ring8192};
 
 use super::count::count;
 use super::linear::Linear;
-use super::meter::{ClientTraffic, Exchange, Traffic};
+use super::meter::{ClientTraffic, Exchange, exchanges};
 use super::seconds::{self, LinearSeconds};
-use crate::report::{Constants, Cost, Counts, Factor, LayerCost, Operations};
+use crate::report::{Constants, Cost, Counts, Factor, LayerCost, Operations, PhasePart};
 use crate::session::server::WEIGHT_MEMORY;
 use crate::transport::LinkSpeed;
 
@@ -48,34 +48,37 @@ pub struct Setting {
     pub constants: Constants,
     /// The exchange.
     pub link: LinkSpeed,
-    /// The client's window, and what it negotiates.
+    /// The client's room, and what it negotiates.
     pub client: ClientTraffic,
 }
 
 impl Setting {
-    /// Costs of the layers of one inference, in execution order; the first has the inference's
-    /// opening frame.
+    /// Costs of the layers of one inference, in execution order; the first has the frames that begin
+    /// its phases.
     pub fn layers<'a>(
         &self,
         packing: Packing,
         layers: impl IntoIterator<Item = &'a Layer>,
     ) -> Result<Vec<LayerCost>, Unfit> {
-        let mut traffic = Traffic::new(&self.client);
-        let mut memory = WEIGHT_MEMORY;
-        let costs = layers.into_iter().enumerate().map(|(index, layer)| {
-            let fail = |reason| Unfit { index, reason };
-            let linear = count(packing, layer).map_err(fail)?;
-            let shown = match packing {
+        let mut shown = Vec::new();
+        for (index, layer) in layers.into_iter().enumerate() {
+            let linear = count(packing, layer).map_err(|reason| Unfit { index, reason })?;
+            let layer = match packing {
                 // The client is told of one group.
                 Packing::Coefficient => layer.dense(),
                 Packing::Segment | Packing::Slot => *layer,
             };
-            let exchange = traffic.layer(packing, &shown, &linear);
-            let kept = keep(packing, &linear, &mut memory);
-            let work = seconds::linear(&self.constants, packing, &linear, kept);
-            Ok(self.cost(layer, &linear, &work, &exchange))
+            shown.push((layer, linear));
+        }
+        let [prepare, answer] = exchanges(&self.client, packing, &shown);
+        let mut memory = WEIGHT_MEMORY;
+        let costs = shown.iter().zip(prepare.iter().zip(&answer));
+        let costs = costs.map(|((layer, linear), (prepare, answer))| {
+            let kept = keep(packing, linear, &mut memory);
+            let work = seconds::linear(&self.constants, packing, linear, kept);
+            self.cost(layer, linear, &work, [prepare, answer])
         });
-        costs.collect()
+        Ok(costs.collect())
     }
 
     fn cost(
@@ -83,24 +86,39 @@ impl Setting {
         layer: &Layer,
         linear: &Linear,
         work: &LinearSeconds,
-        exchange: &Exchange,
+        [prepare, answer]: [&Exchange; 2],
     ) -> LayerCost {
+        let constants = &self.constants;
         let values = linear.valid().sum::<usize>();
         let activations = match layer.activation {
             Activation::Relu => values,
             Activation::Linear | Activation::Logits => 0,
         };
-        let client_relu = activations as f64 * self.constants.relu_client;
-        let server_relu = activations as f64 * self.constants.relu_server;
-        let rest = exchange.bytes() - linear.bytes_up() - linear.bytes_down();
+        let relu = |seconds: f64| activations as f64 * seconds;
+        let client = [relu(constants.relu_client), relu(constants.answer_client)];
+        let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
+        let clear = (values * per_output) as f64 * constants.clear;
+        let server = [
+            relu(constants.relu_server),
+            relu(constants.answer_server) + clear,
+        ];
+
+        let rest = prepare.bytes() - linear.bytes_up() - linear.bytes_down();
         let mut parts = self.linear_parts(linear, work);
         let linear_seconds = parts.seconds();
-        parts.push(
-            Factor::Activations,
-            self.link.overlapped(rest, &[client_relu + server_relu]),
-        );
-        let waiting = exchange.rounds as f64 * self.link.round_trip_seconds();
-        parts.push(Factor::Rounds, waiting);
+        let prepared = self.link.overlapped(rest, &[client[0] + server[0]]);
+        let answered = self
+            .link
+            .overlapped(answer.bytes(), &[client[1] + server[1]]);
+        parts.push(Factor::Activations, prepared + answered);
+        let waiting = |of: &Exchange| of.rounds as f64 * self.link.round_trip_seconds();
+        parts.push(Factor::Rounds, waiting(prepare) + waiting(answer));
+        let phase = |of: &Exchange, seconds| PhasePart {
+            seconds: seconds + waiting(of),
+            bytes_up: of.up as u64,
+            bytes_down: of.down as u64,
+            messages: of.messages as u64,
+        };
         let cost = Cost {
             counts: Counts {
                 operations: Operations {
@@ -112,14 +130,16 @@ impl Setting {
                     key_switches: (linear.internal_rotations + linear.external_rotations) as u64,
                     activations: activations as u64,
                 },
-                bytes_up: exchange.up as u64,
-                bytes_down: exchange.down as u64,
+                bytes_up: (prepare.up + answer.up) as u64,
+                bytes_down: (prepare.down + answer.down) as u64,
                 ciphertext_bytes: (linear.bytes_up() + linear.bytes_down()) as u64,
             },
-            rounds: exchange.rounds,
-            client_seconds: work.encrypt + work.decrypt + client_relu,
-            server_seconds: work.receive + work.compute() + server_relu,
+            rounds: prepare.rounds + answer.rounds,
+            client_seconds: work.encrypt + work.decrypt + client[0] + client[1],
+            server_seconds: work.receive + work.compute() + server[0] + server[1],
             seconds: parts.seconds(),
+            prepare: phase(prepare, linear_seconds + prepared),
+            answer: phase(answer, answered),
         };
         LayerCost {
             cost,

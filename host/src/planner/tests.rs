@@ -5,18 +5,20 @@ use std::sync::Arc;
 use serde_json::json;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{Application, Client as Machine, SmallClient};
-use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
+use stria_core::protocol::activation::Phase;
+use stria_core::protocol::client::{
+    Application, Client as Machine, LargeClient, Memory, SmallClient,
+};
+use stria_core::protocol::frame::{Frame, MAX_FRAME};
 use stria_core::protocol::greeting::Settings;
-use stria_core::protocol::linear::segment::Segments;
 use stria_core::protocol::server::{Budget, Server};
 
 use super::*;
 use crate::model::networks::{BUILDERS, Random, find};
 use crate::model::schema::Network;
 use crate::model::{self, Model, packing};
-use crate::report::{Constants, Cost, LayerCost, Operations};
-use crate::session::client::{ClientOptions, Window, large};
+use crate::report::{Constants, Cost, Operations, PhasePart};
+use crate::session::client::{ClientOptions, Window};
 use crate::session::local::Local;
 use crate::session::{entropy, server};
 use crate::transport::LinkSpeed;
@@ -66,49 +68,51 @@ impl Application for Grey {
     fn logit(&mut self, _class: u16, _value: i32) {}
 }
 
-/// Bytes each way and rounds of every layer of an inference, as the state machines exchange them.
-fn exchanged<const CHUNKS: usize>(model: &Model, client: &mut Machine<CHUNKS>) -> Vec<[usize; 3]> {
+/// Bytes each way of every layer of an inference and turns, by phase, as the state machines exchange
+/// them.
+fn exchanged<M: Memory>(model: &Model, client: &mut Machine<M>) -> [Vec<[usize; 3]>; 2] {
     let network = Arc::new(server::network(model, Packing::Segment).unwrap());
     let mut rng = entropy::session_rng("test").unwrap();
     let mut server = Server::new(network, Budget::new(1), &mut rng);
-    let mut layers: Vec<[usize; 3]> = Vec::new();
-    let mut opening = 0;
-    let mut client_spoke = false;
+    let mut phases = [(); 2].map(|()| vec![[0; 3]; model.layers.len()]);
+    let mut last = None;
+    let mut note = |at: Option<(Phase, u16)>, up: bool, len| {
+        let Some((phase, layer)) = at else {
+            return;
+        };
+        let of = &mut phases[usize::from(phase == Phase::Answer)][usize::from(layer)];
+        of[usize::from(!up)] += len;
+        of[2] += usize::from(last != Some((phase, up)));
+        last = Some((phase, up));
+    };
     let mut buffer = [0; MAX_FRAME];
-    while layers.is_empty() || !client.is_ready() {
+    let mut started = false;
+    while !started || !client.is_ready() {
         if client.is_ready() {
             client.start().unwrap();
-            client_spoke = false;
+            started = true;
         }
-        while let Some(len) = client.poll(&mut Grey, &mut buffer).unwrap() {
-            let frame = Frame::new_checked(&buffer[..len]).unwrap();
-            match layers.last_mut() {
-                Some(layer) => layer[0] += len,
-                None if frame.kind == Kind::Begin => opening = len,
-                None => {}
-            }
-            server.handle(frame).unwrap();
-            client_spoke = true;
+        loop {
+            let at = client.position();
+            let Some(len) = client.poll(&mut Grey, &mut buffer).unwrap() else {
+                break;
+            };
+            note(at, true, len);
+            server
+                .handle(Frame::new_checked(&buffer[..len]).unwrap())
+                .unwrap();
         }
         while let Some(len) = server.poll(&mut buffer).unwrap() {
+            note(client.position(), false, len);
             let frame = Frame::new_checked(&buffer[..len]).unwrap();
-            if frame.kind == Kind::Layer {
-                let up = if layers.is_empty() { opening } else { 0 };
-                layers.push([up, 0, 0]);
-            }
-            if let Some(layer) = layers.last_mut() {
-                layer[1] += len;
-                layer[2] += usize::from(client_spoke);
-            }
-            client_spoke = false;
             client.handle(&mut Grey, frame).unwrap();
         }
     }
-    layers
+    phases
 }
 
 #[test]
-fn bytes_and_rounds_of_every_layer_are_those_exchanged() {
+fn bytes_and_turns_of_every_layer_are_those_exchanged() {
     let model = random_model(mixed());
     let layers: Vec<Layer> = model.layers.iter().map(|layer| layer.layer).collect();
     for (k_s, h) in [(1, 8), (4, 8), (8, 12), (2, 9)] {
@@ -121,16 +125,40 @@ fn bytes_and_rounds_of_every_layer_are_those_exchanged() {
             let rng = &mut entropy::session_rng("client").unwrap();
             let exchanged = match window {
                 Window::Small => exchanged(&model, &mut SmallClient::new(settings, rng)),
-                Window::Large => exchanged(&model, &mut *large::<Segments>(settings, rng)),
+                Window::Large => exchanged(&model, &mut LargeClient::new(settings, rng)),
             };
             let setting = setting(window, settings, model.shift);
             let costs = setting.layers(Packing::Segment, &layers).unwrap();
-            let predicted = costs.iter().map(|LayerCost { cost, .. }| {
-                let [up, down] = [cost.counts.bytes_up, cost.counts.bytes_down];
-                [up as usize, down as usize, cost.rounds]
-            });
-            assert_eq!(predicted.collect::<Vec<_>>(), exchanged, "{k_s} {h}");
+            let of = |phase: fn(&Cost) -> PhasePart| -> Vec<_> {
+                let parts = costs.iter().map(|cost| phase(&cost.cost));
+                parts
+                    .map(|part| [part.bytes_up, part.bytes_down, part.messages].map(|n| n as usize))
+                    .collect()
+            };
+            let predicted = [of(|cost| cost.prepare), of(|cost| cost.answer)];
+            assert_eq!(predicted, exchanged, "{k_s} {h}");
         }
+    }
+}
+
+/// `core/docs/design.md#two-phases`: a client that keeps its records takes as many turns to prepare
+/// however many layers there are, and two a ReLU layer to be answered.
+#[test]
+fn few_turns_however_many_layers() {
+    for name in ["strianet-cifar10", "resnet20", "vgg16"] {
+        let shapes = model::shapes(&find(name).unwrap().network()).unwrap();
+        let layers: Vec<Layer> = shapes.iter().map(|shape| shape.layer).collect();
+        let relus = layers
+            .iter()
+            .filter(|layer| layer.activation == Activation::Relu)
+            .count();
+        let costs =
+            setting(Window::Large, Settings::default(), 8).layers(Packing::Segment, &layers);
+        let mut total = Cost::default();
+        costs.unwrap().iter().for_each(|cost| total += &cost.cost);
+        // Begin and inputs; responses and corrections; transfers; the server's word that it has all.
+        assert_eq!(total.prepare.messages, 4, "{name}");
+        assert_eq!(total.answer.messages, 2 * relus as u64 + 2, "{name}");
     }
 }
 

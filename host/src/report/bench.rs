@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
+use super::infer::PhasePart;
 use super::layer::LayerShape;
 use super::machine::Machine;
 use crate::transport::LinkSpeed;
@@ -101,6 +102,10 @@ pub struct Measured {
     pub seconds: Vec<f64>,
     /// Median of `seconds`.
     pub median_seconds: f64,
+    /// What needs no image: median seconds, bytes of the first inference.
+    pub prepare: PhasePart,
+    /// And what follows it.
+    pub answer: PhasePart,
     /// Seconds from connecting to the end of the set-up.
     pub setup_seconds: f64,
     /// Bytes of the set-up, both ways; Galois keys are part of it.
@@ -132,6 +137,10 @@ pub struct Measured {
 pub struct Predicted {
     /// Seconds of an inference.
     pub seconds: f64,
+    /// What needs no image.
+    pub prepare: PhasePart,
+    /// And what follows it.
+    pub answer: PhasePart,
     /// Counts and bytes of the first inference of a session.
     #[serde(flatten)]
     pub counts: Counts,

@@ -19,10 +19,17 @@ pub struct Constants {
     pub decompose: f64,
     /// Slot packing, server: one rotation of a ciphertext that is split.
     pub key_switch: f64,
-    /// Client: one activation, at k_s = 4 and h = 8. Seconds of other settings are not estimated.
+    /// Client: one activation prepared, at k_s = 4 and h = 8. Seconds of other settings are not
+    /// estimated.
     pub relu_client: f64,
     /// Server: the same.
     pub relu_server: f64,
+    /// Client: one activation answered.
+    pub answer_client: f64,
+    /// Server: the same.
+    pub answer_server: f64,
+    /// Server: one multiplication of its convolution in the clear, on all cores.
+    pub clear: f64,
 }
 
 /// Seconds of what is done with ciphertexts of one ring.
@@ -60,25 +67,28 @@ impl Default for Constants {
         Self {
             cores: 2,
             segment: Ring {
-                encrypt: 5.4e-4,
-                receive: 2.6e-4,
-                product: 1.5e-5,
+                encrypt: 4.8e-4,
+                receive: 2.2e-4,
+                product: 1.4e-5,
                 fresh_product: 1.0e-4,
-                respond: 8.3e-4,
+                respond: 5.3e-4,
                 decrypt: 1.2e-4,
             },
             slot: Ring {
-                encrypt: 2.0e-3,
-                receive: 5.7e-4,
-                product: 2.9e-5,
-                fresh_product: 2.4e-4,
-                respond: 1.7e-3,
-                decrypt: 5.6e-4,
+                encrypt: 1.45e-3,
+                receive: 4.8e-4,
+                product: 2.7e-5,
+                fresh_product: 2.5e-4,
+                respond: 1.3e-3,
+                decrypt: 6.0e-4,
             },
             decompose: 5.2e-4,
             key_switch: 3.9e-4,
-            relu_client: 3.0e-6,
-            relu_server: 2.5e-6,
+            relu_client: 2.0e-6,
+            relu_server: 2.6e-6,
+            answer_client: 1.0e-7,
+            answer_server: 2.4e-7,
+            clear: 8.6e-11,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 use serde::Serialize;
 
 use super::counts::Counts;
+use super::infer::PhasePart;
 
 /// What a layer, or a network, costs.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
@@ -21,6 +22,19 @@ pub struct Cost {
     /// Estimated seconds, link included. Less than the sum of both sides' work and the line's where they
     /// overlap.
     pub seconds: f64,
+    /// Of bytes and seconds, what needs no image.
+    pub prepare: PhasePart,
+    /// And what follows it.
+    pub answer: PhasePart,
+}
+
+impl AddAssign<&Self> for PhasePart {
+    fn add_assign(&mut self, other: &Self) {
+        self.seconds += other.seconds;
+        self.bytes_up += other.bytes_up;
+        self.bytes_down += other.bytes_down;
+        self.messages += other.messages;
+    }
 }
 
 impl AddAssign<&Self> for Cost {
@@ -30,6 +44,8 @@ impl AddAssign<&Self> for Cost {
         self.client_seconds += other.client_seconds;
         self.server_seconds += other.server_seconds;
         self.seconds += other.seconds;
+        self.prepare += &other.prepare;
+        self.answer += &other.answer;
     }
 }
 

@@ -5,6 +5,8 @@ use stria_core::arith::field::T;
 use stria_core::packing::Packing;
 use stria_core::rlwe::{Ring, Ring4096, Ring8192};
 
+use super::infer::PhasePart;
+
 /// `stria demo --json`. The first four lists have one entry an image, in one order.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct DemoReport {
@@ -44,7 +46,11 @@ pub struct DemoReport {
     pub seconds_setup: f64,
     /// Mean seconds an image.
     pub seconds_per_image: f64,
-    /// Bytes of the client's whole state.
+    /// Of bytes and seconds, what needs no image: the mean.
+    pub prepare: PhasePart,
+    /// And what follows it.
+    pub answer: PhasePart,
+    /// Bytes of the client's whole state, at most.
     pub client_state_bytes: u64,
     /// The parameters that security rests on.
     pub security: Security,

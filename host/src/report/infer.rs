@@ -40,14 +40,47 @@ pub struct Inference {
     pub bytes_down: u64,
     /// Seconds.
     pub seconds: f64,
+    /// Of these, what needs no image.
+    pub prepare: PhasePart,
+    /// And what follows it.
+    pub answer: PhasePart,
     /// The last layer's sums as the client opened them, by class.
     pub logits: Vec<i32>,
     /// The layers' parts of bytes and seconds, in execution order.
     pub layers: Vec<LayerPart>,
 }
 
-/// What one layer of an inference cost, from its first frame to the next layer's; the first layer
-/// has the frame that opens an inference.
+/// What one phase of an inference cost.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct PhasePart {
+    /// Seconds.
+    pub seconds: f64,
+    /// Bytes to the server.
+    pub bytes_up: u64,
+    /// Bytes from the server.
+    pub bytes_down: u64,
+    /// One-way messages in series: turns of either side.
+    pub messages: u64,
+}
+
+impl PhasePart {
+    /// What one of so many cost on the average. The turns are the same in all.
+    pub fn mean<'a>(parts: impl ExactSizeIterator<Item = &'a Self>) -> Self {
+        let count = parts.len().max(1);
+        let mut sum = Self::default();
+        parts.for_each(|part| sum += part);
+        let each = |total: u64| total / count as u64;
+        Self {
+            seconds: sum.seconds / count as f64,
+            bytes_up: each(sum.bytes_up),
+            bytes_down: each(sum.bytes_down),
+            messages: each(sum.messages),
+        }
+    }
+}
+
+/// What one layer of an inference cost in both phases; the first layer has the frames that begin
+/// them. The time of a frame begins with the frame before it.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct LayerPart {
     /// Bytes to the server.

@@ -50,6 +50,8 @@ fn demo(demo: &Value) -> Result<String, Missing> {
         .iter()
         .filter_map(|layer| layer["max_error_units"].as_u64());
     let each = (up + down) as f64 / number("/activations")?.max(1) as f64;
+    let answer = number("/answer/bytes_up")? + number("/answer/bytes_down")?;
+    let answer = answer as f64 / number("/activations")?.max(1) as f64;
     let rows = [
         (
             "secure and plaintext inference name the same class",
@@ -68,10 +70,30 @@ fn demo(demo: &Value) -> Result<String, Missing> {
             seconds(real(demo, "/seconds_per_image")?),
         ),
         (
+            "of that, before there is an image",
+            seconds(real(demo, "/prepare/seconds")?),
+        ),
+        (
+            "and from the image to the label",
+            seconds(real(demo, "/answer/seconds")?),
+        ),
+        (
             "traffic of an inference",
             format!("{} up, {} down", bytes(up), bytes(down)),
         ),
         ("of that, for each activation", format!("{each:.1} bytes")),
+        (
+            "from the image to the label, for each activation",
+            format!("{answer:.1} bytes"),
+        ),
+        (
+            "messages in series, before there is an image and then",
+            format!(
+                "{}, {}",
+                number("/prepare/messages")?,
+                number("/answer/messages")?
+            ),
+        ),
         ("set-up of a session", bytes(number("/bytes_setup")?)),
         ("the client's state", bytes(number("/client_state_bytes")?)),
         (
@@ -98,7 +120,7 @@ fn networks(bench: &Bench) -> String {
     let machine = bench.machine.processor.as_deref().unwrap_or("a processor");
     let mut text = format!(
         "\n## Networks, packings and links\n\n`stria bench --links {links}`, version {}, on {} cores of {machine}, which client and server share. Times are\n\
-         medians of an inference. Rotations are internal / external.\n\n",
+         medians of an inference, and of that from the image to the label. Rotations are internal / external.\n\n",
         bench.version, bench.machine.cores
     );
     let mut head = vec!["network".to_owned(), "packing".into()];
@@ -125,7 +147,10 @@ fn networks(bench: &Bench) -> String {
             let mut cells = vec![format!("`{name}`{weights}"), packing.into()];
             cells.extend(bench.links.iter().map(|link| {
                 let run = bench.measured(name, packing, &link.name);
-                run.map_or("-".into(), |run| seconds(run.median_seconds))
+                run.map_or("-".into(), |run| {
+                    let label = seconds(run.answer.seconds);
+                    format!("{}, {label}", seconds(run.median_seconds))
+                })
             }));
             cells.extend([
                 format!(

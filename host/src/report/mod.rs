@@ -30,7 +30,7 @@ pub use counts::{Counts, Operations};
 pub use demo::{DemoLayer, DemoReport, Security};
 pub use eval::{Disagreement, EvalReport, Margins};
 pub use import::{ImportReport, ImportedLayer};
-pub use infer::{Guess, InferReport, Inference, InferredImage, LayerPart};
+pub use infer::{Guess, InferReport, Inference, InferredImage, LayerPart, PhasePart};
 pub use inspect::{InspectReport, InspectedLayer};
 pub use layer::LayerShape;
 pub use machine::Machine;

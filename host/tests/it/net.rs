@@ -238,7 +238,7 @@ fn garbage_ends_its_own_session_only() {
         (&[0xff; 5000], "must carry 1024 bytes"),
         (&[0; 5000], "got kind 0"),
         (b"\x0a\0\0", "expected a frame of kind 1, got kind 10"),
-        (b"\x01\x05\0\x03bcde", "malformed greeting"),
+        (b"\x01\x05\0\x04bcde", "malformed greeting"),
         (b"\x01\x02\0\x63\x07", "speaks protocol version 99"),
         (&failure[..failure_len], "the peer ended the session"),
     ];
@@ -580,7 +580,7 @@ fn clients_survive_bad_servers() {
         (vec![0xff; 9999], "must carry 1024 bytes"),
         (vec![0; 9999], "got kind 0"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".into(), "must carry"),
-        (b"\x02\x03\0\x03bc".into(), "malformed greeting"),
+        (b"\x02\x03\0\x04bc".into(), "malformed greeting"),
         (b"\x03\0\0".into(), "expected a frame of kind 2"),
         (b"\x14\x01\0\x04".into(), "at its limit"),
         (b"\x14\x01\0\x05".into(), "shutting down"),

@@ -11,7 +11,7 @@ use image::RgbImage;
 use stria_host::report::html::html;
 use stria_host::report::{
     Bench, Counts, LayerShape, Machine, Measured, MeasuredLayer, NetworkFacts, Operations, Outcome,
-    Predicted, Run,
+    PhasePart, Predicted, Run,
 };
 use stria_host::transport::LinkSpeed;
 
@@ -68,6 +68,8 @@ fn measured(network: usize, packing: usize, wan: bool) -> Measured {
         counts: counts(1),
     });
     Measured {
+        prepare: PhasePart::default(),
+        answer: PhasePart::default(),
         seconds: vec![seconds * 0.97, seconds, seconds * 1.1],
         median_seconds: seconds,
         setup_seconds: 0.31,
@@ -80,6 +82,8 @@ fn measured(network: usize, packing: usize, wan: bool) -> Measured {
         server_memory_bytes: None,
         counts: counts(12),
         predicted: Predicted {
+            prepare: PhasePart::default(),
+            answer: PhasePart::default(),
             seconds: seconds * 0.9,
             counts: counts(12),
         },

@@ -267,10 +267,10 @@ fn circles_are_found() {
 
 /// What `core` gives its users beside [`stria_core::link`].
 const FACE: &str = "\
-    About Activation Application Budget Client Counters DriveError Error Frame FrameBuf HEADER InputSpec \
-    Kernel Kind Layer LayerCounters LayerError MAX_FRAME MAX_IMAGE_CHANNELS MAX_NAME MAX_PAYLOAD \
-    Network NetworkLayer Observer Operations Packing Party PeerError Pool Server Settings Shown \
-    Skip SlotClient SmallClient T_BITS Usage VERSION WeightMemory Welcome drive drive_async \
+    About Activation Application Budget Chunks Client Counters DriveError Error Frame FrameBuf HEADER InputSpec \
+    Kernel Kind LargeClient Layer LayerCounters LayerError MAX_FRAME MAX_IMAGE_CHANNELS MAX_NAME MAX_PAYLOAD \
+    Memory Network NetworkLayer Observer Operations Packing Party PeerError Phase Pool Server Settings Shown \
+    Skip SlotClient SmallClient T_BITS Usage VERSION WeightMemory Welcome Whole drive drive_async \
     is_clean loopback normalise read_frame read_frame_async softmax_in_place write_failure";
 
 #[test]

@@ -2,6 +2,7 @@
 //! pooling windows, depthwise layers.
 
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool, Skip};
+use stria_core::protocol::client::{Chunks, Memory, Whole};
 use stria_tests::layers::layer;
 use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};
 
@@ -72,9 +73,9 @@ fn network() -> Plain {
     plain
 }
 
-fn agrees<const CHUNKS: usize>() {
+fn agrees<M: Memory>() {
     let plain = network();
-    let mut pair = Pair::<CHUNKS>::new(plain.network(), settings(4, 12), [1, 2]);
+    let mut pair = Pair::<M>::new(plain.network(), settings(4, 12), [1, 2]);
     let mut image = Image::random(1);
     pair.run(&mut image).unwrap();
     for seed in [1, 2] {
@@ -107,6 +108,6 @@ fn agrees<const CHUNKS: usize>() {
 
 #[test]
 fn secure_sums_are_the_plain_ones() {
-    agrees::<1>();
-    agrees::<4>();
+    agrees::<Chunks<1>>();
+    agrees::<Whole>();
 }

@@ -2,6 +2,7 @@
 
 use stria_core::arith::field::ACC_BITS;
 use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
+use stria_core::protocol::client::Whole;
 use stria_tests::layers::layer;
 use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};
 
@@ -31,7 +32,7 @@ fn activations(edges: &[i32], h: u8) -> Vec<Vec<i32>> {
     plain.layers[1].1.fill(0);
     let mut image = Image::random(1);
     image.pixels.fill(3);
-    let mut pair = Pair::<4>::new(plain.network(), settings(4, h), [1, 2]);
+    let mut pair = Pair::<Whole>::new(plain.network(), settings(4, h), [1, 2]);
     pair.run(&mut image).unwrap();
     pair.infer(&mut image).unwrap();
     assert_eq!(image.logits, plain.layers[1].2);

@@ -14,6 +14,7 @@ mod link;
 mod packing_leaks;
 mod packings;
 mod parameters;
+mod phases;
 mod slot;
 mod slot_faults;
 mod slot_layers;

@@ -9,6 +9,7 @@ use stria_core::network::layer::{Kernel, Layer};
 use stria_core::packing::segment::SegmentLayout;
 use stria_core::packing::slot::{SlotLayout, SlotWeights};
 use stria_core::packing::{Layout, Packing, Places};
+use stria_core::protocol::client::Chunks;
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::linear::segment::Segments;
 use stria_core::protocol::linear::slot::Slots;
@@ -33,7 +34,7 @@ fn assert_fresh<L: ClientLinear>(packing: Packing) -> [usize; 2] {
     // The same client again, the same server again: with another peer, and with another image.
     for (images, seeds) in [(&[1, 1][..], [1, 2]), (&[1], [1, 3]), (&[1], [4, 2])] {
         let network = plain.packed(packing, usize::MAX);
-        let pair = Pair::<1, L>::session(network, images, seeds);
+        let pair = Pair::<Chunks<1>, L>::session(network, images, seeds);
         // Greetings, labels, layers and lists are public and may repeat.
         let public = [
             Kind::Hello,
@@ -42,8 +43,19 @@ fn assert_fresh<L: ClientLinear>(packing: Packing) -> [usize; 2] {
             Kind::Layer,
             Kind::Rotations,
         ];
-        for (frames, kinds) in [&pair.up, &pair.down].into_iter().zip(&mut kinds) {
+        // Records come back once, as they were sent.
+        let of_records = |frame: &&Vec<u8>| frame[0] == Kind::Records as u8;
+        let [sent, back] = [&pair.up, &pair.down]
+            .map(|frames| -> Vec<&Vec<u8>> { frames.iter().filter(of_records).collect() });
+        assert!(sent == back && !sent.is_empty());
+        for (from_server, (frames, kinds)) in [&pair.up, &pair.down]
+            .into_iter()
+            .zip(&mut kinds)
+            .enumerate()
+        {
+            let returned = |frame: &Vec<u8>| from_server == 1 && of_records(&frame);
             let is_public = |frame: &Vec<u8>| public.iter().any(|kind| *kind as u8 == frame[0]);
+            let is_public = |frame: &Vec<u8>| is_public(frame) || returned(frame);
             for frame in frames.iter().filter(|frame| !is_public(frame)) {
                 kinds.insert(frame[0]);
                 let payload = &frame[HEADER..];
@@ -65,6 +77,8 @@ fn assert_fresh<L: ClientLinear>(packing: Packing) -> [usize; 2] {
         Kind::BaseMessages,
         Kind::Residues,
         Kind::ForwardCorrection,
+        Kind::Records,
+        Kind::Image,
         Kind::Replies,
     ];
     let down = [
@@ -107,7 +121,7 @@ fn nothing_is_used_twice() {
 fn assert_oblivious<L: ClientLinear>(packing: Packing) {
     let shape = |plain: &Plain, image| {
         let network = plain.packed(packing, usize::MAX);
-        let pair = Pair::<1, L>::session(network, &[image], [1, 2]);
+        let pair = Pair::<Chunks<1>, L>::session(network, &[image], [1, 2]);
         let of = |frames: &[Vec<u8>]| -> Vec<(u8, usize)> {
             frames.iter().map(|frame| (frame[0], frame.len())).collect()
         };

@@ -10,7 +10,7 @@ use stria_core::network::layer::{Activation, Kernel, Layer, Pool};
 use stria_core::packing::segment::SegmentLayout;
 use stria_core::packing::slot::SlotLayout;
 use stria_core::packing::{Layout, Packing, Places};
-use stria_core::protocol::client::Client;
+use stria_core::protocol::client::{Chunks, Client, Memory, Whole};
 use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME, write_failure};
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::linear::segment::Segments;
@@ -25,7 +25,7 @@ use stria_tests::two_party::{Image, Pair, Plain, SlotPair, SmallPair, settings};
 
 /// Runs `inferences` with a client of any size, and checks every layer; the positives that each
 /// layer had at least, the counters, and the payload bytes of ciphertexts down.
-fn run<const CHUNKS: usize, L: ClientLinear>(
+fn run<M: Memory, L: ClientLinear>(
     plain: &Plain,
     packing: Packing,
     memory: usize,
@@ -33,7 +33,7 @@ fn run<const CHUNKS: usize, L: ClientLinear>(
 ) -> (Vec<usize>, Counters, usize) {
     let network = plain.packed(packing, memory);
     assert_eq!(network.packing(), packing);
-    let mut pair = Pair::<CHUNKS, L>::new(network, settings(2, 12), [1, 2]);
+    let mut pair = Pair::<M, L>::new(network, settings(2, 12), [1, 2]);
     let side = plain.layers[0].0.in_side.into();
     let mut image = Image::of_side(side, 1);
     pair.run(&mut image).unwrap();
@@ -63,7 +63,7 @@ fn run<const CHUNKS: usize, L: ClientLinear>(
 }
 
 fn run_slot(plain: &Plain, memory: usize, inferences: u64) -> (Vec<usize>, Counters, usize) {
-    run::<4, Slots>(plain, Packing::Slot, memory, inferences)
+    run::<Whole, Slots>(plain, Packing::Slot, memory, inferences)
 }
 
 /// Each factor is made once by whoever comes first: sessions do not see when.
@@ -89,7 +89,7 @@ fn coefficients_return_a_sparse_ciphertext_for_each_output() {
     let plain = Plain::small();
     for memory in [0, usize::MAX] {
         let packing = Packing::Coefficient;
-        let (positives, counters, down) = run::<1, Segments>(&plain, packing, memory, 2);
+        let (positives, counters, down) = run::<Chunks<1>, Segments>(&plain, packing, memory, 2);
         assert!(positives.iter().all(|&count| count > 50));
         assert_eq!((counters.rotations(), counters.galois_key_bytes()), (0, 0));
         let mut expected = 0;
@@ -116,7 +116,7 @@ fn structural_zeros_are_no_products() {
             ..layer(16, 31, 8, Kernel::Square(3))
         };
         let plain = Plain::around(grouped, 1);
-        let (_, counters, _) = run::<4, Segments>(&plain, Packing::Coefficient, 0, 1);
+        let (_, counters, _) = run::<Whole, Segments>(&plain, Packing::Coefficient, 0, 1);
         assert_eq!(SegmentLayout::new(&grouped.dense()).unwrap().inputs(), 4);
         assert_eq!(counters.layers[1].operations.products, 8 * per_output);
     }
@@ -199,7 +199,7 @@ fn named_layers() {
         ..layer(6, 9, 40, Kernel::Square(1))
     };
     for plain in [depthwise, tiled, strided, pooled].map(|layer| Plain::around(layer, 3)) {
-        run::<4, Segments>(&plain, Packing::Coefficient, 1 << 20, 1);
+        run::<Whole, Segments>(&plain, Packing::Coefficient, 1 << 20, 1);
         run_slot(&plain, 1 << 20, 1);
     }
 }
@@ -244,7 +244,7 @@ proptest! {
                     let refused = NetworkLayer::new(packing, *layer, weights, bias, &mut memory);
                     prop_assert!(refused.is_err());
                 }
-                _ => { run::<4, Segments>(&plain, packing, 1 << 22, 1); }
+                _ => { run::<Whole, Segments>(&plain, packing, 1 << 22, 1); }
             }
         }
     }
@@ -290,6 +290,6 @@ fn mixed_packings_and_wrong_numbers_are_refused() {
 /// Three polynomials, a key and a list: whatever the network.
 #[test]
 fn the_slot_client_has_its_size() {
-    let more = size_of::<Client<1, Slots>>() - size_of::<Client<1>>();
+    let more = size_of::<Client<Chunks<1>, Slots>>() - size_of::<Client<Chunks<1>>>();
     assert!((96 * 1024..100 * 1024).contains(&more), "{more} bytes");
 }

@@ -3,13 +3,13 @@
 
 use stria_core::packing::Places;
 use stria_core::packing::segment::SegmentLayout;
-use stria_core::protocol::client::SmallClient;
+use stria_core::protocol::client::{Chunks, Memory, SmallClient, Whole};
 use stria_tests::two_party::{Image, Pair, Plain, settings};
 
 /// Opens every tensor and compares it with the layer's function of the opened inputs.
-fn check<const CHUNKS: usize>(k_s: u8, h: u8) {
+fn check<M: Memory>(k_s: u8, h: u8) {
     let plain = Plain::small();
-    let mut pair = Pair::<CHUNKS>::new(plain.network(), settings(k_s, h), [1, 2]);
+    let mut pair = Pair::<M>::new(plain.network(), settings(k_s, h), [1, 2]);
     let mut image = Image::random(5);
     pair.run(&mut image).unwrap();
     assert!(pair.client.is_ready() && pair.server.is_ready());
@@ -51,20 +51,21 @@ fn check<const CHUNKS: usize>(k_s: u8, h: u8) {
 
 #[test]
 fn small_client() {
-    check::<1>(4, 8);
+    check::<Chunks<1>>(4, 8);
 }
 
 #[test]
 fn every_k_s_with_a_larger_window() {
     for k_s in [1, 2, 8] {
-        check::<3>(k_s, 8);
+        check::<Chunks<3>>(k_s, 8);
+        check::<Whole>(k_s, 8);
     }
 }
 
 #[test]
-fn every_h_with_a_layer_at_once() {
+fn every_h_with_all_layers_at_once() {
     for h in [5, 6, 7, 9, 10, 11, 12] {
-        check::<4>(2, h);
+        check::<Whole>(2, h);
     }
 }
 

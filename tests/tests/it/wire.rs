@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use stria_core::packing::Packing;
+use stria_core::protocol::client::{Chunks, Memory, Whole};
 use stria_core::protocol::greeting::VERSION;
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::linear::segment::Segments;
@@ -9,20 +10,16 @@ use stria_core::protocol::linear::slot::Slots;
 use stria_tests::two_party::{Image, Pair, Plain, SHIFT, settings};
 
 /// A session with two inferences, the first frame to the goodbye.
-fn session<const CHUNKS: usize>(
-    plain: &Plain,
-    h: u8,
-    seeds: [u64; 2],
-) -> (Pair<CHUNKS>, [Vec<i32>; 2]) {
+fn session<M: Memory>(plain: &Plain, h: u8, seeds: [u64; 2]) -> (Pair<M>, [Vec<i32>; 2]) {
     packed((plain, Packing::Segment), h, seeds)
 }
 
 /// The same in any packing.
-fn packed<const CHUNKS: usize, L: ClientLinear>(
+fn packed<M: Memory, L: ClientLinear>(
     (plain, packing): (&Plain, Packing),
     h: u8,
     seeds: [u64; 2],
-) -> (Pair<CHUNKS, L>, [Vec<i32>; 2]) {
+) -> (Pair<M, L>, [Vec<i32>; 2]) {
     let network = plain.packed(packing, usize::MAX);
     let mut pair = Pair::new(network, settings(4, h), seeds);
     let mut image = Image::random(1);
@@ -38,7 +35,7 @@ fn packed<const CHUNKS: usize, L: ClientLinear>(
 }
 
 /// SHA-256 over each direction's frames: up, down.
-fn digests<const CHUNKS: usize, L: ClientLinear>(pair: &Pair<CHUNKS, L>) -> [String; 2] {
+fn digests<M: Memory, L: ClientLinear>(pair: &Pair<M, L>) -> [String; 2] {
     [&pair.up, &pair.down].map(|frames| {
         let digest = Sha256::digest(frames.concat());
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -47,16 +44,21 @@ fn digests<const CHUNKS: usize, L: ClientLinear>(pair: &Pair<CHUNKS, L>) -> [Str
 
 /// Version of the protocol, and the digests of its bytes from the client and from the server.
 const RECORDED: (u16, [&str; 2]) = (
-    3,
+    4,
     [
-        "f2b73a182dc39971ae8296faa3051feac0760297d13d923e67fb97faff4ca366",
-        "4dd60274d718ebd5c3040a7bd49b5d8e55f2d3e228901bf5986d4005a76897c5",
+        "f49dfcc9dc3bf23a82dd66db2c436d0a65ee333491b43b236600fcc85f2e0c59",
+        "33683546de7bd35a9fdf0d51185ce4c96afc01afaf37136b68bf4f3176b05e08",
     ],
 );
+/// As [`RECORDED`], of a client that keeps its records.
+const RECORDED_WHOLE: [&str; 2] = [
+    "99c78d6931fbbe5c94688bb907cecb53702b89ec653bcdbe983b3067232e953b",
+    "61d83951e81b7988683aaeb23ece3647d9c234643c75722d8832977d1947473b",
+];
 
 #[test]
 fn bytes_are_those_recorded() {
-    let (pair, logits) = session::<1>(&Plain::small(), 8, [1, 2]);
+    let (pair, logits) = session::<Chunks<1>>(&Plain::small(), 8, [1, 2]);
     assert_eq!(
         (VERSION, digests(&pair)),
         (RECORDED.0, RECORDED.1.map(String::from)),
@@ -64,26 +66,29 @@ fn bytes_are_those_recorded() {
          meant, raise VERSION in core/src/protocol/greeting.rs and record version and digests here"
     );
 
-    let (again, same_logits) = session::<1>(&Plain::small(), 8, [1, 2]);
+    let whole = session::<Whole>(&Plain::small(), 8, [1, 2]).0;
+    assert_eq!(digests(&whole), RECORDED_WHOLE.map(String::from));
+
+    let (again, same_logits) = session::<Chunks<1>>(&Plain::small(), 8, [1, 2]);
     assert!(again.up == pair.up && again.down == pair.down);
     assert_eq!(logits, same_logits);
 }
 
 /// As [`RECORDED`], in coefficient and in slot packing.
 const RECORDED_COEFFICIENT: [&str; 2] = [
-    "2605c59abd3afba9f54ae1fb713155ebfb07ee41039320ff5ae9c7fd7c7e6006",
-    "77be15d6430f46c3180a9f355218bb62899624e992a60919e2ead8bdf2edb50a",
+    "0acf43fdeab8da0b9d3f632dff42828d54d4cd7af3da08b33a8ac0c41976a11d",
+    "de82a319a1f4971c86fe18352f8d21d00a52a0ab413d20c38c7b80de1fcffa68",
 ];
 const RECORDED_SLOT: [&str; 2] = [
-    "ad67390cd6111d6b31fde4c67ec83c4ff7c76fe42e3bfde8e91bba98caa9794e",
-    "f43df1cb3be04592a34ab29b160469a9f61595e7a4aced20445b31955b6d1063",
+    "b43f4d52b2b96ac2db7c4ea92ebc39bd14813c62e8400858c5d236e6d3361dea",
+    "bc91ae979383a8f3bb579bd0a1445f816cfad529f7a2cf7019a91e644df5109b",
 ];
 
 #[test]
 fn bytes_of_the_other_packings_are_those_recorded() {
     let plain = Plain::tiny();
-    let coefficient = packed::<1, Segments>((&plain, Packing::Coefficient), 8, [1, 2]).0;
-    let slot = packed::<1, Slots>((&plain, Packing::Slot), 8, [1, 2]).0;
+    let coefficient = packed::<Chunks<1>, Segments>((&plain, Packing::Coefficient), 8, [1, 2]).0;
+    let slot = packed::<Chunks<1>, Slots>((&plain, Packing::Slot), 8, [1, 2]).0;
     assert_eq!(
         (digests(&coefficient), digests(&slot)),
         (
@@ -97,9 +102,9 @@ fn bytes_of_the_other_packings_are_those_recorded() {
 #[test]
 fn other_seeds_give_other_bytes() {
     let plain = Plain::tiny();
-    let base = session::<1>(&plain, 8, [1, 2]).0;
+    let base = session::<Chunks<1>>(&plain, 8, [1, 2]).0;
     for seeds in [[1, 3], [3, 2], [2, 1]] {
-        let other = session::<1>(&plain, 8, seeds).0;
+        let other = session::<Chunks<1>>(&plain, 8, seeds).0;
         assert_eq!(base.up.len(), other.up.len());
         // One side's seeds change what both sides send, except the greeting that came before.
         for (ours, theirs) in [(&base.up, &other.up), (&base.down, &other.down)] {
@@ -113,8 +118,8 @@ fn other_seeds_give_other_bytes() {
 }
 
 /// What a window of this size sends, and what comes out: (frames up, activations, logits).
-fn window<const CHUNKS: usize>(plain: &Plain) -> (Vec<Vec<u8>>, Vec<i32>, Vec<i32>) {
-    let mut pair = Pair::<CHUNKS>::new(plain.network(), settings(4, 12), [1, 2]);
+fn window<M: Memory>(plain: &Plain) -> (Vec<Vec<u8>>, Vec<i32>, Vec<i32>) {
+    let mut pair = Pair::<M>::new(plain.network(), settings(4, 12), [1, 2]);
     let mut image = Image::random(1);
     pair.run(&mut image).unwrap();
     pair.infer(&mut image).unwrap();
@@ -132,7 +137,7 @@ fn window<const CHUNKS: usize>(plain: &Plain) -> (Vec<Vec<u8>>, Vec<i32>, Vec<i3
 fn the_window_changes_frames_and_no_result() {
     let plain = Plain::tiny();
     // 320 activations: in chunks of 256 one by one, and all at once.
-    let (frames, activations, logits) = window::<1>(&plain);
+    let (frames, activations, logits) = window::<Chunks<1>>(&plain);
     assert_eq!(activations.len(), 320);
     // One unit of every activation moves a logit by at most 16 times its weights.
     let reach: Vec<i32> = plain.layers[1]
@@ -141,13 +146,11 @@ fn the_window_changes_frames_and_no_result() {
         .map(|weights| 16 * weights.iter().map(|w| w.abs()).sum::<i32>())
         .collect();
     for other in [
-        window::<2>(&plain),
-        window::<3>(&plain),
-        window::<4>(&plain),
+        window::<Chunks<2>>(&plain),
+        window::<Chunks<3>>(&plain),
+        window::<Whole>(&plain),
     ] {
         assert_ne!(frames[0], other.0[0], "the greeting names the window");
-        let kinds = |frames: &[Vec<u8>]| frames.iter().map(|f| f[0]).collect::<Vec<u8>>();
-        assert_ne!(kinds(&frames), kinds(&other.0));
         for (ours, theirs) in activations.iter().zip(&other.1) {
             assert!((ours - theirs).abs() <= 1);
         }

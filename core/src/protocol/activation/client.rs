@@ -2,123 +2,245 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{CHUNK, FIRST, Row, Shape, Step, advance};
+use super::store::{Chunk, Store};
+use super::{CHUNK, ChunkShape, Part, Phase, Row, Shape, Step};
 use crate::Error;
-use crate::arith::bits::{pack, packed_len};
-use crate::arith::field::T_BITS;
+use crate::arith::bits::{pack, packed_len, unpack};
+use crate::arith::field::{T, T_BITS, T_MOD};
+use crate::network::layer::Activation;
 use crate::ot::{
     Code, Direction, Lane, Plane, REVERSE, ReceiverTrees, RowUse, SenderTrees, receiver_words,
     sender_words,
 };
 use crate::protocol::base;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
-use crate::random::{Seed, Stream};
+use crate::protocol::greeting::LayersHash;
+use crate::protocol::seal::{self, Place, TAG};
+use crate::protocol::steps::Room;
+use crate::random::{Seed, SessionId, Stream};
 use crate::relu::{Record, ReluParams};
 
 /// Words of scratch of a window: those of a forward extension, which are enough for a reverse one.
 pub const SCRATCH_WORDS: usize = receiver_words(Direction::Forward);
 const _: () = assert!(sender_words(Direction::Reverse, 8) <= SCRATCH_WORDS);
 
-/// The client's side: up to `CHUNKS` chunks of 256 activations at once.
+/// The client's side, with its chunks in a [`Store`].
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct ClientWindow<const CHUNKS: usize> {
+pub struct ClientWindow {
     #[zeroize(skip)]
     shape: Shape,
     #[zeroize(skip)]
     step: Step,
-    /// Chunks of this session before this window.
+    /// Number of the inference in this session.
+    #[zeroize(skip)]
+    inference: u64,
+    /// Chunks of this session's earlier inferences.
     #[zeroize(skip)]
     before: u64,
-    records: [[Record; CHUNK]; CHUNKS],
-    /// What is sent of each activation while its share is prepared.
-    residues: [[[u32; 3]; CHUNK]; CHUNKS],
+    /// Chunks of this inference before this window.
+    #[zeroize(skip)]
+    done: usize,
+    /// Chunks in this window.
+    #[zeroize(skip)]
+    count: usize,
+    /// The layer that was entered last.
+    #[zeroize(skip)]
+    layer: usize,
+    /// The next output begins a chunk.
+    #[zeroize(skip)]
+    fresh: bool,
     /// Choices of the forward extension that is run.
     lanes: [Lane; 2],
 }
 
 /// The client's keys and scratch, as a window borrows them.
-pub struct ClientContext<'a> {
+pub struct ClientContext<'a, S> {
+    /// The session.
+    pub session: &'a SessionId,
+    /// The layers that were described, up to the window's.
+    pub layers: &'a LayersHash,
+    /// Its chunks.
+    pub store: &'a mut S,
     /// Trees of the forward direction.
     pub receiver: &'a ReceiverTrees,
     /// Trees of the reverse direction.
     pub sender: &'a SenderTrees<REVERSE>,
     /// Gives beta; serves nothing else.
     pub choices: &'a Seed,
+    /// Seals records of this inference; serves nothing else.
+    pub seal: &'a Seed,
     /// Memory that no one else uses during a window.
     pub scratch: &'a mut [u32; SCRATCH_WORDS],
 }
 
-impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
-    const FITS: () =
-        assert!(CHUNKS >= 1 && CHUNKS <= crate::protocol::greeting::MAX_WINDOW as usize);
-
+impl ClientWindow {
     /// The window of no session.
     pub const fn empty() -> Self {
-        let () = Self::FITS;
         Self {
             shape: Shape {
                 relu: ReluParams::NONE,
                 k_s: 0,
-                total: 0,
+                sealed: false,
             },
-            step: Step::Idle,
+            step: Step::IDLE,
+            inference: 0,
             before: 0,
-            records: [const { [const { Record::EMPTY }; CHUNK] }; CHUNKS],
-            residues: [[[0; 3]; CHUNK]; CHUNKS],
+            done: 0,
+            count: 0,
+            layer: 0,
+            fresh: false,
             lanes: [Lane::UNUSED, Lane::UNUSED],
         }
     }
 
     /// Begins a session, with the window empty. Trees and choices must be the session's own: chunks
     /// are counted from 0 again.
-    pub fn begin_session(&mut self, relu: ReluParams, k_s: u32) {
+    pub fn begin_session<S: Store>(&mut self, relu: ReluParams, k_s: u32) {
         self.shape = Shape {
             relu,
             k_s,
-            total: 0,
+            sealed: S::ROOM != Room::Whole,
         };
-        self.step = Step::Idle;
-        self.before = 0;
+        (self.step, self.before, self.done) = (Step::IDLE, 0, 0);
     }
 
-    /// Activations that fit.
-    pub fn capacity(&self) -> usize {
-        CHUNKS * CHUNK
+    /// Begins to prepare an inference of this number.
+    pub fn begin_preparing(&mut self, inference: u64, store: &mut impl Store) {
+        // Those of the last one, if its answer was asked for or not.
+        self.inference = inference;
+        self.before += self.done as u64;
+        self.rewind(store);
     }
 
-    /// Adds the client's share mod 2^k of the next activation.
-    pub fn gather(&mut self, share: u16) -> Result<(), Error> {
-        let records = self.records.as_flattened_mut();
-        let full = Error::Internal("window gathered beyond its capacity");
-        let record = records.get_mut(self.shape.total).ok_or(full)?;
-        record.begin(share);
-        self.shape.total += 1;
+    /// Begins to answer it.
+    pub fn begin_answering(&mut self) {
+        (self.done, self.count) = (0, 0);
+    }
+
+    fn rewind(&mut self, store: &mut impl Store) {
+        store.clear();
+        (self.done, self.count, self.fresh) = (0, 0, true);
+    }
+
+    /// The outputs that follow are this layer's.
+    pub fn enter(&mut self, layer: usize) {
+        (self.layer, self.fresh) = (layer, true);
+    }
+
+    /// The layer of the next frame; none where the window is idle.
+    pub fn layer(&self, store: &impl Store) -> Option<u16> {
+        let shape = self.shapes(store)(self.step.chunk)?;
+        (!self.idle()).then_some(shape.layer)
+    }
+
+    /// While preparing: adds the next output of a layer, of which the client has this share: mod 2^k
+    /// before a ReLU, else mod t, as [`ClientWindow::handle`] or the server needs it.
+    pub fn gather(
+        &mut self,
+        activation: Activation,
+        share: u32,
+        store: &mut impl Store,
+    ) -> Result<(), Error> {
+        let mut last = (self.done_here() + self.count).checked_sub(1);
+        let full = |last| {
+            store
+                .shape(last)
+                .is_none_or(|shape: ChunkShape| shape.len == CHUNK)
+        };
+        if self.fresh || last.is_none_or(full) {
+            store.push(ChunkShape {
+                layer: self.layer as u16,
+                activation,
+                len: 0,
+            })?;
+            self.count += 1;
+            self.fresh = false;
+            last = (self.done_here() + self.count).checked_sub(1);
+        }
+        let chunk = last.and_then(|last| store.chunk(last));
+        let chunk = chunk.ok_or(Error::Internal("no chunk to gather into"))?;
+        let record = &mut chunk.records[chunk.shape.len];
+        match activation {
+            Activation::Relu => record.begin(share as u16),
+            Activation::Linear | Activation::Logits => record.keep(share),
+        }
+        chunk.shape.len += 1;
         Ok(())
     }
 
-    /// Starts on what was gathered.
-    pub fn start(&mut self) {
-        self.step = FIRST;
+    /// Starts to prepare what was gathered.
+    pub fn prepare(&mut self, store: &impl Store) {
+        self.fresh = true;
+        self.start(Phase::Prepare, store);
+    }
+
+    /// Starts to answer the next outputs of a layer.
+    pub fn answer(
+        &mut self,
+        activation: Activation,
+        outputs: usize,
+        store: &mut impl Store,
+    ) -> Result<(), Error> {
+        for shape in ChunkShape::split(self.layer, activation, outputs) {
+            if self.shape.sealed {
+                store.push(shape)?;
+            } else if store.shape(self.done + self.count) != Some(shape) {
+                return Err(Error::Internal("chunks that were not prepared"));
+            }
+            self.count += 1;
+        }
+        self.start(Phase::Answer, store);
+        Ok(())
+    }
+
+    /// While answering: goes past a layer's outputs, which were prepared to the end.
+    pub fn pass(&mut self, activation: Activation, outputs: usize) {
+        self.done += ChunkShape::split(self.layer, activation, outputs).count();
+    }
+
+    fn start(&mut self, phase: Phase, store: &impl Store) {
+        let chunks = self.shapes(store);
+        self.step = Step::first(phase, &self.shape, chunks);
+        self.rest_if_idle();
     }
 
     /// Whether the window has been worked off.
     pub fn idle(&self) -> bool {
-        self.step == Step::Idle
+        self.step == Step::IDLE
     }
 
-    fn advance(&mut self) {
-        self.step = advance(self.step, &self.shape);
-        if self.step == Step::Idle {
-            self.before += self.shape.chunks() as u64;
-            self.shape.total = 0;
-            self.records.zeroize();
-            self.residues.zeroize();
+    /// Chunks of the store before this window.
+    fn done_here(&self) -> usize {
+        if self.shape.sealed { 0 } else { self.done }
+    }
+
+    /// The shapes of this window's chunks.
+    fn shapes<'a, S: Store>(
+        &self,
+        store: &'a S,
+    ) -> impl Fn(usize) -> Option<ChunkShape> + use<'a, S> {
+        let (first, count) = (self.done_here(), self.count);
+        move |chunk| store.shape(first + chunk).filter(|_| chunk < count)
+    }
+
+    fn advance(&mut self, store: &mut impl Store) {
+        self.step = self.step.advance(&self.shape, self.shapes(&*store));
+        if self.idle() && self.shape.sealed {
+            store.clear();
+        }
+        self.rest_if_idle();
+    }
+
+    fn rest_if_idle(&mut self) {
+        if self.idle() {
+            self.done += self.count;
+            self.count = 0;
         }
     }
 
     /// Number of a chunk in the session.
     fn number(&self, chunk: usize) -> u64 {
-        self.before + chunk as u64
+        self.before + (self.done + chunk) as u64
     }
 
     /// Number of a chunk's forward extension in the session.
@@ -133,51 +255,101 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
         Zeroizing::new(core::array::from_fn(|_| stream.next_u32()))
     }
 
+    /// Where the records of the step's frame belong; their count is left open.
+    fn place<S>(&self, context: &ClientContext<'_, S>) -> Place {
+        Place {
+            session: *context.session,
+            layers: *context.layers,
+            inference: self.inference,
+            chunk: (self.done + self.step.chunk) as u64,
+            piece: self.step.frame as u16,
+            count: 0,
+        }
+    }
+
+    /// The chunk of the step.
+    fn chunk<'a>(&self, store: &'a mut impl Store) -> Result<&'a mut Chunk, Error> {
+        let chunk = store.chunk(self.done_here() + self.step.chunk);
+        chunk.ok_or(Error::Internal("a window without its chunk"))
+    }
+
     /// Writes the next frame; none while the server's is awaited.
-    pub fn poll(
+    pub fn poll<S: Store>(
         &mut self,
-        context: &mut ClientContext<'_>,
+        context: &mut ClientContext<'_, S>,
         out: &mut FrameBuf,
     ) -> Result<Option<usize>, Error> {
-        let shape = self.shape;
-        let len = match self.step {
-            Step::Residues { chunk, piece } => {
-                let residues = &self.residues[chunk][shape.piece_range(chunk, piece)];
+        let (shape, step) = (self.shape, self.step);
+        let Some(part) = step.part() else {
+            return Ok(None);
+        };
+        let place = self.place(context);
+        let chunk = self.chunk(context.store)?;
+        let (records, range) = (&chunk.records, shape.piece_range(chunk.shape, step.frame));
+        let len = match part {
+            Part::Residues => {
+                let residues = chunk.residues[range].as_flattened().iter();
                 write(out, Kind::Residues, |payload| {
-                    pack(payload, T_BITS, residues.as_flattened().iter().copied())
+                    pack(payload, T_BITS, residues.copied())
                 })
             }
-            Step::Forward { chunk, call, frame } => {
-                self.forward([chunk, call, frame], context, out)?
+            Part::Forward(call) => self.forward(call, context, out)?,
+            Part::Reshares => {
+                let kept = records[..chunk.shape.len].iter().map(Record::kept);
+                write(out, Kind::Reshare, |payload| pack(payload, T_BITS, kept))
             }
-            Step::Replies { chunk, piece } => {
-                let records = &self.records[chunk][shape.piece_range(chunk, piece)];
-                let replies = || records.iter().map(Record::reply);
+            Part::Store => {
+                let records = &records[range];
+                let count = records.len() as u16;
+                let place = Place { count, ..place };
+                let (relu, mut result) = (&shape.relu, Ok(()));
+                let len = write(out, Kind::Records, |payload| {
+                    let len = match chunk.shape.activation {
+                        Activation::Relu => relu.pack_records(records, payload),
+                        _ => pack(payload, T_BITS, records.iter().map(Record::kept)),
+                    };
+                    let (packed, rest) = payload.split_at_mut(len);
+                    match seal::seal(context.seal, &place, packed) {
+                        Ok(tag) => rest[..TAG].copy_from_slice(&tag),
+                        Err(error) => result = Err(error),
+                    }
+                    len + TAG
+                });
+                result.map(|()| len)?
+            }
+            Part::Replies => {
+                let replies = || records[range.clone()].iter().map(Record::reply);
                 write(out, Kind::Replies, |payload| {
                     let first = pack(payload, 1, replies().map(|(e, _)| e));
-                    debug_assert_eq!(first, packed_len(records.len(), 1));
+                    debug_assert_eq!(first, packed_len(range.len(), 1));
                     first + pack(&mut payload[first..], T_BITS, replies().map(|(_, out)| out))
                 })
             }
-            _ => return Ok(None),
+            Part::Reverse | Part::Recall | Part::Answers | Part::Logits => return Ok(None),
         };
-        self.advance();
+        self.advance(context.store);
         Ok(Some(len))
     }
 
     /// A frame of a forward extension; with its last one the records take their pads.
-    fn forward(
+    fn forward<S: Store>(
         &mut self,
-        [chunk, call, frame]: [usize; 3],
-        context: &mut ClientContext<'_>,
+        call: usize,
+        context: &mut ClientContext<'_, S>,
         out: &mut FrameBuf,
     ) -> Result<usize, Error> {
-        let shape = self.shape;
-        let (number, public) = (self.forward_number(chunk, call), shape.forward(chunk, call));
+        let (shape, step) = (self.shape, self.step);
+        let Chunk {
+            shape: of_chunk,
+            records,
+            ..
+        } = self.chunk(context.store)?;
+        let records = &mut records[..of_chunk.len];
+        let number = self.forward_number(step.chunk, call);
+        let public = shape.forward(*of_chunk, call);
         let rows_of = shape.rows(call);
-        if frame == 0 {
-            let beta = self.beta(chunk, context.choices);
-            let records = &self.records[chunk][..public.rows];
+        if step.frame == 0 {
+            let beta = self.beta(step.chunk, context.choices);
             for (lane, rows) in self.lanes.iter_mut().zip(rows_of) {
                 match rows {
                     Some(Row::Digit(digit)) => {
@@ -191,13 +363,13 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
         }
         let trees = context.receiver;
         let lanes = (trees, self.lanes.each_ref());
-        let len = public.write(number, frame, lanes, &mut context.scratch[..], out)?;
-        if frame + 1 < public.frames() {
+        let len = public.write(number, step.frame, lanes, &mut context.scratch[..], out)?;
+        if step.frame + 1 < public.frames() {
             return Ok(len);
         }
         let rows = trees.rows(number, &context.scratch[..])?;
         for (lane, of_lane) in rows_of.into_iter().enumerate() {
-            let records = self.records[chunk][..public.rows].iter_mut().enumerate();
+            let records = records.iter_mut().enumerate();
             match of_lane {
                 Some(Row::Digit(digit)) => records.for_each(|(i, record)| {
                     record.digit(&digit, &rows.hash(lane, i, RowUse::Digit));
@@ -213,30 +385,32 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
         Ok(len)
     }
 
-    /// Takes the server's next frame. `share` gives the pseudo-random share that takes the place
-    /// of the client's share of the next activation.
-    pub fn handle(
+    /// Takes the server's next frame. Of an activation `share` gives the pseudo-random share that
+    /// takes the place of the client's; of a logit it takes the value mod t.
+    pub fn handle<S: Store>(
         &mut self,
         frame: Frame<'_>,
-        context: &mut ClientContext<'_>,
-        mut share: impl FnMut() -> Result<u32, Error>,
+        context: &mut ClientContext<'_, S>,
+        mut outputs: impl Outputs,
     ) -> Result<(), Error> {
-        let shape = self.shape;
-        match self.step {
-            Step::Reverse {
-                chunk,
-                frame: index,
-            } => {
+        let (shape, step) = (self.shape, self.step);
+        let Some(part) = step.part() else {
+            return Err(frame.unexpected());
+        };
+        let number = base::CALL + 1 + self.number(step.chunk);
+        let place = self.place(context);
+        let chunk = self.chunk(context.store)?;
+        let range = shape.piece_range(chunk.shape, step.frame);
+        let (_, kind, expected) = shape.frame(part, chunk.shape, step.frame);
+        match part {
+            Part::Reverse => {
                 // The first call of the session was for base transfers.
-                let number = base::CALL + 1 + self.number(chunk);
                 let (sender, scratch) = (context.sender, &mut context.scratch[..]);
-                let call = shape.reverse(chunk);
-                if call.absorb(number, (frame, index), sender, scratch)? {
+                let call = shape.reverse(chunk.shape);
+                if call.absorb(number, (frame, step.frame), sender, scratch)? {
                     let rows = sender.rows(number, scratch)?;
                     let one = rows.word(Code::Bit, 1);
-                    let records = self.records[chunk]
-                        .iter_mut()
-                        .zip(&mut self.residues[chunk]);
+                    let records = chunk.records.iter_mut().zip(&mut chunk.residues);
                     for (i, (record, residues)) in records.take(call.rows).enumerate() {
                         let [tau, product] =
                             [0, 1].map(|lane| rows.hashes(lane, i, RowUse::Product, &one));
@@ -244,18 +418,54 @@ impl<const CHUNKS: usize> ClientWindow<CHUNKS> {
                     }
                 }
             }
-            Step::Answers { chunk, piece } => {
-                let range = shape.piece_range(chunk, piece);
-                let size = shape.relu.answer_bytes();
-                let payload = frame.expect_len(Kind::Answers, range.len() * size)?;
-                let records = &mut self.records[chunk][range];
-                for (record, answer) in records.iter_mut().zip(payload.chunks_exact(size)) {
-                    record.answer(&shape.relu, answer, share()?)?;
+            Part::Recall => {
+                let payload = frame.expect_len(kind, expected)?;
+                let records = &mut chunk.records[range];
+                let count = records.len() as u16;
+                let place = Place { count, ..place };
+                let (sealed, tag) = payload
+                    .split_last_chunk::<TAG>()
+                    .ok_or(Error::Internal("no tag"))?;
+                // The scratch is free while answering.
+                let bytes = &mut Zeroizing::new([0; super::MAX_PAYLOAD])[..sealed.len()];
+                bytes.copy_from_slice(sealed);
+                seal::open(context.seal, &place, bytes, tag)?;
+                let kind = kind as u8;
+                match chunk.shape.activation {
+                    Activation::Relu => shape.relu.unpack_records(kind, bytes, records)?,
+                    _ => {
+                        let count = records.len();
+                        unpack(kind, bytes, T_BITS, T, count, |i, x| records[i].keep(x))?;
+                    }
                 }
+            }
+            Part::Answers => {
+                let payload = frame.expect_len(kind, expected)?;
+                let answers = payload.chunks_exact(shape.relu.answer_bytes());
+                for (record, answer) in chunk.records[range].iter_mut().zip(answers) {
+                    record.answer(&shape.relu, answer, outputs.share()?)?;
+                }
+            }
+            Part::Logits => {
+                let payload = frame.expect(kind)?;
+                let (records, mut result) = (&chunk.records[range], Ok(()));
+                unpack(kind as u8, payload, T_BITS, T, records.len(), |i, x| {
+                    let logit = outputs.logit(T_MOD.add(records[i].kept(), x));
+                    result = result.and(logit);
+                })?;
+                result?;
             }
             _ => return Err(frame.unexpected()),
         }
-        self.advance();
+        self.advance(context.store);
         Ok(())
     }
+}
+
+/// The outputs of a layer, one after the other, as a window is answered.
+pub trait Outputs {
+    /// The pseudo-random share mod t of the next one, an activation's.
+    fn share(&mut self) -> Result<u32, Error>;
+    /// The value mod t of the next one, a logit.
+    fn logit(&mut self, value: u32) -> Result<(), Error>;
 }

@@ -1,4 +1,4 @@
-//! The ReLU of one window of activations: what both parties share here, their sides in `client`
+//! A window of outputs, and what follows each: what both parties share here, their sides in `client`
 //! and `server`.
 //! `docs/design.md#relu`; the mathematics is in [`crate::relu`].
 //!
@@ -7,32 +7,107 @@
 //! | `ReverseCorrection` | server | 2 x 128/k_s = 64 |
 //! | `Residues` | client | 3 x 23 |
 //! | `ForwardCorrection` | client | 56 + 60 for the digits, 128/k_s = 32 for a bit |
+//! | `Records` | client, and back | 86, and a tag a frame |
 //! | `Answers` | server | 48 + 1 + 23 |
 //! | `Replies` | client | 1 + 23 |
 //!
-//! Until the answers nothing depends on the server's share.
+//! `PREPARE` and `ANSWER` are the order. Until the answers nothing depends on the image.
 
+#[cfg(feature = "server")]
+mod answers;
 mod client;
 #[cfg(feature = "server")]
 mod server;
+mod store;
 #[cfg(feature = "server")]
 mod traffic;
 
-pub use client::{ClientContext, ClientWindow, SCRATCH_WORDS};
+#[cfg(feature = "server")]
+pub use answers::{Answerable, ServerAnswers};
+pub use client::{ClientContext, ClientWindow, Outputs, SCRATCH_WORDS};
 #[cfg(feature = "server")]
 pub use server::ServerWindow;
+pub use store::{Chunk, Store};
 #[cfg(feature = "server")]
 pub use traffic::WindowTraffic;
 
 use core::ops::Range;
 
 use super::corrections::Call;
-use super::frame::MAX_PAYLOAD;
-use crate::ot::{Code, Direction, LANE};
-use crate::relu::{Digit, ReluParams};
+use super::frame::{Kind, MAX_PAYLOAD};
+use super::seal::TAG;
+use super::steps::{CHUNK, Sender};
+use crate::arith::bits::packed_len;
+use crate::arith::field::T_BITS;
+use crate::network::layer::Activation;
+use crate::ot::{Code, Direction};
+use crate::relu::{Digit, ReluParams, packed_records};
 
-/// Activations that are worked on together: one row each in a lane.
-pub const CHUNK: usize = LANE;
+/// What is done with a chunk: some frames of one kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// Server: the extension in which it chooses.
+    Reverse,
+    /// Client: what gives the server its shares of products.
+    Residues,
+    /// Client: an extension in which it chooses.
+    Forward(usize),
+    /// Client: what takes the place of its shares, where there is no activation.
+    Reshares,
+    /// Client: its records, sealed, if it has no room for them.
+    Store,
+    /// Server: the same, on their way back.
+    Recall,
+    /// Server: masked tables and what makes the product with their result.
+    Answers,
+    /// Server: its shares of logits.
+    Logits,
+    /// Client: what gives the server its new shares.
+    Replies,
+}
+
+/// Parts that are done chunk by chunk.
+type Group = &'static [Part];
+
+/// What is done with a window while it is prepared: group by group, and within a group chunk by
+/// chunk.
+const PREPARE: [Group; 2] = [
+    &[Part::Reverse],
+    &[
+        Part::Residues,
+        Part::Forward(0),
+        Part::Forward(1),
+        Part::Reshares,
+        Part::Store,
+    ],
+];
+/// The same while it is answered.
+const ANSWER: [Group; 2] = [
+    &[Part::Recall, Part::Answers, Part::Logits],
+    &[Part::Replies],
+];
+
+/// A phase of an inference, `docs/design.md#two-phases`; of a window, the list that it is worked off by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Phase {
+    /// Neither.
+    Idle = 0,
+    /// What needs no image.
+    Prepare,
+    /// From the image to the logits.
+    Answer,
+}
+
+impl Phase {
+    fn groups(self) -> &'static [Group] {
+        match self {
+            Self::Idle => &[],
+            Self::Prepare => &PREPARE,
+            Self::Answer => &ANSWER,
+        }
+    }
+}
 
 /// What the rows of a lane of a forward extension are for.
 #[derive(Clone, Copy, Debug)]
@@ -43,30 +118,58 @@ enum Row {
     Beta,
 }
 
-/// How a window's activations are split into chunks and frames; the same on both sides.
+/// What is public of a chunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChunkShape {
+    /// Index of the layer.
+    pub layer: u16,
+    /// What follows its outputs.
+    pub activation: Activation,
+    /// Its outputs, at most [`CHUNK`].
+    pub len: usize,
+}
+
+impl ChunkShape {
+    /// Of no chunk.
+    pub(super) const EMPTY: Self = Self {
+        layer: 0,
+        activation: Activation::Relu,
+        len: 0,
+    };
+
+    /// The chunks of so many outputs of a layer.
+    pub fn split(
+        layer: usize,
+        activation: Activation,
+        outputs: usize,
+    ) -> impl Iterator<Item = Self> {
+        let len = move |first| CHUNK.min(outputs - first);
+        let shape = move |first| Self {
+            layer: layer as u16,
+            activation,
+            len: len(first),
+        };
+        (0..outputs).step_by(CHUNK).map(shape)
+    }
+}
+
+/// How chunks are split into frames; the same on both sides.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     relu: ReluParams,
     k_s: u32,
-    total: usize,
+    /// Whether the server keeps the client's records.
+    sealed: bool,
 }
 
 impl Shape {
-    fn chunks(&self) -> usize {
-        self.total.div_ceil(CHUNK)
-    }
-
-    fn chunk_len(&self, chunk: usize) -> usize {
-        self.total.saturating_sub(chunk * CHUNK).min(CHUNK)
-    }
-
     /// The reverse extension of a chunk: tau in the first lane, d_s in the second.
-    fn reverse(&self, chunk: usize) -> Call {
+    fn reverse(&self, chunk: ChunkShape) -> Call {
         Call {
             direction: Direction::Reverse,
             k_s: self.k_s,
             codes: [Code::Bit; 2],
-            rows: self.chunk_len(chunk),
+            rows: chunk.len,
         }
     }
 
@@ -83,7 +186,7 @@ impl Shape {
     }
 
     /// A forward extension of a chunk.
-    fn forward(&self, chunk: usize, call: usize) -> Call {
+    fn forward(&self, chunk: ChunkShape, call: usize) -> Call {
         let code = |row| match row {
             Some(Row::Digit(digit)) => Code::Digit(digit.width),
             Some(Row::Beta) => Code::Bit,
@@ -93,11 +196,11 @@ impl Shape {
             direction: Direction::Forward,
             k_s: self.k_s,
             codes: self.rows(call).map(code),
-            rows: self.chunk_len(chunk),
+            rows: chunk.len,
         }
     }
 
-    /// Activations in a frame of residues, answers or replies.
+    /// Outputs in a frame of residues, records, answers, logits or replies.
     fn piece(&self) -> usize {
         if 64 * self.relu.answer_bytes() <= MAX_PAYLOAD {
             64
@@ -106,110 +209,117 @@ impl Shape {
         }
     }
 
-    fn pieces(&self, chunk: usize) -> usize {
-        self.chunk_len(chunk).div_ceil(self.piece())
-    }
-
-    /// Activations of the chunk that are in a frame.
-    fn piece_range(&self, chunk: usize, piece: usize) -> Range<usize> {
+    /// Outputs of a chunk that are in a frame.
+    fn piece_range(&self, chunk: ChunkShape, piece: usize) -> Range<usize> {
         let size = self.piece();
-        piece * size..((piece + 1) * size).min(self.chunk_len(chunk))
+        piece * size..((piece + 1) * size).min(chunk.len)
+    }
+
+    /// Bytes of so many packed records.
+    fn record_bytes(&self, activation: Activation, count: usize) -> usize {
+        match activation {
+            Activation::Relu => packed_records(&self.relu, count),
+            Activation::Linear | Activation::Logits => packed_len(count, T_BITS),
+        }
+    }
+
+    /// Frames of a part of a chunk; none if it has no such part.
+    fn frames(&self, part: Part, chunk: ChunkShape) -> usize {
+        let pieces = chunk.len.div_ceil(self.piece());
+        match (part, chunk.activation) {
+            (Part::Reverse, Activation::Relu) => self.reverse(chunk).frames(),
+            (Part::Forward(call), Activation::Relu) if call < self.calls() => {
+                self.forward(chunk, call).frames()
+            }
+            (Part::Residues | Part::Answers | Part::Replies, Activation::Relu)
+            | (Part::Logits, Activation::Logits) => pieces,
+            (Part::Store | Part::Recall, Activation::Relu | Activation::Logits) if self.sealed => {
+                pieces
+            }
+            (Part::Reshares, Activation::Linear) => 1,
+            _ => 0,
+        }
+    }
+
+    /// Sender, kind and payload bytes of a frame.
+    fn frame(&self, part: Part, chunk: ChunkShape, frame: usize) -> (Sender, Kind, usize) {
+        use Sender::{Client, Server};
+        let count = self.piece_range(chunk, frame).len();
+        let sealed = || self.record_bytes(chunk.activation, count) + TAG;
+        match part {
+            Part::Reverse => {
+                let bytes = self.reverse(chunk).frame_bytes(frame);
+                (Server, Kind::ReverseCorrection, bytes)
+            }
+            Part::Residues => (Client, Kind::Residues, packed_len(3 * count, T_BITS)),
+            Part::Forward(call) => {
+                let bytes = self.forward(chunk, call).frame_bytes(frame);
+                (Client, Kind::ForwardCorrection, bytes)
+            }
+            Part::Reshares => (Client, Kind::Reshare, packed_len(chunk.len, T_BITS)),
+            Part::Store => (Client, Kind::Records, sealed()),
+            Part::Recall => (Server, Kind::Records, sealed()),
+            Part::Answers => (Server, Kind::Answers, count * self.relu.answer_bytes()),
+            Part::Logits => (Server, Kind::Logits, packed_len(count, T_BITS)),
+            Part::Replies => {
+                let bytes = packed_len(count, 1) + packed_len(count, T_BITS);
+                (Client, Kind::Replies, bytes)
+            }
+        }
     }
 }
 
-/// Where a window stands. Client and server step through the same list.
+/// Where a window stands: the next frame of it. Client and server step through the same list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Step {
-    Idle,
-    Reverse {
-        chunk: usize,
-        frame: usize,
-    },
-    Residues {
-        chunk: usize,
-        piece: usize,
-    },
-    Forward {
-        chunk: usize,
-        call: usize,
-        frame: usize,
-    },
-    Answers {
-        chunk: usize,
-        piece: usize,
-    },
-    Replies {
-        chunk: usize,
-        piece: usize,
-    },
+struct Step {
+    phase: Phase,
+    group: usize,
+    chunk: usize,
+    part: usize,
+    frame: usize,
 }
 
-const FIRST: Step = Step::Reverse { chunk: 0, frame: 0 };
-
-/// The next step after `step`, where a window has `shape`.
-fn advance(step: Step, shape: &Shape) -> Step {
-    let next_chunk = |chunk: usize, here: fn(usize) -> Step, then: Step| {
-        if chunk + 1 < shape.chunks() {
-            here(chunk + 1)
-        } else {
-            then
-        }
+impl Step {
+    const IDLE: Self = Self {
+        phase: Phase::Idle,
+        group: 0,
+        chunk: 0,
+        part: 0,
+        frame: 0,
     };
-    let residues = |chunk| Step::Residues { chunk, piece: 0 };
-    match step {
-        Step::Idle => Step::Idle,
-        Step::Reverse { chunk, frame } if frame + 1 < shape.reverse(chunk).frames() => {
-            Step::Reverse {
-                chunk,
-                frame: frame + 1,
+
+    /// The first step of a window, of which `chunks` gives the shapes.
+    fn first(phase: Phase, shape: &Shape, chunks: impl Fn(usize) -> Option<ChunkShape>) -> Self {
+        Self {
+            phase,
+            ..Self::IDLE
+        }
+        .settle(shape, chunks)
+    }
+
+    /// The next step.
+    fn advance(mut self, shape: &Shape, chunks: impl Fn(usize) -> Option<ChunkShape>) -> Self {
+        self.frame += 1;
+        self.settle(shape, chunks)
+    }
+
+    /// Its part; none where the window is idle.
+    fn part(&self) -> Option<Part> {
+        let group = self.phase.groups().get(self.group)?;
+        group.get(self.part).copied()
+    }
+
+    /// Moves on to the first frame that exists, from here on.
+    fn settle(mut self, shape: &Shape, chunks: impl Fn(usize) -> Option<ChunkShape>) -> Self {
+        while self.group < self.phase.groups().len() {
+            match (chunks(self.chunk), self.part()) {
+                (Some(chunk), Some(part)) if self.frame < shape.frames(part, chunk) => return self,
+                (Some(_), Some(_)) => (self.part, self.frame) = (self.part + 1, 0),
+                (Some(_), None) => (self.chunk, self.part) = (self.chunk + 1, 0),
+                (None, _) => (self.group, self.chunk, self.part) = (self.group + 1, 0, 0),
             }
         }
-        Step::Reverse { chunk, .. } => next_chunk(
-            chunk,
-            |chunk| Step::Reverse { chunk, frame: 0 },
-            residues(0),
-        ),
-        Step::Residues { chunk, piece } if piece + 1 < shape.pieces(chunk) => Step::Residues {
-            chunk,
-            piece: piece + 1,
-        },
-        Step::Residues { chunk, .. } => Step::Forward {
-            chunk,
-            call: 0,
-            frame: 0,
-        },
-        Step::Forward { chunk, call, frame } if frame + 1 < shape.forward(chunk, call).frames() => {
-            Step::Forward {
-                chunk,
-                call,
-                frame: frame + 1,
-            }
-        }
-        Step::Forward { chunk, call, .. } if call + 1 < shape.calls() => Step::Forward {
-            chunk,
-            call: call + 1,
-            frame: 0,
-        },
-        Step::Forward { chunk, .. } => {
-            let answers = Step::Answers { chunk: 0, piece: 0 };
-            next_chunk(chunk, |chunk| Step::Residues { chunk, piece: 0 }, answers)
-        }
-        Step::Answers { chunk, piece } if piece + 1 < shape.pieces(chunk) => Step::Answers {
-            chunk,
-            piece: piece + 1,
-        },
-        Step::Answers { chunk, .. } => next_chunk(
-            chunk,
-            |chunk| Step::Answers { chunk, piece: 0 },
-            Step::Replies { chunk: 0, piece: 0 },
-        ),
-        Step::Replies { chunk, piece } if piece + 1 < shape.pieces(chunk) => Step::Replies {
-            chunk,
-            piece: piece + 1,
-        },
-        Step::Replies { chunk, .. } => {
-            next_chunk(chunk, |chunk| Step::Replies { chunk, piece: 0 }, Step::Idle)
-        }
+        Self::IDLE
     }
 }
 

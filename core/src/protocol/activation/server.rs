@@ -1,25 +1,31 @@
-//! The server's side of a window. `docs/design.md#relu`.
+//! The server's side of a window while it is prepared. `docs/design.md#relu`.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use super::{FIRST, Row, Shape, Step, advance};
+use super::answers::Answerable;
+use super::{CHUNK, ChunkShape, Part, Phase, Row, Shape, Step};
 use crate::Error;
-use crate::arith::bits::{packed_len, unpack};
+use crate::arith::bits::unpack;
 use crate::arith::field::{T, T_BITS};
+use crate::network::layer::Activation;
 use crate::ot::{
     Direction, FORWARD, Lane, Plane, ReceiverTrees, RowUse, SenderTrees, receiver_words,
     sender_words, transpose,
 };
 use crate::parallel;
 use crate::protocol::base;
-use crate::protocol::frame::{Frame, FrameBuf, Kind, MAX_FRAME, write};
+use crate::protocol::frame::{Frame, FrameBuf, MAX_FRAME};
+use crate::protocol::steps::Room;
 use crate::random::{Seed, Stream};
 use crate::relu::{Prepared, ReluParams, Secrets};
 
-/// The server's side.
+/// Chunks that are worked on at once, on all cores: while the client works on the next ones.
+const BATCH: usize = 16;
+
+/// The server's side of a window while it is prepared.
 pub struct ServerWindow {
     shape: Shape,
     step: Step,
@@ -27,53 +33,73 @@ pub struct ServerWindow {
     before: u64,
     /// Randomness of this session's windows.
     seed: Seed,
-    shares: Zeroizing<Vec<u16>>,
     chunks: Vec<Chunk>,
-    outputs: Zeroizing<Vec<u32>>,
+    /// Chunks whose reverse extension has been run, and those whose forward ones have.
+    reversed: usize,
+    forwarded: usize,
+    /// The layer that was entered last.
+    layer: usize,
+    /// The next output begins a chunk.
+    fresh: bool,
 }
 
-/// A chunk of activations.
-#[derive(Default)]
+/// A chunk while it is prepared.
 struct Chunk {
+    shape: ChunkShape,
     /// Frames of the reverse extension.
     reverse: Vec<Vec<u8>>,
     secrets: Zeroizing<Vec<Secrets>>,
     pads: Zeroizing<Vec<[u32; 3]>>,
-    prepared: Vec<Prepared>,
     /// Corrections of the forward extensions, by extension and tree.
     forward: Vec<[Plane; 2]>,
-    answers: Vec<u8>,
+    made: Answerable,
 }
 
 impl Chunk {
+    fn new(shape: ChunkShape) -> Self {
+        Self {
+            shape,
+            reverse: Vec::new(),
+            secrets: Zeroizing::default(),
+            pads: Zeroizing::default(),
+            forward: Vec::new(),
+            made: Answerable {
+                shape,
+                prepared: Vec::new(),
+                reshares: Zeroizing::default(),
+                records: Vec::new(),
+            },
+        }
+    }
+
     /// Draws its bits, and runs the reverse extension of `number`.
-    fn new(
+    fn reverse(
+        &mut self,
         shape: &Shape,
-        chunk: usize,
         number: u64,
         seed: &Seed,
         trees: &ReceiverTrees,
-    ) -> Result<Self, Error> {
+    ) -> Result<(), Error> {
+        let count = self.shape.len;
+        if self.shape.activation != Activation::Relu {
+            return Ok(());
+        }
         let mut random = Stream::new(seed, [0, (number >> 32) as u32, number as u32]);
         let mut lanes = [Lane::UNUSED, Lane::UNUSED];
         for lane in &mut lanes {
             let plane: Plane = core::array::from_fn(|_| random.next_u32());
             lane.choose_bits(&Zeroizing::new(plane));
         }
-        let count = shape.chunk_len(chunk);
         let secrets = (0..count).map(|i| Secrets {
             tau: lanes[0].bit(i),
             sign: lanes[1].bit(i),
             chain: random.next_u32(),
         });
-        let mut made = Self {
-            secrets: Zeroizing::new(secrets.collect()),
-            // No copy of a secret stays behind where it grows.
-            prepared: Vec::with_capacity(count),
-            ..Self::default()
-        };
+        self.secrets = Zeroizing::new(secrets.collect());
+        // No copy of a secret stays behind where it grows.
+        self.made.prepared = Vec::with_capacity(count);
 
-        let call = shape.reverse(chunk);
+        let call = shape.reverse(self.shape);
         // The first call of the session was for base transfers.
         let number = base::CALL + 1 + number;
         let mut scratch = Zeroizing::new(vec![0; receiver_words(call.direction)]);
@@ -81,31 +107,32 @@ impl Chunk {
             let mut out = [0; MAX_FRAME];
             let trees = (trees, lanes.each_ref());
             let len = call.write(number, frame, trees, &mut scratch, &mut out)?;
-            made.reverse.push(out[..len].to_vec());
+            self.reverse.push(out[..len].to_vec());
         }
         let rows = trees.rows(number, &scratch)?;
         let pads = (0..count).map(|i| {
             let [tau, product] = [0, 1].map(|lane| rows.hash(lane, i, RowUse::Product));
             Prepared::pads(&tau, &product)
         });
-        made.pads = Zeroizing::new(pads.collect());
-        Ok(made)
+        self.pads = Zeroizing::new(pads.collect());
+        Ok(())
     }
 
-    /// Runs the forward extensions, the first of which has a number, and answers for its shares.
-    fn answer(
+    /// Runs the forward extensions, the first of which has a number.
+    fn forward(
         &mut self,
         shape: &Shape,
-        chunk: usize,
         number: u64,
-        shares: &[u16],
         trees: &SenderTrees<FORWARD>,
     ) -> Result<(), Error> {
-        let relu = &shape.relu;
+        if self.shape.activation != Activation::Relu {
+            return Ok(());
+        }
+        let prepared = &mut self.made.prepared;
         let words = sender_words(Direction::Forward, trees.k_s());
         let mut scratch = Zeroizing::new(vec![0; words]);
         for call in 0..shape.calls() {
-            let public = shape.forward(chunk, call);
+            let public = shape.forward(self.shape, call);
             let number = number + call as u64;
             let corrections = self.forward[call * trees.count()..].iter();
             for (tree, corrections) in corrections.take(trees.count()).enumerate() {
@@ -118,7 +145,7 @@ impl Chunk {
                     Some(Row::Digit(digit)) => {
                         for value in 0..1 << digit.width {
                             let word = rows.word(public.codes[lane], value);
-                            for (i, prepared) in self.prepared.iter_mut().enumerate() {
+                            for (i, prepared) in prepared.iter_mut().enumerate() {
                                 let block = rows.hash(lane, i, RowUse::Digit, &word);
                                 prepared.digit(&digit, value, &block);
                             }
@@ -126,7 +153,7 @@ impl Chunk {
                     }
                     Some(Row::Beta) => {
                         let one = rows.word(public.codes[lane], 1);
-                        for (i, prepared) in self.prepared.iter_mut().enumerate() {
+                        for (i, prepared) in prepared.iter_mut().enumerate() {
                             prepared.bit(&rows.hashes(lane, i, RowUse::Bit, &one));
                         }
                     }
@@ -134,172 +161,188 @@ impl Chunk {
                 }
             }
         }
-        self.answers = vec![0; shares.len() * relu.answer_bytes()];
-        let answers = self.answers.chunks_exact_mut(relu.answer_bytes());
-        for ((prepared, share), answer) in self.prepared.iter_mut().zip(shares).zip(answers) {
-            prepared.answer(relu, *share, answer);
-        }
+        self.forward = Vec::new();
         Ok(())
     }
 }
 
 impl ServerWindow {
     /// An idle window of a session; `seed` serves nothing else.
-    pub fn new(relu: ReluParams, k_s: u32, seed: Seed) -> Self {
+    pub fn new(relu: ReluParams, k_s: u32, room: Room, seed: Seed) -> Self {
         Self {
             shape: Shape {
                 relu,
                 k_s,
-                total: 0,
+                sealed: room != Room::Whole,
             },
-            step: Step::Idle,
+            step: Step::IDLE,
             before: 0,
             seed,
-            shares: Zeroizing::default(),
             chunks: Vec::new(),
-            outputs: Zeroizing::default(),
+            reversed: 0,
+            forwarded: 0,
+            layer: 0,
+            fresh: true,
         }
     }
 
-    /// Starts on activations with these shares mod 2^k.
-    pub fn start(
-        &mut self,
-        shares: impl Iterator<Item = u16>,
-        receiver: &ReceiverTrees,
-    ) -> Result<(), Error> {
-        self.shares = Zeroizing::new(shares.collect());
-        self.shape.total = self.shares.len();
-        self.outputs = Zeroizing::new(Vec::with_capacity(self.shape.total));
-        let make = |chunk| {
-            let number = self.before + chunk as u64;
-            Chunk::new(&self.shape, chunk, number, &self.seed, receiver)
-        };
-        let made = parallel::map(self.shape.chunks(), make);
-        self.chunks = made.into_iter().collect::<Result<_, _>>()?;
-        self.step = FIRST;
-        Ok(())
+    /// The outputs that follow are this layer's.
+    pub fn enter(&mut self, layer: usize) {
+        (self.layer, self.fresh) = (layer, true);
+    }
+
+    /// Adds the next output.
+    pub fn gather(&mut self, activation: Activation) {
+        match self.chunks.last_mut() {
+            Some(chunk) if !self.fresh && chunk.shape.len < CHUNK => chunk.shape.len += 1,
+            _ => {
+                self.chunks.push(Chunk::new(ChunkShape {
+                    layer: self.layer as u16,
+                    activation,
+                    len: 1,
+                }));
+                self.fresh = false;
+            }
+        }
+    }
+
+    /// Starts to prepare what was gathered.
+    pub fn start(&mut self) {
+        self.fresh = true;
+        (self.reversed, self.forwarded) = (0, 0);
+        let chunks = &self.chunks;
+        self.step = Step::first(Phase::Prepare, &self.shape, |chunk| {
+            chunks.get(chunk).map(|chunk| chunk.shape)
+        });
     }
 
     /// Whether the window has been worked off.
     pub fn idle(&self) -> bool {
-        self.step == Step::Idle
+        self.step == Step::IDLE
     }
 
-    /// The server's new shares mod t, in order, once the window is idle.
-    pub fn outputs(&self) -> &[u32] {
-        &self.outputs
+    /// The chunks of a window that has been worked off, each with its layer.
+    pub fn finish(
+        &mut self,
+        sender: &SenderTrees<FORWARD>,
+    ) -> Result<impl Iterator<Item = (usize, Answerable)> + use<>, Error> {
+        self.forward(self.chunks.len(), sender)?;
+        self.before += self.chunks.len() as u64;
+        let chunks = core::mem::take(&mut self.chunks).into_iter();
+        Ok(chunks.map(|chunk| {
+            let shape = chunk.shape;
+            (
+                shape.layer.into(),
+                Answerable {
+                    shape,
+                    ..chunk.made
+                },
+            )
+        }))
     }
 
     fn advance(&mut self) {
-        self.step = advance(self.step, &self.shape);
-        if self.idle() {
-            self.before += self.shape.chunks() as u64;
-            self.chunks.clear();
+        let chunks = &self.chunks;
+        self.step = self.step.advance(&self.shape, |chunk| {
+            chunks.get(chunk).map(|chunk| chunk.shape)
+        });
+    }
+
+    /// Runs the reverse extensions of the chunks before `end`.
+    fn reverse(&mut self, end: usize, trees: &ReceiverTrees) -> Result<(), Error> {
+        let (shape, seed, first) = (self.shape, &self.seed, self.reversed);
+        let before = self.before + first as u64;
+        let chunks = self.chunks.get_mut(first..end).unwrap_or_default();
+        let made = parallel::map_mut(chunks, |i, chunk| {
+            chunk.reverse(&shape, before + i as u64, seed, trees)
+        });
+        self.reversed = end.max(first);
+        made.into_iter().collect()
+    }
+
+    /// Runs the forward extensions of the chunks before `end`, of which all is there.
+    fn forward(&mut self, end: usize, trees: &SenderTrees<FORWARD>) -> Result<(), Error> {
+        let (shape, first) = (self.shape, self.forwarded);
+        let before = self.before + first as u64;
+        let chunks = self.chunks.get_mut(first..end).unwrap_or_default();
+        let made = parallel::map_mut(chunks, |i, chunk| {
+            let number = (before + i as u64) * shape.calls() as u64;
+            chunk.forward(&shape, number, trees)
+        });
+        self.forwarded = end.max(first);
+        made.into_iter().collect()
+    }
+
+    /// Writes the next frame; none while the client's is awaited.
+    pub fn poll(
+        &mut self,
+        trees: &ReceiverTrees,
+        out: &mut FrameBuf,
+    ) -> Result<Option<usize>, Error> {
+        let (index, frame) = (self.step.chunk, self.step.frame);
+        if self.step.part() != Some(Part::Reverse) {
+            return Ok(None);
         }
+        if index >= self.reversed {
+            let end = (index + BATCH).min(self.chunks.len());
+            self.reverse(end, trees)?;
+        }
+        let frame = core::mem::take(&mut self.chunks[index].reverse[frame]);
+        out[..frame.len()].copy_from_slice(&frame);
+        self.advance();
+        Ok(Some(frame.len()))
     }
 
     /// Takes the client's next frame.
     pub fn handle(&mut self, frame: Frame<'_>, sender: &SenderTrees<FORWARD>) -> Result<(), Error> {
-        let shape = self.shape;
-        match self.step {
-            Step::Residues { chunk, piece } => {
-                let payload = frame.expect(Kind::Residues)?;
-                let range = shape.piece_range(chunk, piece);
+        let (shape, step) = (self.shape, self.step);
+        let Some(part) = step.part() else {
+            return Err(frame.unexpected());
+        };
+        let chunk = &mut self.chunks[step.chunk];
+        let range = shape.piece_range(chunk.shape, step.frame);
+        let (_, kind, expected) = shape.frame(part, chunk.shape, step.frame);
+        match part {
+            Part::Residues => {
+                let payload = frame.expect(kind)?;
                 let mut residues = Zeroizing::new(vec![0; 3 * range.len()]);
-                let (kind, count) = (Kind::Residues as u8, residues.len());
-                unpack(kind, payload, T_BITS, T, count, |i, x| residues[i] = x)?;
-                let Chunk {
-                    secrets,
-                    pads,
-                    prepared,
-                    ..
-                } = &mut self.chunks[chunk];
+                let count = residues.len();
+                unpack(kind as u8, payload, T_BITS, T, count, |i, x| {
+                    residues[i] = x
+                })?;
                 for (i, residues) in range.zip(residues.as_chunks().0) {
-                    prepared.push(Prepared::new(secrets[i], pads[i], *residues));
+                    let made = Prepared::new(chunk.secrets[i], chunk.pads[i], *residues);
+                    chunk.made.prepared.push(made);
                 }
             }
-            Step::Forward {
-                chunk,
-                call,
-                frame: index,
-            } => {
-                let public = shape.forward(chunk, call);
-                let forward = &mut self.chunks[chunk].forward;
+            Part::Forward(call) => {
+                let public = shape.forward(chunk.shape, call);
+                let forward = &mut chunk.forward;
                 forward.resize((call + 1) * sender.count(), [[0; 8]; 2]);
-                public.read(frame, index, |tree, corrections| {
+                public.read(frame, step.frame, |tree, corrections| {
                     forward[call * sender.count() + tree] = *corrections;
                     Ok(())
                 })?;
             }
-            Step::Replies { chunk, piece } => {
-                let payload = frame.expect(Kind::Replies)?;
-                let range = shape.piece_range(chunk, piece);
-                let kind = Kind::Replies as u8;
-                let first = packed_len(range.len(), 1);
-                let (bits, residues) =
-                    payload.split_at_checked(first).ok_or(Error::FrameLength {
-                        kind,
-                        expected: first + packed_len(range.len(), T_BITS),
-                        got: payload.len(),
-                    })?;
-                let mut replies = vec![(0, 0); range.len()];
-                unpack(kind, bits, 1, 2, range.len(), |i, x| replies[i].0 = x)?;
-                unpack(kind, residues, T_BITS, T, range.len(), |i, x| {
-                    replies[i].1 = x;
+            Part::Reshares => {
+                let payload = frame.expect(kind)?;
+                let mut reshares = Zeroizing::new(vec![0; chunk.shape.len]);
+                let count = reshares.len();
+                unpack(kind as u8, payload, T_BITS, T, count, |i, x| {
+                    reshares[i] = x
                 })?;
-                let prepared = &self.chunks[chunk].prepared[range];
-                let shares = prepared.iter().zip(replies);
-                let shares = shares.map(|(prepared, reply)| prepared.finish(reply));
-                self.outputs.extend(shares);
+                chunk.made.reshares = reshares;
+            }
+            Part::Store => {
+                let payload = frame.expect_len(kind, expected)?;
+                chunk.made.records.push(payload.to_vec());
             }
             _ => return Err(frame.unexpected()),
         }
         self.advance();
-        if self.step == (Step::Answers { chunk: 0, piece: 0 }) {
-            self.answer(sender)?;
+        if self.step.chunk >= self.forwarded + BATCH {
+            self.forward(self.step.chunk, sender)?;
         }
         Ok(())
-    }
-
-    /// Makes the answers of all chunks.
-    fn answer(&mut self, sender: &SenderTrees<FORWARD>) -> Result<(), Error> {
-        let Self {
-            shape,
-            before,
-            shares,
-            chunks,
-            ..
-        } = self;
-        let (shape, before, shares) = (*shape, *before, &shares[..]);
-        let answered = parallel::map_mut(chunks, |chunk, made| {
-            let number = (before + chunk as u64) * shape.calls() as u64;
-            let shares = &shares[chunk * super::CHUNK..][..shape.chunk_len(chunk)];
-            made.answer(&shape, chunk, number, shares, sender)
-        });
-        answered.into_iter().collect()
-    }
-
-    /// Writes the next frame; none while the client's is awaited.
-    pub fn poll(&mut self, out: &mut FrameBuf) -> Option<usize> {
-        let shape = self.shape;
-        let len = match self.step {
-            Step::Reverse { chunk, frame } => {
-                let frame = &self.chunks[chunk].reverse[frame];
-                out[..frame.len()].copy_from_slice(frame);
-                frame.len()
-            }
-            Step::Answers { chunk, piece } => {
-                let size = shape.relu.answer_bytes();
-                let range = shape.piece_range(chunk, piece);
-                let answers = &self.chunks[chunk].answers[size * range.start..size * range.end];
-                write(out, Kind::Answers, |payload| {
-                    payload[..answers.len()].copy_from_slice(answers);
-                    answers.len()
-                })
-            }
-            _ => return None,
-        };
-        self.advance();
-        Some(len)
     }
 }

@@ -1,31 +1,80 @@
 //! Windows of both parties, with base transfers done by hand.
 
 use super::*;
+use crate::Error;
 use crate::arith::field::{T, T_MOD};
+use crate::network::layer::Activation::{Linear, Logits, Relu};
 use crate::ot::ggm_tests::pair;
 use crate::ot::{FORWARD, REVERSE, ReceiverTrees, Row, SenderTrees};
 use crate::protocol::frame::{Frame, MAX_FRAME};
+use crate::protocol::greeting::LayersHash;
+use crate::protocol::steps::Room;
 use crate::random::{Seed, SessionId, Stream};
 use crate::relu::Digits;
 use proptest::prelude::*;
 use std::boxed::Box;
-use std::vec;
 use std::vec::Vec;
 
 const SESSION: SessionId = SessionId([3; 32]);
 
+/// Room for windows of `N` chunks, or for all where `N` is 0.
+struct Memory<const N: u16>(Vec<Chunk>);
+
+impl<const N: u16> Store for Memory<N> {
+    const ROOM: Room = match N {
+        0 => Room::Whole,
+        chunks => Room::Chunks(chunks),
+    };
+    fn chunk(&mut self, index: usize) -> Option<&mut Chunk> {
+        self.0.get_mut(index)
+    }
+    fn shape(&self, index: usize) -> Option<ChunkShape> {
+        self.0.get(index).map(|chunk| chunk.shape)
+    }
+    fn push(&mut self, shape: ChunkShape) -> Result<(), Error> {
+        assert!(N == 0 || self.0.len() < N.into());
+        self.0.push(Chunk::EMPTY);
+        self.0.last_mut().unwrap().shape = shape;
+        Ok(())
+    }
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// Windows of one session, and what they sent.
-struct Session<const CHUNKS: usize> {
+struct Session<const N: u16> {
     forward: (ReceiverTrees, Box<SenderTrees<FORWARD>>),
     reverse: (ReceiverTrees, Box<SenderTrees<REVERSE>>),
-    client: Box<ClientWindow<CHUNKS>>,
+    store: Memory<N>,
+    client: ClientWindow,
     server: ServerWindow,
+    answers: ServerAnswers,
     relu: ReluParams,
     stream: Stream,
     frames: Vec<(bool, Vec<u8>)>,
+    inferences: u64,
+    scratch: Box<[u32; SCRATCH_WORDS]>,
 }
 
-impl<const CHUNKS: usize> Session<CHUNKS> {
+/// The new shares that a window replaced, and logits.
+struct Taken<'a>(&'a mut Stream, &'a mut Vec<u32>);
+
+impl Outputs for Taken<'_> {
+    fn share(&mut self) -> Result<u32, Error> {
+        self.1.push(self.0.next_u32() % T);
+        Ok(*self.1.last().unwrap())
+    }
+    fn logit(&mut self, value: u32) -> Result<(), Error> {
+        self.1.push(value);
+        Ok(())
+    }
+}
+
+/// Outputs of a layer: shares of both sides before what follows.
+type Layer<'a> = (Activation, &'a [u32], &'a [u32]);
+
+impl<const N: u16> Session<N> {
     fn new(h: u32, k: u32, k_s: u32, seed: u8) -> Self {
         let relu = ReluParams::new(Digits::of(h).unwrap(), k).unwrap();
         let mut stream = Stream::new(&Seed([seed; 32]), [0; 3]);
@@ -34,67 +83,180 @@ impl<const CHUNKS: usize> Session<CHUNKS> {
             pair(k_s, &SESSION, seed, &delta()),
             pair(k_s, &SESSION, !seed, &delta()),
         );
-        let mut client = Box::new(ClientWindow::empty());
-        client.begin_session(relu, k_s);
+        let mut client = ClientWindow::empty();
+        client.begin_session::<Memory<N>>(relu, k_s);
+        let room = Memory::<N>::ROOM;
         Self {
             forward,
             reverse,
+            store: Memory(Vec::new()),
             client,
-            server: ServerWindow::new(relu, k_s, Seed([seed ^ 1; 32])),
+            server: ServerWindow::new(relu, k_s, room, Seed([seed ^ 1; 32])),
+            answers: ServerAnswers::new(relu, k_s, room),
             relu,
             stream,
             frames: Vec::new(),
+            inferences: 0,
+            scratch: Box::new([0; SCRATCH_WORDS]),
         }
     }
 
-    /// One window: z of every activation.
-    fn relu(&mut self, a: &[u16], b: &[u16]) -> Vec<u32> {
-        let mut scratch = vec![0; SCRATCH_WORDS];
-        let mut context = ClientContext {
-            receiver: &self.forward.0,
-            sender: &self.reverse.1,
-            choices: &Seed([9; 32]),
-            scratch: scratch.first_chunk_mut().unwrap(),
-        };
-        a.iter().for_each(|&a| self.client.gather(a).unwrap());
-        self.client.start();
-        let shares = b.iter().copied();
-        self.server.start(shares, &self.reverse.0).unwrap();
-        let (mut replaced, mut out) = (Vec::new(), [0; MAX_FRAME]);
-        loop {
-            if let Some(len) = self.server.poll(&mut out) {
-                self.frames.push((false, out[..len].to_vec()));
-                let frame = Frame::new_checked(&out[..len]).unwrap();
-                let share = || {
-                    replaced.push(self.stream.next_u32() % T);
-                    Ok(*replaced.last().unwrap())
-                };
-                self.client.handle(frame, &mut context, share).unwrap();
-            } else if let Some(len) = self.client.poll(&mut context, &mut out).unwrap() {
-                self.frames.push((true, out[..len].to_vec()));
-                let frame = Frame::new_checked(&out[..len]).unwrap();
-                self.server.handle(frame, &self.forward.1).unwrap();
+    /// Prepares and answers some layers; gives what follows of each output, or what the server got of
+    /// it where nothing does.
+    fn run(&mut self, layers: &[Layer<'_>]) -> Vec<Vec<u32>> {
+        self.inferences += 1;
+        (self.client).begin_preparing(self.inferences, &mut self.store);
+        let mut chunks: Vec<Vec<Answerable>> = layers.iter().map(|_| Vec::new()).collect();
+        let capacity = Memory::<N>::ROOM.capacity();
+        for (layer, &(activation, own, _)) in layers.iter().enumerate() {
+            self.client.enter(layer);
+            self.server.enter(layer);
+            for window in own.chunks(capacity.min(own.len())) {
+                for &share in window {
+                    (self.client)
+                        .gather(activation, share, &mut self.store)
+                        .unwrap();
+                    self.server.gather(activation);
+                }
+                if N > 0 {
+                    self.prepare(&mut chunks);
+                }
+            }
+        }
+        if N == 0 {
+            self.prepare(&mut chunks);
+        }
+
+        self.client.begin_answering();
+        let mut results = Vec::new();
+        for (layer, (&(activation, own, shares), mut chunks)) in
+            layers.iter().zip(chunks).enumerate()
+        {
+            self.client.enter(layer);
+            let mut result = Vec::new();
+            if activation == Linear {
+                self.client.pass(activation, own.len());
+                let reshares = chunks.iter().flat_map(|chunk| chunk.reshares.iter());
+                result.extend(reshares);
             } else {
+                let mut first = 0;
+                for window in shares.chunks(capacity.min(own.len())) {
+                    result.extend(self.answer(activation, window, &mut chunks, first));
+                    first += window.len().div_ceil(CHUNK);
+                }
+            }
+            results.push(result);
+        }
+        results
+    }
+
+    /// Prepares a window.
+    fn prepare(&mut self, chunks: &mut [Vec<Answerable>]) {
+        self.client.prepare(&self.store);
+        self.server.start();
+        assert_eq!(self.client.idle(), self.server.idle());
+        let mut out = [0; MAX_FRAME];
+        loop {
+            let sent = self.server.poll(&self.reverse.0, &mut out).unwrap();
+            if !self.exchange(
+                sent,
+                &mut out,
+                &mut Vec::new(),
+                |server, _, frame, sender| {
+                    server.handle(frame, sender).unwrap();
+                },
+            ) {
                 break;
             }
         }
         assert!(self.client.idle() && self.server.idle());
-        let shares = self.server.outputs().iter().zip(replaced);
+        for (layer, chunk) in self.server.finish(&self.forward.1).unwrap() {
+            chunks[layer].push(chunk);
+        }
+    }
+
+    /// Answers a window.
+    fn answer(
+        &mut self,
+        activation: Activation,
+        shares: &[u32],
+        chunks: &mut [Answerable],
+        first: usize,
+    ) -> Vec<u32> {
+        (self.client)
+            .answer(activation, shares.len(), &mut self.store)
+            .unwrap();
+        self.answers.start(chunks, first, shares, 0).unwrap();
+        let (mut taken, mut out) = (Vec::new(), [0; MAX_FRAME]);
+        loop {
+            let sent = self.answers.poll(chunks, &mut out);
+            if !self.exchange(sent, &mut out, &mut taken, |_, server, frame, _| {
+                server.handle(frame, chunks).unwrap();
+            }) {
+                break;
+            }
+        }
+        assert!(self.client.idle() && self.answers.idle());
+        if activation == Logits {
+            return taken;
+        }
+        let shares = self.answers.outputs().iter().zip(taken);
         shares.map(|(x, y)| T_MOD.add(*x, y)).collect()
     }
 
-    fn random(&mut self, count: usize) -> [Vec<u16>; 2] {
-        [(); 2].map(|()| (0..count).map(|_| self.stream.next_u32() as u16).collect())
+    /// Takes the server's frame to the client, or the client's to the server; false if there is none.
+    fn exchange(
+        &mut self,
+        sent: Option<usize>,
+        out: &mut [u8; MAX_FRAME],
+        taken: &mut Vec<u32>,
+        handle: impl FnOnce(&mut ServerWindow, &mut ServerAnswers, Frame<'_>, &SenderTrees<FORWARD>),
+    ) -> bool {
+        let mut context = ClientContext {
+            session: &SESSION,
+            layers: &LayersHash([2; 32]),
+            store: &mut self.store,
+            receiver: &self.forward.0,
+            sender: &self.reverse.1,
+            choices: &Seed([9; 32]),
+            seal: &Seed([10; 32]),
+            scratch: &mut self.scratch,
+        };
+        if let Some(len) = sent {
+            self.frames.push((false, out[..len].to_vec()));
+            let frame = Frame::new_checked(&out[..len]).unwrap();
+            let outputs = Taken(&mut self.stream, taken);
+            self.client.handle(frame, &mut context, outputs).unwrap();
+        } else if let Some(len) = self.client.poll(&mut context, out).unwrap() {
+            self.frames.push((true, out[..len].to_vec()));
+            let frame = Frame::new_checked(&out[..len]).unwrap();
+            handle(&mut self.server, &mut self.answers, frame, &self.forward.1);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn relu(&mut self, a: &[u32], b: &[u32]) -> Vec<u32> {
+        self.run(&[(Relu, a, b)]).pop().unwrap()
+    }
+
+    fn random(&mut self, count: usize) -> [Vec<u32>; 2] {
+        // The server's share is taken mod 2^20, the client's is below 2^16.
+        [(); 2].map(|()| {
+            (0..count)
+                .map(|_| self.stream.next_u32() % (1 << 16))
+                .collect()
+        })
     }
 }
 
-fn expected(a: u16, b: u16, k: u32) -> u32 {
-    ((i32::from(a) + i32::from(b)) << (32 - k) >> (32 - k)).max(0) as u32
+fn expected(a: u32, b: u32, k: u32) -> u32 {
+    (((a + b) as i32) << (32 - k) >> (32 - k)).max(0) as u32
 }
 
-#[test]
-fn windows_of_every_length_are_right() {
-    let mut session = Session::<2>::new(12, 12, 4, 5);
+fn lengths<const N: u16>() {
+    let mut session = Session::<N>::new(12, 12, 4, 5);
     for count in [1, 7, 8, 64, 65, 255, 256, 257, 511, 512, 3] {
         let [a, b] = session.random(count);
         let z = session.relu(&a, &b);
@@ -103,7 +265,68 @@ fn windows_of_every_length_are_right() {
             assert_eq!(z, expected(a[i], b[i], 12), "activation {i} of {count}");
         }
     }
-    assert!(session.client.capacity() == 512 && session.client.gather(0).is_ok());
+}
+
+#[test]
+fn windows_of_every_length_are_right() {
+    lengths::<0>();
+    lengths::<1>();
+    lengths::<2>();
+}
+
+/// Layers of all kinds, in one window and in many.
+fn kinds<const N: u16>() -> Session<N> {
+    let mut session = Session::<N>::new(8, 8, 8, 6);
+    let [a, b] = session.random(600);
+    for _ in 0..2 {
+        let layers: [Layer<'_>; 5] = [
+            (Relu, &a[..300], &b[..300]),
+            (Linear, &a[300..560], &b[300..560]),
+            (Relu, &a[560..561], &b[560..561]),
+            (Linear, &a[561..563], &b[561..563]),
+            (Logits, &a[563..], &b[563..]),
+        ];
+        let results = session.run(&layers);
+        for ((activation, own, shares), result) in layers.into_iter().zip(results) {
+            assert_eq!(result.len(), own.len());
+            for ((&a, &b), z) in own.iter().zip(shares).zip(result) {
+                let right = match activation {
+                    Relu => expected(a, b, 8),
+                    Linear => a,
+                    Logits => a + b,
+                };
+                assert_eq!(z, right, "{activation:?}");
+            }
+        }
+    }
+    session
+}
+
+#[test]
+fn layers_of_all_kinds_share_windows() {
+    let turns = |frames: &[(bool, Vec<u8>)]| {
+        let sides = frames.iter().map(|frame| frame.0);
+        sides.collect::<Vec<_>>().chunk_by(|a, b| a == b).count()
+    };
+    let whole = kinds::<0>();
+    // Two to prepare all, two a ReLU layer, and the logits; the server's last word of one inference and
+    // its first of the next are one turn here.
+    assert_eq!(turns(&whole.frames), 2 * (2 + 2 * 2 + 1) - 1);
+    let sealed = |frames: &[(bool, Vec<u8>)], up| {
+        let records = frames
+            .iter()
+            .filter(|frame| frame.1[0] == Kind::Records as u8);
+        let records = records.filter(|frame| frame.0 == up);
+        records.map(|frame| frame.1.clone()).collect::<Vec<_>>()
+    };
+    assert!(sealed(&whole.frames, true).is_empty());
+    for frames in [kinds::<1>().frames, kinds::<3>().frames] {
+        let stored = sealed(&frames, true);
+        assert_eq!(stored, sealed(&frames, false));
+        // 300 ReLUs in five frames, one in another, 37 logits in one.
+        assert_eq!(stored.len(), 2 * (5 + 1 + 1));
+        assert_eq!(stored[0].len(), 3 + 64 * (3 * 23 + 8 + 5) / 8 + 16);
+    }
 }
 
 proptest! {
@@ -111,32 +334,58 @@ proptest! {
 
     #[test]
     fn every_parameter_gives_a_relu(h in 8u32..=12, log_k in 0u32..4, seed: u8, count in 1usize..300) {
-        let mut session = Session::<2>::new(h, h, 1 << log_k, seed);
+        let mut session = Session::<0>::new(h, h, 1 << log_k, seed);
         let [a, b] = session.random(count);
+        for (i, z) in session.relu(&a, &b).into_iter().enumerate() {
+            prop_assert_eq!(z, expected(a[i], b[i], h));
+        }
+        let mut session = Session::<1>::new(h, h, 1 << log_k, seed);
         for (i, z) in session.relu(&a, &b).into_iter().enumerate() {
             prop_assert_eq!(z, expected(a[i], b[i], h));
         }
     }
 }
 
+fn counted<const N: u16>(h: u32, k_s: u32) {
+    let mut session = Session::<N>::new(h, 12, k_s, 7);
+    for (activation, count) in [
+        (Relu, 1),
+        (Relu, 256),
+        (Relu, 300),
+        (Linear, 300),
+        (Logits, 70),
+    ] {
+        session.frames.clear();
+        let [a, b] = session.random(count);
+        session.run(&[(activation, &a, &b)]);
+        let mut counted = Vec::new();
+        let traffic = WindowTraffic::new(session.relu, k_s, Memory::<N>::ROOM);
+        for phase in [Phase::Prepare, Phase::Answer] {
+            if phase == Phase::Answer && activation == Linear {
+                continue;
+            }
+            let capacity = Memory::<N>::ROOM.capacity().min(count);
+            for first in (0..count).step_by(capacity) {
+                let len = capacity.min(count - first);
+                let chunks: Vec<_> = ChunkShape::split(0, activation, len).collect();
+                traffic.window(phase, &chunks, |_, sender, kind, bytes| {
+                    counted.push((sender == Sender::Client, kind as u8, bytes));
+                });
+            }
+        }
+        let sent = session.frames.iter();
+        let sent: Vec<_> = sent
+            .map(|(up, frame)| (*up, frame[0], frame.len()))
+            .collect();
+        assert_eq!(sent, counted);
+    }
+}
+
 #[test]
 fn traffic_counts_what_windows_send() {
     for (h, k_s) in [(5, 8), (8, 4), (8, 1), (12, 2)] {
-        let mut session = Session::<2>::new(h, 12, k_s, 7);
-        for count in [1, 256, 300, 512] {
-            session.frames.clear();
-            let [a, b] = session.random(count);
-            session.relu(&a, &b);
-            let mut counted = Vec::new();
-            WindowTraffic::new(session.relu, k_s).window(count, |sender, kind, bytes| {
-                let client = sender == crate::protocol::steps::Sender::Client;
-                counted.push((client, kind as u8, bytes));
-            });
-            let sent = session.frames.iter();
-            let sent: Vec<_> = sent
-                .map(|(up, frame)| (*up, frame[0], frame.len()))
-                .collect();
-            assert_eq!(sent, counted);
-        }
+        counted::<0>(h, k_s);
+        counted::<1>(h, k_s);
+        counted::<2>(h, k_s);
     }
 }

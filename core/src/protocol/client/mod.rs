@@ -2,14 +2,17 @@
 //! `docs/design.md#pseudo-random-shares`; every share of an earlier layer is made again when it is
 //! needed.
 
-mod inference;
+mod answer;
+mod layer;
+mod memory;
+mod prepare;
 mod setup;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
-use self::inference::{At, Current};
-use super::activation::{ClientContext, ClientWindow};
+use self::layer::Current;
+use super::activation::{ClientContext, ClientWindow, Phase};
 use super::base;
 use super::frame::{Frame, FrameBuf, Kind, write};
 use super::greeting::{LayersHash, Settings, Welcome, write_control};
@@ -17,13 +20,17 @@ use super::linear::segment::Segments;
 use super::linear::slot::Slots;
 use super::linear::{Buffers, ClientLinear, Workspace};
 use super::share::SharePrf;
-use super::steps::{Setup, Upload};
+use super::steps::{AnswerSteps, PrepareSteps, Room, Setup, Upload};
 use super::transfer::{ReceiveResponse, SendUpload};
 use crate::Error;
 use crate::error::Usage;
 use crate::ot::{Direction, REVERSE, ReceiverTrees, SenderTrees};
 use crate::random::{Kdf, Seed, SessionId};
 use crate::rlwe::ring::ring4096::{LOG_N, T_NTT};
+
+#[cfg(feature = "alloc")]
+pub use memory::Whole;
+pub use memory::{Chunks, Memory};
 
 /// What the client needs of the program around it.
 pub trait Application {
@@ -39,19 +46,23 @@ pub trait Application {
 }
 
 /// A client for 64 KiB of RAM, in segment and coefficient packing: it works on one chunk of
-/// activations at a time.
-pub type SmallClient = Client<1>;
+/// activations at a time, and the server keeps its records.
+pub type SmallClient = Client<Chunks<1>>;
+
+/// A client that keeps its records: then the parties take few turns, however many layers.
+#[cfg(feature = "alloc")]
+pub type LargeClient = Client<Whole>;
 
 /// A client of networks in slot packing, for whoever has the room.
-pub type SlotClient<const CHUNKS: usize> = Client<CHUNKS, Slots>;
+pub type SlotClient<M> = Client<M, Slots>;
 
-/// The client's state: keys, seeds, scratch for one ciphertext, one window of activations.
-/// `CHUNKS` sizes the window: see `ClientWindow`. `L` is the packing's part.
-pub struct Client<const CHUNKS: usize, L: ClientLinear = Segments> {
+/// The client's state: keys, seeds, scratch for one ciphertext, and what is in its memory `M`.
+/// `L` is the packing's part.
+pub struct Client<M: Memory, L: ClientLinear = Segments> {
     step: Step,
-    /// The layer of [`Step::Layer`].
+    /// The layer of [`Step::Prepare`] and [`Step::Answer`].
     running: Running<L::Layout>,
-    session: Session<CHUNKS, L>,
+    session: Session<M, L>,
 }
 
 /// The layer that is run, or the last one; all of it is public. Not a part of the step: a step that
@@ -65,6 +76,10 @@ enum Running<P> {
 }
 
 impl<P> Running<P> {
+    fn set(&mut self, current: Current<P>) {
+        *self = Self::Layer(current);
+    }
+
     fn layer(&mut self) -> Result<&mut Current<P>, Error> {
         match self {
             Self::Nothing => Err(Error::Internal("no layer is run")),
@@ -82,6 +97,8 @@ enum Step {
     Welcome,
     /// Awaits the name of this class.
     Labels(u16),
+    /// Awaits the description of this layer.
+    Layers(usize),
     /// Sends a key or a ciphertext of the set-up.
     Upload(Upload, SendUpload),
     /// Receives the response to its choices.
@@ -98,16 +115,15 @@ enum Step {
     /// Between inferences.
     Ready,
     Begin,
-    /// Awaits the description of the next layer.
-    Describe,
-    Layer(At),
+    Prepare(prepare::At),
+    Answer(answer::At),
     Bye,
 }
 
 /// What lasts for the whole session. Where there is none, all its bytes are zero, if its packing's
 /// are. `settings`, `secret` and `nonce` are there from [`Client::open`] on, the rest from the
 /// server's greeting on.
-struct Session<const CHUNKS: usize, L> {
+struct Session<M, L> {
     settings: Settings,
     secret: Seed,
     nonce: [u8; 32],
@@ -117,19 +133,27 @@ struct Session<const CHUNKS: usize, L> {
     receiver: ReceiverTrees,
     sender: SenderTrees<REVERSE>,
     choices: Seed,
-    window: ClientWindow<CHUNKS>,
+    window: ClientWindow,
+    memory: M,
     /// Uploads so far; each has seeds of its own.
     uploads: u64,
+    /// Inferences that were prepared or begun to be.
     inferences: u64,
+    /// One is prepared and has not been answered.
+    prepared: bool,
+    /// The one that is prepared is to be answered at once.
+    at_once: bool,
+    /// Shares of the last inference, and what its records are sealed with.
     shares: SharePrf,
+    seal: Seed,
+    prepare: PrepareSteps,
+    answer: AnswerSteps,
     layers_hash: LayersHash,
-    /// Index of the layer that is being run or described next.
-    layer: u16,
     linear: L,
     work: Workspace,
 }
 
-impl<const CHUNKS: usize, L: ClientLinear> Client<CHUNKS, L> {
+impl<M: Memory, L: ClientLinear> Client<M, L> {
     /// A client that has not said anything yet: see [`Client::open`].
     pub fn new(settings: Settings, rng: &mut impl CryptoRng) -> Self {
         let mut client = Self::closed();
@@ -157,11 +181,16 @@ impl<const CHUNKS: usize, L: ClientLinear> Client<CHUNKS, L> {
                 sender: SenderTrees::empty(),
                 choices: Seed([0; 32]),
                 window: ClientWindow::empty(),
+                memory: M::EMPTY,
                 uploads: 0,
                 inferences: 0,
+                prepared: false,
+                at_once: false,
                 shares: SharePrf::empty(),
+                seal: Seed([0; 32]),
+                prepare: PrepareSteps::new(Room::Whole, 0),
+                answer: AnswerSteps::new(Room::Whole, 0, 0),
                 layers_hash: LayersHash([0; 32]),
-                layer: 0,
                 linear: L::EMPTY,
                 work: Workspace::EMPTY,
             },
@@ -195,7 +224,7 @@ impl<const CHUNKS: usize, L: ClientLinear> Client<CHUNKS, L> {
         }
     }
 
-    /// Whether the set-up is done and no inference runs.
+    /// Whether the set-up is done and no inference is prepared or answered at the moment.
     pub fn is_ready(&self) -> bool {
         matches!(self.step, Step::Ready)
     }
@@ -205,9 +234,84 @@ impl<const CHUNKS: usize, L: ClientLinear> Client<CHUNKS, L> {
         matches!(self.step, Step::Closed)
     }
 
-    /// Starts an inference; the app's image must stay the same until the client is ready again.
+    /// Whether an inference is prepared, so that [`Client::start`] needs its answer alone.
+    pub fn is_prepared(&self) -> bool {
+        self.is_ready() && self.session.prepared
+    }
+
+    /// Where an inference is that is prepared or answered: the phase, and the index of the layer that
+    /// its next frame, of either side, belongs to.
+    pub fn position(&self) -> Option<(Phase, u16)> {
+        let (Session { window, memory, .. }, running) = (&self.session, &self.running);
+        let current = match running {
+            Running::Nothing => 0,
+            Running::Layer(current) => current.index,
+        };
+        Some(match &self.step {
+            Step::Begin => (Phase::Prepare, 0),
+            Step::Prepare(prepare::At::Enter(layer)) => (Phase::Prepare, *layer as u16),
+            Step::Prepare(prepare::At::Window) => (Phase::Prepare, window.layer(memory)?),
+            Step::Prepare(_) => (Phase::Prepare, current),
+            Step::Answer(answer::At::Image(_)) => (Phase::Answer, 0),
+            Step::Answer(answer::At::Enter(layer)) => (Phase::Answer, *layer as u16),
+            Step::Answer(answer::At::Window) => (Phase::Answer, current),
+            _ => return None,
+        })
+    }
+
+    /// Bytes of its whole state: at most so far, if its memory grows.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.session.memory.allocated()
+    }
+
+    /// Starts to prepare an inference, for which no image is needed; nothing if one is prepared.
+    pub fn prepare(&mut self) -> Result<(), Error> {
+        if self.is_prepared() {
+            return Ok(());
+        }
+        self.leave_ready(Step::Begin)?;
+        self.session.at_once = false;
+        Ok(())
+    }
+
+    /// Starts an inference: the answer of the one that is prepared, or else both. The app's image
+    /// must stay the same until the client is ready again.
     pub fn start(&mut self) -> Result<(), Error> {
-        self.leave_ready(Step::Begin)
+        if !self.is_prepared() {
+            self.leave_ready(Step::Begin)?;
+            self.session.at_once = true;
+            return Ok(());
+        }
+        self.begin_answering()
+    }
+
+    fn begin_answering(&mut self) -> Result<(), Error> {
+        // It is spent from its first byte on, whatever becomes of it.
+        self.session.prepared = false;
+        self.session.begin_answering();
+        self.running = Running::Nothing;
+        self.answer_on()
+    }
+
+    /// What comes after the preparing.
+    fn prepared(&mut self) -> Result<(), Error> {
+        self.session.wipe();
+        if self.session.at_once {
+            return self.begin_answering();
+        }
+        self.session.prepared = true;
+        self.step = Step::Ready;
+        Ok(())
+    }
+
+    /// What comes after the answer.
+    fn answered(&mut self) {
+        let session = &mut self.session;
+        session.memory.clear();
+        session.shares.zeroize();
+        session.seal.zeroize();
+        session.wipe();
+        self.step = Step::Ready;
     }
 
     /// Says goodbye.
@@ -294,28 +398,13 @@ impl<const CHUNKS: usize, L: ClientLinear> Client<CHUNKS, L> {
                 len
             }
             Step::Begin => {
-                session.begin();
-                self.step = Step::Describe;
-                write(out, Kind::Begin, |_| 0)
-            }
-            Step::Layer(at) => {
-                let (len, done) = match at {
-                    At::Input(upload) => session.linear.poll_upload(&mut session.work, upload, out),
-                    At::Reshares => (self.running.layer()?.reshares(session, app, out), true),
-                    At::Window => {
-                        let (window, mut context, _) = session.window();
-                        let Some(len) = window.poll(&mut context, out)? else {
-                            return Ok(None);
-                        };
-                        (len, window.idle())
-                    }
-                    At::Response(_) | At::Logits => return Ok(None),
-                };
-                if done {
-                    self.go_on(app)?;
-                }
+                let len = session.begin_preparing(out);
+                self.running = Running::Nothing;
+                self.prepare_on()?;
                 len
             }
+            Step::Prepare(_) => return self.poll_prepare(out),
+            Step::Answer(_) => return self.poll_answer(app, out),
             Step::Bye => {
                 self.close();
                 write(out, Kind::Bye, |_| 0)
@@ -337,6 +426,19 @@ impl<const CHUNKS: usize, L: ClientLinear> Client<CHUNKS, L> {
                 *class += 1;
                 if *class == session.welcome.classes {
                     self.step = session.after(Setup::Labels)?;
+                }
+            }
+            Step::Layers(index) => {
+                let current = session.described(*index, frame)?;
+                let (index_of, outputs) = (current.index, current.facts().outputs);
+                let kept = session.memory.describe(current.layer, outputs);
+                kept.map_err(|reason| Error::Layer {
+                    index: index_of,
+                    reason,
+                })?;
+                *index += 1;
+                if *index == usize::from(session.welcome.layers) {
+                    self.step = session.after(Setup::Layers)?;
                 }
             }
             Step::BaseResponse(download) => {
@@ -364,50 +466,16 @@ impl<const CHUNKS: usize, L: ClientLinear> Client<CHUNKS, L> {
                 session.linear.take_rotations(frame, &session.kdf)?;
                 self.step = session.after(Setup::Rotations)?;
             }
-            Step::Describe => {
-                self.running = Running::Layer(session.next_layer(frame)?);
-                self.go_on(app)?;
-            }
-            Step::Layer(at) => {
-                let current = self.running.layer()?;
-                let done = match at {
-                    At::Response(download) => {
-                        let Session { linear, work, .. } = session;
-                        linear.receive(work, &current.layout, download, frame)?
-                    }
-                    At::Logits => {
-                        current.logits(session, app, frame)?;
-                        true
-                    }
-                    At::Window => {
-                        current.handle_window(session, frame)?;
-                        // The client has the last word.
-                        false
-                    }
-                    // This side has the word.
-                    At::Input(_) | At::Reshares => return Err(frame.unexpected()),
-                };
-                if done {
-                    self.go_on(app)?;
-                }
-            }
+            Step::Prepare(_) => return self.handle_prepare(app, frame),
+            Step::Answer(_) => return self.handle_answer(app, frame),
             // This side has the word.
             _ => return Err(frame.unexpected()),
         }
         Ok(())
     }
-
-    /// Goes on to the next step of the layer, or after it.
-    fn go_on(&mut self, app: &mut impl Application) -> Result<(), Error> {
-        self.step = match self.running.layer()?.next(&mut self.session, app)? {
-            Some(at) => Step::Layer(at),
-            None => self.session.layer_done(),
-        };
-        Ok(())
-    }
 }
 
-impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
+impl<M: Memory, L: ClientLinear> Session<M, L> {
     /// Erases all secrets. Not inlined: it is 4 KiB of stores on a microcontroller.
     #[inline(never)]
     fn erase(&mut self) {
@@ -417,11 +485,14 @@ impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
         self.sender.zeroize();
         self.choices.zeroize();
         self.window.zeroize();
+        self.memory.zeroize();
         self.shares.zeroize();
+        self.seal.zeroize();
         self.work.key.zeroize();
         self.linear.zeroize();
         self.uploads = 0;
         self.inferences = 0;
+        self.prepared = false;
         self.wipe();
     }
 
@@ -432,18 +503,22 @@ impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
     }
 
     /// The window, what it borrows of the session, and the new shares.
-    fn window(&mut self) -> (&mut ClientWindow<CHUNKS>, ClientContext<'_>, &mut SharePrf) {
+    fn window(&mut self) -> (&mut ClientWindow, ClientContext<'_, M>, &mut SharePrf) {
         let context = ClientContext {
+            session: &self.id,
+            layers: &self.layers_hash,
+            store: &mut self.memory,
             receiver: &self.receiver,
             sender: &self.sender,
             choices: &self.choices,
+            seal: &self.seal,
             scratch: &mut self.work.scratch,
         };
         (&mut self.window, context, &mut self.shares)
     }
 }
 
-impl<const CHUNKS: usize, L: ClientLinear> Drop for Client<CHUNKS, L> {
+impl<M: Memory, L: ClientLinear> Drop for Client<M, L> {
     fn drop(&mut self) {
         self.close();
     }

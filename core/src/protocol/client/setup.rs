@@ -3,20 +3,21 @@
 
 use zeroize::Zeroize;
 
+use super::memory::Memory;
 use super::{Session, Step};
 use crate::Error;
 use crate::network::name::is_clean;
 use crate::ot::Direction;
 use crate::protocol::base;
 use crate::protocol::frame::{Frame, FrameBuf, Kind};
-use crate::protocol::greeting::{Hello, MAX_NAME, VERSION, Welcome, read_greeting};
+use crate::protocol::greeting::{Hello, LayersHash, MAX_NAME, VERSION, Welcome, read_greeting};
 use crate::protocol::linear::{ClientLinear, Workspace};
-use crate::protocol::steps::{Setup, Upload};
+use crate::protocol::steps::{Setup, SetupOf, Upload};
 use crate::protocol::transfer::{ReceiveResponse, SendUpload, UploadSeeds};
 use crate::random::{Kdf, Purpose, Stream};
 use crate::rlwe::add_errors;
 
-impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
+impl<M: Memory, L: ClientLinear> Session<M, L> {
     pub(super) fn hello(&self) -> Hello {
         Hello {
             version: VERSION,
@@ -24,7 +25,7 @@ impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
             nonce: self.nonce,
             k_s: self.settings.k_s,
             h: self.settings.h,
-            window: CHUNKS as u16,
+            window: M::ROOM.window(),
             labels: self.settings.labels,
         }
     }
@@ -46,7 +47,8 @@ impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
         let mut stream = Stream::new(&self.kdf.seed(Purpose::Delta, 0), [0; 3]);
         self.sender.choose(k_s, &self.id, || stream.next_u32())?;
         self.choices = self.kdf.seed(Purpose::Choices, 0);
-        self.window.begin_session(relu, k_s);
+        self.window.begin_session::<M>(relu, k_s);
+        self.layers_hash = LayersHash::default();
         self.welcome = welcome;
         Ok(())
     }
@@ -54,7 +56,12 @@ impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
     /// What comes after a step of the set-up.
     #[inline(never)]
     pub(super) fn after(&mut self, step: Setup) -> Result<Step, Error> {
-        let Some(next) = step.next(self.settings.labels, L::OWN_KEYS) else {
+        let of = SetupOf {
+            labels: self.settings.labels,
+            room: M::ROOM,
+            own_keys: L::OWN_KEYS,
+        };
+        let Some(next) = step.next(of) else {
             self.wipe();
             return Ok(Step::Ready);
         };
@@ -62,6 +69,7 @@ impl<const CHUNKS: usize, L: ClientLinear> Session<CHUNKS, L> {
             Setup::Hello => Step::Hello,
             Setup::Welcome => Step::Welcome,
             Setup::Labels => Step::Labels(0),
+            Setup::Layers => Step::Layers(0),
             Setup::Upload(upload) => Step::Upload(upload, self.upload(upload)?),
             Setup::Response => Step::BaseResponse(ReceiveResponse::default()),
             Setup::BaseMessages(Direction::Reverse) => Step::TakeMessages(0),

@@ -173,6 +173,7 @@ mod server {
     use crate::rlwe::galois::{Element, GaloisKeys};
     use crate::rlwe::{Ciphertext, Operations, PublicKey, Randomness, Response, Ring8192, respond};
     use alloc::boxed::Box;
+    use alloc::collections::VecDeque;
     use alloc::sync::Arc;
     use alloc::vec::Vec;
 
@@ -231,8 +232,7 @@ mod server {
                 weights: self,
                 receive: ReceiveUpload::limbs(),
                 inputs: Vec::new(),
-                responses: Vec::new(),
-                sent: 0,
+                responses: VecDeque::new(),
                 sending: SendResponse::default(),
             })
         }
@@ -264,8 +264,8 @@ mod server {
         weights: Arc<W>,
         receive: ReceiveUpload<RingOf<W>>,
         inputs: Vec<Ciphertext<RingOf<W>>>,
-        responses: Vec<Response<RingOf<W>>>,
-        sent: usize,
+        /// Those that are not sent yet.
+        responses: VecDeque<Response<RingOf<W>>>,
         sending: SendResponse,
     }
 
@@ -299,19 +299,19 @@ mod server {
             let count = results.iter().map(|(_, shares)| shares.len()).sum();
             let mut all = Vec::with_capacity(count);
             for (response, mut shares) in results {
-                self.responses.push(response);
+                self.responses.push_back(response);
                 all.append(&mut shares);
                 shares.zeroize();
             }
-            self.inputs.clear();
+            self.inputs = Vec::new();
             Ok((all, operations))
         }
 
         fn poll(&mut self, out: &mut FrameBuf) -> Option<usize> {
-            let response = self.responses.get(self.sent)?;
+            let response = self.responses.front()?;
             let len = self.sending.poll(response, self.weights.layout(), out);
             if len.is_none() {
-                self.sent += 1;
+                self.responses.pop_front();
                 self.sending = SendResponse::default();
             }
             len

@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 
 use super::{Server, State};
 use crate::arith::field::T_MOD;
-use crate::protocol::client::Client;
+use crate::protocol::client::{Client, Memory};
 use crate::protocol::linear::ClientLinear;
 use crate::random::SessionId;
 
@@ -32,11 +32,13 @@ impl Server {
     pub fn audit(&self) -> ServerShares {
         let inferring = match &self.state {
             State::Ready(inferring)
-            | State::Describe(inferring, _)
-            | State::Layer(inferring, _) => Some(inferring),
+            | State::Prepare(inferring, _)
+            | State::Answer(inferring, _) => Some(inferring),
             State::Closed | State::Hello(_) | State::Setup(..) => None,
         };
-        let tensors = inferring.map_or(&[][..], |inferring| &inferring.tensors);
+        // The image's share comes first.
+        let tensors = inferring.and_then(|inferring| inferring.tensors.get(1..));
+        let tensors = tensors.unwrap_or_default();
         let layers = self.context.network.layers.iter();
         let areas = layers.map(|layer| layer.out_area());
         ServerShares {
@@ -55,10 +57,7 @@ impl ServerShares {
 
     /// Adds the shares of the client, whose last inference must be the same: what both share,
     /// shaped as [`Self::tensors`]. None if the client has begun none, or is of another session.
-    pub fn open<const CHUNKS: usize, L: ClientLinear>(
-        &self,
-        client: &Client<CHUNKS, L>,
-    ) -> Option<Vec<Vec<u32>>> {
+    pub fn open<M: Memory, L: ClientLinear>(&self, client: &Client<M, L>) -> Option<Vec<Vec<u32>>> {
         let mut shares = client.last_shares(&self.session?)?;
         let open = |(i, (share, area)): (usize, &(Vec<u32>, usize))| {
             let value = |(j, &x): (usize, &u32)| {

@@ -44,8 +44,10 @@ pub struct Counters {
     pub public_key_bytes: usize,
     /// Of these, bytes of ciphertexts: of base transfers and of layers.
     pub ciphertext_bytes: usize,
-    /// Inferences started.
+    /// Inferences that were prepared or begun to be.
     pub queries: u32,
+    /// Inferences answered to the end.
+    pub answered: u32,
     /// By layer, summed over inferences.
     pub layers: Vec<LayerCounters>,
 }

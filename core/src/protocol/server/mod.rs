@@ -2,10 +2,12 @@
 //! `docs/design.md#one-inference` and `#circuit-privacy`; the client's half of every step is in
 //! [`super::client`].
 
+mod answer;
 #[cfg(feature = "audit")]
 mod audit;
 mod counters;
-mod inference;
+mod inferring;
+mod prepare;
 mod session;
 mod setup;
 
@@ -16,7 +18,9 @@ use core::mem;
 
 use rand_core::CryptoRng;
 
-use self::inference::{Current, Inferring};
+use self::answer::Answering;
+use self::inferring::Inferring;
+use self::prepare::Preparing;
 use self::session::Session;
 use self::setup::{Secrets, Stage};
 use super::frame::{Frame, FrameBuf, Kind};
@@ -50,11 +54,10 @@ enum State {
     Hello(Box<Secrets>),
     /// The set-up, from the greetings on.
     Setup(Box<Session>, Stage),
-    /// Between inferences.
+    /// Between inferences, or between the two phases of one.
     Ready(Box<Inferring>),
-    /// Describes the layer of this index.
-    Describe(Box<Inferring>, usize),
-    Layer(Box<Inferring>, Box<Current>),
+    Prepare(Box<Inferring>, Box<Preparing>),
+    Answer(Box<Inferring>, Box<Answering>),
 }
 
 impl Server {
@@ -82,7 +85,8 @@ impl Server {
         matches!(self.state, State::Closed)
     }
 
-    /// Whether no inference runs, so that the session can be closed without loss.
+    /// Whether no inference is prepared or answered at the moment. Whoever closes the session then loses
+    /// at most one that is prepared and waits for its image.
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready(_))
     }
@@ -116,6 +120,23 @@ impl Server {
 }
 
 impl State {
+    /// Takes the frame that begins to prepare an inference, or to answer the prepared one.
+    fn begin(
+        mut inferring: Box<Inferring>,
+        context: &mut Context,
+        frame: Frame<'_>,
+    ) -> Result<Self, Error> {
+        if let Some(ticket) = inferring.take() {
+            let answering = Answering::new(&inferring, context, ticket);
+            return answering.handle(inferring, context, frame);
+        }
+        frame.expect_array::<0>(Kind::Begin)?;
+        // A query is charged before the first response, whatever becomes of it.
+        context.budget.charge()?;
+        context.counters.queries += 1;
+        Preparing::new(&inferring, context).go_on(inferring, context)
+    }
+
     fn poll(
         self,
         context: &mut Context,
@@ -123,8 +144,8 @@ impl State {
     ) -> Result<(Self, Option<usize>), Error> {
         match self {
             Self::Setup(session, stage) => stage.poll(session, context, out),
-            Self::Describe(inferring, index) => inferring.describe(index, context, out),
-            Self::Layer(inferring, current) => current.poll(inferring, context, out),
+            Self::Prepare(inferring, preparing) => preparing.poll(inferring, context, out),
+            Self::Answer(inferring, answering) => answering.poll(inferring, context, out),
             Self::Closed | Self::Hello(_) | Self::Ready(_) => Ok((self, None)),
         }
     }
@@ -137,10 +158,10 @@ impl State {
                 frame.expect_array::<0>(Kind::Bye)?;
                 Ok(Self::Closed)
             }
-            Self::Ready(inferring) => inferring.begin(context, frame),
-            Self::Layer(inferring, current) => current.handle(inferring, context, frame),
-            // This side has the word.
-            Self::Closed | Self::Describe(..) => Err(frame.unexpected()),
+            Self::Ready(inferring) => Self::begin(inferring, context, frame),
+            Self::Prepare(inferring, preparing) => preparing.handle(inferring, context, frame),
+            Self::Answer(inferring, answering) => answering.handle(inferring, context, frame),
+            Self::Closed => Err(frame.unexpected()),
         }
     }
 }

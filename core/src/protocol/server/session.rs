@@ -3,6 +3,7 @@
 
 use crate::ot::{FORWARD, ReceiverTrees, SenderTrees};
 use crate::protocol::greeting::Hello;
+use crate::protocol::steps::Room;
 use crate::random::{Kdf, Purpose, Seed, SessionId};
 use crate::relu::ReluParams;
 
@@ -19,6 +20,11 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// The client's room.
+    pub(super) fn room(&self) -> Room {
+        Room::of(self.hello.window)
+    }
+
     /// The seed of the next response.
     pub(super) fn response_seed(&mut self) -> Seed {
         self.responses += 1;

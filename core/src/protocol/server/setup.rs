@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use super::inference::Inferring;
+use super::inferring::Inferring;
 use super::session::Session;
 use super::{Context, State};
 use crate::Error;
@@ -19,7 +19,7 @@ use crate::protocol::greeting::{
 };
 use crate::protocol::linear::Keys;
 use crate::protocol::linear::slot::{ReceiveKeys, Rotations, write_rotations};
-use crate::protocol::steps::{Setup, Upload};
+use crate::protocol::steps::{Room, Setup, SetupOf, Upload};
 use crate::protocol::transfer::{ReceiveUpload, SendResponse};
 use crate::random::{Kdf, Purpose, Seed, Stream};
 use crate::rlwe::{Limbs, Ring, Ring4096};
@@ -41,6 +41,8 @@ pub(super) enum Stage {
     Welcome(Vec<u8>),
     /// Sends the name of this class.
     Labels(usize),
+    /// Sends the description of this layer.
+    Layers(usize),
     Upload(Awaited, ReceiveUpload<Ring4096>),
     BaseResponse(Choosing, Box<Response>, SendResponse),
     /// Sends this frame of the messages that the client chooses from.
@@ -160,8 +162,16 @@ impl Session {
         Ok(State::Ready(Box::new(Inferring::new(self, keys))))
     }
 
+    fn setup_of(&self, context: &Context) -> SetupOf {
+        SetupOf {
+            labels: self.hello.labels,
+            room: self.room(),
+            own_keys: context.network.rotations.is_some(),
+        }
+    }
+
     fn follows(&self, context: &Context, after: Setup, step: Option<Setup>) -> Result<(), Error> {
-        if after.next(self.hello.labels, context.network.rotations.is_some()) != step {
+        if after.next(self.setup_of(context)) != step {
             return Err(Error::Internal(
                 "a step of the set-up that is not the next one",
             ));
@@ -207,6 +217,7 @@ impl Stage {
         match self {
             Self::Welcome(_) => Setup::Welcome,
             Self::Labels(_) => Setup::Labels,
+            Self::Layers(_) => Setup::Layers,
             Self::Upload(Awaited::Key, _) => Setup::Upload(Upload::Key),
             Self::Upload(Awaited::Choices(_), _) => Setup::Upload(Upload::BaseChoices),
             Self::BaseResponse(..) => Setup::Response,
@@ -230,10 +241,10 @@ impl Stage {
         let (len, next) = match self {
             Self::Welcome(frame) => {
                 out[..frame.len()].copy_from_slice(&frame);
-                let next = if session.hello.labels {
-                    Self::Labels(0)
-                } else {
-                    Awaited::Key.receive()
+                let next = match step.next(session.setup_of(context)) {
+                    Some(Setup::Labels) => Self::Labels(0),
+                    Some(Setup::Layers) => Self::Layers(0),
+                    _ => Awaited::Key.receive(),
                 };
                 (frame.len(), next)
             }
@@ -245,6 +256,16 @@ impl Stage {
                 });
                 if class + 1 < classes.len() {
                     return Ok((State::Setup(session, Self::Labels(class + 1)), Some(len)));
+                }
+                match session.room() {
+                    Room::Whole => (len, Self::Layers(0)),
+                    Room::Chunks(_) => (len, Awaited::Key.receive()),
+                }
+            }
+            Self::Layers(index) => {
+                let len = write_control(out, Kind::Layer, &network.layers[index].layer)?;
+                if index + 1 < network.layers.len() {
+                    return Ok((State::Setup(session, Self::Layers(index + 1)), Some(len)));
                 }
                 (len, Awaited::Key.receive())
             }

@@ -3,7 +3,7 @@
 use maud::{Markup, html as markup};
 
 use crate::report::numbers::{bytes, count, seconds, short};
-use crate::report::{Bench, Counts, Measured, Outcome};
+use crate::report::{Bench, Counts, Measured, Outcome, PhasePart};
 
 /// The layers of a network in a packing: seconds on each link, counts of the first run.
 pub(super) fn layer_table(packing: &str, runs: &[(&str, &Measured)], first: &Measured) -> Markup {
@@ -104,12 +104,30 @@ pub(super) fn runs(bench: &Bench) -> Markup {
             td { (memory(run.client_memory_bytes)) }
             td { (memory(run.server_memory_bytes)) }
         }))
+        h3 { "The two phases" }
+        p {
+            "All that is heavy needs no image and can be done before. Seconds are medians, bytes those of the first \
+             inference; messages are one-way and in series."
+        }
+        (table(markup! {
+            th { "s before the image" } th { "up" } th { "down" } th { "messages" }
+            th { "s from image to label" } th { "up" } th { "down" } th { "messages" }
+        }, 8, &|run| markup! { (phase_cells(&run.prepare)) (phase_cells(&run.answer)) }))
         h3 { "Counts of an inference" }
         p { "Of the first inference of a session; the last column compares them with those of " code { "stria plan" } "." }
         (table(markup! { (count_headings()) th { "as planned" } }, 10, &|run| markup! {
             (count_cells(&run.counts))
             td { @if run.counts == run.predicted.counts { "yes" } @else { "no" } }
         }))
+    }
+}
+
+fn phase_cells(phase: &PhasePart) -> Markup {
+    markup! {
+        td { (seconds(phase.seconds)) }
+        td { (bytes(phase.bytes_up)) }
+        td { (bytes(phase.bytes_down)) }
+        td { (count(phase.messages)) }
     }
 }
 

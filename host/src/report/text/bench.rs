@@ -6,9 +6,9 @@ use super::table::Table;
 use crate::report::numbers::bytes;
 use crate::report::{Bench, Outcome};
 
-/// Shows the runs, a line each.
+/// Shows the runs, a line each; `label` is what an image takes once all is prepared.
 pub fn bench(out: &mut impl Write, bench: &Bench) -> io::Result<()> {
-    let header = "network, packing, link, seconds, estimate, up, down, internal, external, set-up, memory, agree";
+    let header = "network, packing, link, seconds, label, estimate, up, down, internal, external, set-up, memory, agree";
     let mut table = Table::new(header);
     for run in &bench.runs {
         if let Outcome::Measured(measured) = &run.outcome {
@@ -20,6 +20,7 @@ pub fn bench(out: &mut impl Write, bench: &Bench) -> io::Result<()> {
                 &run.packing,
                 &run.link,
                 &format!("{:.2}", measured.median_seconds),
+                &format!("{:.2}", measured.answer.seconds),
                 &format!("{:.2}", measured.predicted.seconds),
                 &bytes(counts.bytes_up),
                 &bytes(counts.bytes_down),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::table::Pairs;
 use crate::report::numbers::bytes;
-use crate::report::{DemoReport, InferReport};
+use crate::report::{DemoReport, InferReport, PhasePart};
 
 /// Shows what the demo's inferences cost and how well the two executors agree.
 pub fn demo(out: &mut impl Write, report: &DemoReport) -> io::Result<()> {
@@ -30,6 +30,7 @@ pub fn demo(out: &mut impl Write, report: &DemoReport) -> io::Result<()> {
         &mut rows,
         [report.seconds_per_image, report.seconds_setup],
         [report.bytes_up, report.bytes_down, report.bytes_setup],
+        [&report.prepare, &report.answer],
     );
     let activations = report.activations;
     let each = (report.bytes_up + report.bytes_down) as f64 / activations.max(1) as f64;
@@ -64,16 +65,40 @@ pub fn infer(out: &mut impl Write, report: &InferReport) -> io::Result<()> {
         &mut rows,
         [seconds / count as f64, report.seconds_setup],
         [up / count, down / count, report.bytes_setup],
+        [
+            &PhasePart::mean(report.images.iter().map(|image| &image.inference.prepare)),
+            &PhasePart::mean(report.images.iter().map(|image| &image.inference.answer)),
+        ],
     );
     rows.write(out)
 }
 
-/// Seconds of an image and of the set-up; bytes of an image up and down, and of the set-up.
-fn add_costs(rows: &mut Pairs, [image, setup]: [f64; 2], traffic: [u64; 3]) {
+/// Seconds of an image and of the set-up; bytes of an image up and down, and of the set-up; what is
+/// prepared before there is a picture, and what follows it.
+fn add_costs(
+    rows: &mut Pairs,
+    [image, setup]: [f64; 2],
+    traffic: [u64; 3],
+    phases: [&PhasePart; 2],
+) {
     rows.add("seconds", format!("{image:.2} an image, {setup:.2} set-up"));
     let [up, down, setup] = traffic.map(bytes);
     let traffic = format!("{up} up, {down} down an image, {setup} set-up");
     rows.add("traffic", traffic);
+    for (name, phase) in PHASES.into_iter().zip(phases) {
+        rows.add(name, phase_text(phase));
+    }
+}
+
+/// What the phases are called.
+pub(super) const PHASES: [&str; 2] = ["before the picture", "picture to label"];
+
+pub(super) fn phase_text(phase: &PhasePart) -> String {
+    let [up, down] = [phase.bytes_up, phase.bytes_down].map(bytes);
+    let PhasePart {
+        seconds, messages, ..
+    } = phase;
+    format!("{seconds:.2} s, {up} up, {down} down, {messages} messages in series")
 }
 
 #[cfg(test)]
@@ -102,6 +127,18 @@ mod tests {
             bytes_setup: 2048,
             seconds_setup: 0.25,
             seconds_per_image: 1.5,
+            prepare: PhasePart {
+                seconds: 1.4,
+                bytes_up: 69_000,
+                bytes_down: 20_000,
+                messages: 3,
+            },
+            answer: PhasePart {
+                seconds: 0.1,
+                bytes_up: 1000,
+                bytes_down: 10_000,
+                messages: 22,
+            },
             client_state_bytes: 51_200,
             security: Security::of(stria_core::packing::Packing::Segment),
         };
@@ -112,6 +149,8 @@ mod tests {
             "secure = plaintext  1 of 2 images\n",
             "right               1 of 2, plaintext 0\n",
             "seconds             1.50 an image, 0.25 set-up\n",
+            "before the picture  1.40 s, 67.4 KiB up, 19.5 KiB down, 3 messages in series\n",
+            "picture to label    0.10 s, 1000 B up, 9.8 KiB down, 22 messages in series\n",
             "traffic             68.4 KiB up, 29.3 KiB down an image, 2.0 KiB set-up\n",
             "activations         1000, 100.0 bytes each\n",
             "client state        50.0 KiB\n",

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::demo::{PHASES, phase_text};
 use super::table::{Pairs, Table};
 use crate::report::numbers::bytes;
 use crate::report::{
@@ -17,6 +18,12 @@ pub fn plan(out: &mut impl Write, report: &PlanReport) -> io::Result<()> {
     rows.add("network", &report.network);
     rows.add("parameters", report.parameters);
     rows.add("packing", report.packing.name());
+    for (name, phase) in PHASES
+        .into_iter()
+        .zip([&report.totals.prepare, &report.totals.answer])
+    {
+        rows.add(name, phase_text(phase));
+    }
     add_setting(&mut rows, report);
     for text in &report.deviations {
         rows.add("note", text);
@@ -76,8 +83,12 @@ pub fn constants(out: &mut impl Write, constants: &Constants, path: &Path) -> io
     both("decrypt", |ring| ring.decrypt);
     rows.add("decompose", time(constants.decompose));
     rows.add("key switch", time(constants.key_switch));
-    rows.add("ReLU, client", time(constants.relu_client));
-    rows.add("ReLU, server", time(constants.relu_server));
+    rows.add("ReLU prepared, client", time(constants.relu_client));
+    rows.add("ReLU prepared, server", time(constants.relu_server));
+    rows.add("ReLU answered, client", time(constants.answer_client));
+    rows.add("ReLU answered, server", time(constants.answer_server));
+    let clear = 1e9 * constants.clear;
+    rows.add("multiplication in the clear", format!("{clear:.3} ns"));
     rows.add("cores", constants.cores);
     rows.add("stored in", path.display());
     rows.write(out)

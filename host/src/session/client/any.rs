@@ -1,18 +1,19 @@
 //! A client of any size and packing behind one trait.
 
 use rand_core::CryptoRng;
-use stria_core::Party;
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{Client, SmallClient};
+use stria_core::protocol::activation::Phase;
+use stria_core::protocol::client::{Client, Memory, SmallClient, Whole};
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::linear::segment::Segments;
 use stria_core::protocol::linear::slot::Slots;
 use stria_core::protocol::server::ServerShares;
+use stria_core::{Error, Frame, FrameBuf};
 
 use super::super::error::SessionError;
 use super::classification::Classification;
-use super::options::{ClientOptions, Window, large};
+use super::options::{ClientOptions, Window};
 
 /// The client that the options ask for.
 pub(super) fn client(
@@ -23,15 +24,27 @@ pub(super) fn client(
     Ok(match (options.window, options.packing) {
         (Window::Small, Packing::Slot) => return Err(SessionError::NoRoom),
         (Window::Small, _) => Box::new(SmallClient::new(settings, rng)),
-        (Window::Large, Packing::Slot) => large::<Slots>(settings, rng),
-        (Window::Large, _) => large::<Segments>(settings, rng),
+        (Window::Large, Packing::Slot) => Box::new(Client::<Whole, Slots>::new(settings, rng)),
+        (Window::Large, _) => Box::new(Client::<Whole, Segments>::new(settings, rng)),
     })
 }
 
 /// A client of either size.
 pub(super) trait AnyClient: Send {
-    /// The client and what it serves, for a driver.
-    fn party<'a>(&'a mut self, app: &'a mut Classification) -> Box<dyn Party + 'a>;
+    /// See [`Client::poll`].
+    fn poll(
+        &mut self,
+        app: &mut Classification,
+        out: &mut FrameBuf,
+    ) -> Result<Option<usize>, Error>;
+    /// See [`Client::handle`].
+    fn handle(&mut self, app: &mut Classification, frame: Frame<'_>) -> Result<(), Error>;
+    fn rests(&self) -> bool;
+    fn close(&mut self);
+    /// See [`Client::position`].
+    fn position(&self) -> Option<(Phase, u16)>;
+    fn prepare(&mut self) -> Result<(), SessionError>;
+    fn is_prepared(&self) -> bool;
     fn start(&mut self) -> Result<(), SessionError>;
     fn finish(&mut self) -> Result<(), SessionError>;
     fn welcome(&self) -> Option<&Welcome>;
@@ -39,13 +52,36 @@ pub(super) trait AnyClient: Send {
     fn bytes(&self) -> usize;
 }
 
-impl<const CHUNKS: usize, L> AnyClient for Client<CHUNKS, L>
+impl<M, L> AnyClient for Client<M, L>
 where
+    M: Memory + Send,
     L: ClientLinear + Send,
     L::Layout: Send,
 {
-    fn party<'a>(&'a mut self, app: &'a mut Classification) -> Box<dyn Party + 'a> {
-        Box::new((self, app))
+    fn poll(
+        &mut self,
+        app: &mut Classification,
+        out: &mut FrameBuf,
+    ) -> Result<Option<usize>, Error> {
+        self.poll(app, out)
+    }
+    fn handle(&mut self, app: &mut Classification, frame: Frame<'_>) -> Result<(), Error> {
+        self.handle(app, frame)
+    }
+    fn rests(&self) -> bool {
+        self.is_ready() || self.is_closed()
+    }
+    fn close(&mut self) {
+        self.close();
+    }
+    fn position(&self) -> Option<(Phase, u16)> {
+        self.position()
+    }
+    fn prepare(&mut self) -> Result<(), SessionError> {
+        Ok(self.prepare()?)
+    }
+    fn is_prepared(&self) -> bool {
+        self.is_prepared()
     }
     fn start(&mut self) -> Result<(), SessionError> {
         Ok(self.start()?)
@@ -60,6 +96,6 @@ where
         server.open(self)
     }
     fn bytes(&self) -> usize {
-        size_of::<Self>()
+        self.bytes()
     }
 }

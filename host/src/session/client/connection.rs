@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use stria_core::network::layer::MAX_SIDE;
+use stria_core::protocol::activation::Phase;
 use stria_core::protocol::frame::MAX_FRAME;
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::server::ServerShares;
@@ -14,7 +15,7 @@ use super::super::entropy;
 use super::super::error::SessionError;
 use super::any::{AnyClient, client};
 use super::classification::Classification;
-use super::mark::Marks;
+use super::mark::{Deadlines, Marked, Marks};
 use super::options::ClientOptions;
 use super::progress::{Watch, Watched};
 use crate::model::Input;
@@ -28,7 +29,6 @@ pub struct Connection {
     classification: Classification,
     marks: Marks,
     setup_seconds: f64,
-    setup_bytes: u64,
 }
 
 impl Connection {
@@ -59,12 +59,9 @@ impl Connection {
             classification: Classification::default(),
             marks: Marks::default(),
             setup_seconds: 0.0,
-            setup_bytes: 0,
         };
         session.run()?;
         session.setup_seconds = start.elapsed().as_secs_f64();
-        let end = session.marks.now();
-        session.setup_bytes = end.sent + end.received;
         session.input()?;
         Ok(session)
     }
@@ -72,9 +69,13 @@ impl Connection {
     /// Exchanges frames until the client rests. After an error the session is dead.
     fn run(&mut self) -> Result<(), SessionError> {
         let line = self.line.as_mut().ok_or(SessionError::Closed)?;
-        let mut party = self.client.party(&mut self.classification);
+        let mut party = Marked {
+            client: &mut *self.client,
+            app: &mut self.classification,
+            marks: &mut self.marks,
+        };
         // The line gathers what it sends.
-        let result = drive(&mut *party, line, &mut [0; MAX_FRAME], &mut self.marks);
+        let result = drive(&mut party, line, &mut [0; MAX_FRAME], &mut Deadlines);
         if let (Err(error), Some(line)) = (&result, self.line.take_if(|_| result.is_err()))
             && let DriveError::Protocol(error) = error
             && !matches!(error, ProtocolError::Peer(_))
@@ -126,9 +127,26 @@ impl Connection {
         self.marks.watched = Watched::new(watch, layers);
     }
 
-    /// Classifies one image, [channels, side, side].
+    /// Prepares an inference, if none is prepared: no image is needed.
+    pub fn prepare(&mut self) -> Result<(), SessionError> {
+        if self.client.is_prepared() {
+            return Ok(());
+        }
+        self.begin(Phase::Prepare)?;
+        self.client.prepare()?;
+        self.run()
+    }
+
+    fn begin(&mut self, phase: Phase) -> Result<(), SessionError> {
+        let welcome = self.welcome().ok_or(SessionError::Closed)?;
+        let layers = welcome.layers.into();
+        self.marks.begin(phase, layers);
+        Ok(())
+    }
+
+    /// Classifies one image, [channels, side, side], with the inference that is prepared, or with one
+    /// that it prepares first.
     pub fn infer(&mut self, pixels: &[i32]) -> Result<Inference, SessionError> {
-        let start = self.marks.now();
         let welcome = self.welcome().ok_or(SessionError::Closed)?;
         let side = usize::from(welcome.input.side);
         let classes = usize::from(welcome.classes);
@@ -139,31 +157,29 @@ impl Connection {
         self.classification.side = side;
         self.classification.logits = vec![0; classes];
         self.classification.received = 0;
-        self.marks.layers.clear();
+        self.begin(match self.client.is_prepared() {
+            true => Phase::Answer,
+            false => Phase::Prepare,
+        })?;
         self.client.start()?;
         self.run()?;
         if self.classification.received != classes {
             return Err(ProtocolError::Malformed("answer: not one logit a class").into());
         }
-        let end = self.marks.now();
-        // The first layer begins with the inference.
-        if let Some(first) = self.marks.layers.first_mut() {
-            *first = start;
-        }
-        self.marks.layers.push(end);
-        let layers = self
-            .marks
-            .layers
-            .windows(2)
-            .map(|pair| pair[0].to(&pair[1]));
-        let layers = layers.collect();
-        let all = start.to(&end);
-        Ok(Inference {
-            bytes_up: all.bytes_up,
-            bytes_down: all.bytes_down,
-            seconds: all.seconds,
-            logits: std::mem::take(&mut self.classification.logits),
+        let Marks {
+            prepare,
+            answer,
             layers,
+            ..
+        } = &mut self.marks;
+        Ok(Inference {
+            bytes_up: prepare.bytes_up + answer.bytes_up,
+            bytes_down: prepare.bytes_down + answer.bytes_down,
+            seconds: prepare.seconds + answer.seconds,
+            prepare: *prepare,
+            answer: *answer,
+            logits: std::mem::take(&mut self.classification.logits),
+            layers: std::mem::take(layers),
         })
     }
 
@@ -180,7 +196,7 @@ impl Connection {
 
     /// Bytes of the set-up, both ways.
     pub fn setup_bytes(&self) -> u64 {
-        self.setup_bytes
+        self.marks.setup_bytes
     }
 
     /// Bytes of the client's whole state.

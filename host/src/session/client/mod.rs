@@ -8,5 +8,5 @@ mod options;
 mod progress;
 
 pub use connection::Connection;
-pub use options::{ClientOptions, LargeClient, Window, large};
+pub use options::{ClientOptions, Window};
 pub use progress::{Progress, Step, Watch};

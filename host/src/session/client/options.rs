@@ -2,38 +2,21 @@
 
 use std::time::Duration;
 
-use rand_core::CryptoRng;
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{Client, SmallClient};
+use stria_core::protocol::activation::Store;
+use stria_core::protocol::client::{Chunks, Whole};
 use stria_core::protocol::greeting::Settings;
-use stria_core::protocol::linear::ClientLinear;
+use stria_core::protocol::steps::Room;
 
 use crate::transport::Pace;
 use crate::transport::serial::DEFAULT_BAUD;
 
-/// Chunks of [`SmallClient`] and of [`LargeClient`].
-const SMALL_CHUNKS: usize = 1;
-const LARGE_CHUNKS: usize = 57;
-const _: fn(SmallClient) -> Client<SMALL_CHUNKS> = |client| client;
-
-/// Works on 14,592 activations at once: most layers of a small network.
-pub type LargeClient<L> = Client<LARGE_CHUNKS, L>;
-
-/// A large client. It has hundreds of KiB, of which a thread's stack has no room for many copies: so it
-/// is built in one place, out of line, and begins where it stays.
-#[inline(never)]
-pub fn large<L: ClientLinear>(settings: Settings, rng: &mut impl CryptoRng) -> Box<LargeClient<L>> {
-    let mut client = Box::new(Client::closed());
-    client.open(settings, rng);
-    client
-}
-
 /// Which client runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Window {
-    /// The one that fits a microcontroller.
+    /// The one that fits a microcontroller: the server keeps its records.
     Small,
-    /// A desktop's.
+    /// A desktop's, which keeps them.
     Large,
 }
 
@@ -46,11 +29,11 @@ impl Window {
         }
     }
 
-    /// Chunks of activations that it holds.
-    pub fn chunks(self) -> usize {
+    /// What it has room for.
+    pub fn room(self) -> Room {
         match self {
-            Self::Small => SMALL_CHUNKS,
-            Self::Large => LARGE_CHUNKS,
+            Self::Small => Chunks::<1>::ROOM,
+            Self::Large => Whole::ROOM,
         }
     }
 }
@@ -58,7 +41,7 @@ impl Window {
 /// How a client behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientOptions {
-    /// Window of activations.
+    /// How much it has room for.
     pub window: Window,
     /// The server's packing, as far as it makes another client: segment and coefficient packing
     /// have the same.

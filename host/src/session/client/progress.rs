@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use stria_core::protocol::activation::Phase;
 use stria_core::protocol::frame::Kind;
 
 /// A step of a layer, as the client sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// The client encrypts its shares of the layer's input.
+    /// The client encrypts its future shares of the layer's input.
     Encrypting,
     /// The server convolves.
     Convolving,
@@ -15,18 +16,20 @@ pub enum Step {
     Decrypting,
     /// Oblivious transfers for the ReLU.
     Transfers,
-    /// Answers and replies of the ReLU.
-    Relu,
+    /// The image, and then answers and replies of the ReLU.
+    Answering,
 }
 
 impl Step {
     /// The step that a frame belongs to, if it says so.
-    fn of(kind: Kind) -> Option<Self> {
-        Some(match kind {
-            Kind::Layer | Kind::Seed | Kind::Limb => Self::Encrypting,
-            Kind::ResponseC1 | Kind::ResponseC0 => Self::Decrypting,
-            Kind::ReverseCorrection | Kind::Residues | Kind::ForwardCorrection => Self::Transfers,
-            Kind::Answers | Kind::Replies => Self::Relu,
+    fn of(phase: Phase, kind: Kind) -> Option<Self> {
+        Some(match (phase, kind) {
+            (Phase::Answer, _) => Self::Answering,
+            (_, Kind::Seed | Kind::Limb) => Self::Encrypting,
+            (_, Kind::ResponseC1 | Kind::ResponseC0) => Self::Decrypting,
+            (_, Kind::ReverseCorrection | Kind::Residues | Kind::ForwardCorrection) => {
+                Self::Transfers
+            }
             _ => return None,
         })
     }
@@ -45,14 +48,14 @@ pub struct Progress {
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let step = match self.step {
-            Step::Encrypting => "encrypting",
-            Step::Convolving => "the server convolves",
-            Step::Decrypting => "decrypting",
-            Step::Transfers => "transfers",
-            Step::Relu => "ReLU",
+        let (phase, step) = match self.step {
+            Step::Encrypting => ("preparing", ": encrypting"),
+            Step::Convolving => ("preparing", ": the server convolves"),
+            Step::Decrypting => ("preparing", ": decrypting"),
+            Step::Transfers => ("preparing", ": transfers"),
+            Step::Answering => ("answering", ""),
         };
-        write!(f, "layer {} of {}: {step}", self.layer, self.layers)
+        write!(f, "{phase}, layer {} of {}{step}", self.layer, self.layers)
     }
 }
 
@@ -64,8 +67,7 @@ pub type Watch = Box<dyn FnMut(Progress) + Send>;
 pub(super) struct Watched {
     watch: Option<Watch>,
     layers: usize,
-    layer: usize,
-    step: Option<Step>,
+    now: Option<(usize, Step)>,
 }
 
 impl Watched {
@@ -74,38 +76,35 @@ impl Watched {
         Self {
             watch: Some(watch),
             layers,
-            layer: 0,
-            step: None,
+            now: None,
         }
     }
 
-    /// A frame of either side.
-    pub fn frame(&mut self, kind: Kind) {
-        match kind {
-            Kind::Begin => self.layer = 0,
-            Kind::Layer => self.layer += 1,
-            _ => {}
+    /// A frame of either side, of the layer with this index.
+    pub fn frame(&mut self, phase: Phase, layer: usize, kind: Kind) {
+        if let Some(step) = Step::of(phase, kind) {
+            self.enter(layer, step);
         }
-        self.enter(Step::of(kind));
     }
 
     /// The server has the word.
     pub fn waits(&mut self) {
-        if self.step == Some(Step::Encrypting) {
-            self.enter(Some(Step::Convolving));
+        if let Some((layer, Step::Encrypting)) = self.now {
+            self.enter(layer, Step::Convolving);
         }
     }
 
-    fn enter(&mut self, step: Option<Step>) {
-        let Some(now) = step.filter(|_| self.layer > 0 && step != self.step) else {
+    fn enter(&mut self, layer: usize, step: Step) {
+        let now = Some((layer, step));
+        if self.now == now {
             return;
-        };
-        self.step = step;
+        }
+        self.now = now;
         if let Some(watch) = &mut self.watch {
             watch(Progress {
-                layer: self.layer,
+                layer: layer + 1,
                 layers: self.layers,
-                step: now,
+                step,
             });
         }
     }
@@ -122,33 +121,41 @@ mod tests {
         let list = Arc::clone(&told);
         let watch = move |progress: Progress| list.lock().unwrap().push(progress.to_string());
         let mut watched = Watched::new(Box::new(watch), 2);
-        // The set-up says nothing.
-        watched.frame(Kind::Seed);
         watched.waits();
-        for kind in [Kind::Begin, Kind::Layer, Kind::Seed, Kind::Limb, Kind::Limb] {
-            watched.frame(kind);
+        for (layer, kind) in [
+            (0, Kind::Begin),
+            (0, Kind::Seed),
+            (0, Kind::Limb),
+            (1, Kind::Seed),
+        ] {
+            watched.frame(Phase::Prepare, layer, kind);
         }
         watched.waits();
-        for kind in [
-            Kind::ResponseC1,
-            Kind::ResponseC0,
-            Kind::ReverseCorrection,
-            Kind::Residues,
-            Kind::ForwardCorrection,
-            Kind::Answers,
-            Kind::Replies,
-            Kind::Layer,
-            Kind::Seed,
+        for (layer, kind) in [
+            (0, Kind::ResponseC1),
+            (0, Kind::ResponseC0),
+            (0, Kind::ReverseCorrection),
+            (0, Kind::Residues),
+            (0, Kind::ForwardCorrection),
         ] {
-            watched.frame(kind);
+            watched.frame(Phase::Prepare, layer, kind);
+        }
+        for (layer, kind) in [
+            (0, Kind::Image),
+            (0, Kind::Answers),
+            (0, Kind::Replies),
+            (1, Kind::Logits),
+        ] {
+            watched.frame(Phase::Answer, layer, kind);
         }
         let expected = [
-            "layer 1 of 2: encrypting",
-            "layer 1 of 2: the server convolves",
-            "layer 1 of 2: decrypting",
-            "layer 1 of 2: transfers",
-            "layer 1 of 2: ReLU",
-            "layer 2 of 2: encrypting",
+            "preparing, layer 1 of 2: encrypting",
+            "preparing, layer 2 of 2: encrypting",
+            "preparing, layer 2 of 2: the server convolves",
+            "preparing, layer 1 of 2: decrypting",
+            "preparing, layer 1 of 2: transfers",
+            "answering, layer 1 of 2",
+            "answering, layer 2 of 2",
         ];
         assert_eq!(*told.lock().unwrap(), expected);
     }

@@ -44,12 +44,10 @@ struct Watch<F> {
 
 impl<F: FnMut(&Server, bool)> Observer<Server, FrameSocket> for Watch<F> {
     fn waits(&mut self, server: &Server, line: &mut FrameSocket) {
-        let queries = server.counters().queries;
-        let inferred = server.is_ready() && queries > self.done;
-        (self.moved)(server, inferred);
-        if inferred {
-            self.done = queries;
-        }
-        line.await_frame(queries == self.done);
+        let answered = server.counters().answered;
+        (self.moved)(server, answered > self.done);
+        self.done = answered;
+        // Not while one is prepared or answered; but between the two phases.
+        line.await_frame(server.is_ready() || server.counters().queries == answered);
     }
 }

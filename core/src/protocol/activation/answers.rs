@@ -1,0 +1,188 @@
+//! The server's side of a window while it is answered: its shares are known now, and what was prepared
+//! of each output is spent. `docs/design.md#relu`.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
+
+use super::{CHUNK, ChunkShape, Part, Phase, Shape, Step};
+use crate::Error;
+use crate::arith::bits::{pack, packed_len, unpack};
+use crate::arith::field::{T, T_BITS};
+use crate::parallel;
+use crate::protocol::frame::{Frame, FrameBuf, HEADER, Kind, write};
+use crate::protocol::share::to_ring;
+use crate::protocol::steps::Room;
+use crate::relu::{Prepared, ReluParams};
+
+/// What is left of a chunk for its answer.
+pub struct Answerable {
+    pub(super) shape: ChunkShape,
+    pub(super) prepared: Vec<Prepared>,
+    /// What takes the place of the client's shares, in a layer without activation.
+    pub(in crate::protocol) reshares: Zeroizing<Vec<u32>>,
+    /// The client's records, sealed, frame by frame.
+    pub(super) records: Vec<Vec<u8>>,
+}
+
+impl Answerable {
+    /// Outputs of the chunk.
+    pub fn outputs(&self) -> usize {
+        self.shape.len
+    }
+}
+
+/// The server's side of a window while it is answered.
+pub struct ServerAnswers {
+    shape: Shape,
+    step: Step,
+    /// The window's first chunk in the layer.
+    first: usize,
+    count: usize,
+    /// The shares mod t of its outputs.
+    shares: Zeroizing<Vec<u32>>,
+    /// Answers by chunk.
+    answers: Vec<Vec<u8>>,
+    outputs: Zeroizing<Vec<u32>>,
+}
+
+impl ServerAnswers {
+    /// An idle window of a session.
+    pub fn new(relu: ReluParams, k_s: u32, room: Room) -> Self {
+        Self {
+            shape: Shape {
+                relu,
+                k_s,
+                sealed: room != Room::Whole,
+            },
+            step: Step::IDLE,
+            first: 0,
+            count: 0,
+            shares: Zeroizing::default(),
+            answers: Vec::new(),
+            outputs: Zeroizing::default(),
+        }
+    }
+
+    /// Starts on the next chunks of a layer, `first` on; `shares` are the server's of their outputs,
+    /// mod t, of which a ReLU drops `shift` bits.
+    pub fn start(
+        &mut self,
+        chunks: &mut [Answerable],
+        first: usize,
+        shares: &[u32],
+        shift: u32,
+    ) -> Result<(), Error> {
+        let missing = Error::Internal("chunks that were not prepared");
+        let (mut outputs, mut count) = (0, 0);
+        while outputs < shares.len() {
+            outputs += chunks.get(first + count).ok_or(missing)?.outputs();
+            count += 1;
+        }
+        if outputs != shares.len() {
+            return Err(missing);
+        }
+        (self.first, self.count) = (first, count);
+        self.shares = Zeroizing::new(shares.to_vec());
+        self.outputs = Zeroizing::new(Vec::with_capacity(outputs));
+        let relu = &self.shape.relu;
+        self.answers = parallel::map_mut(&mut chunks[first..first + count], |i, chunk| {
+            let mut answers = vec![0; chunk.prepared.len() * relu.answer_bytes()];
+            let out = answers.chunks_exact_mut(relu.answer_bytes());
+            let shares = &shares[i * CHUNK..];
+            for ((prepared, &share), answer) in chunk.prepared.iter_mut().zip(shares).zip(out) {
+                prepared.answer(relu, to_ring(share, shift), answer);
+            }
+            answers
+        });
+        self.step = Step::first(Phase::Answer, &self.shape, |chunk| {
+            self.shape_of(chunks, chunk)
+        });
+        Ok(())
+    }
+
+    /// Whether the window has been worked off.
+    pub fn idle(&self) -> bool {
+        self.step == Step::IDLE
+    }
+
+    /// Chunks of the window.
+    pub fn chunks(&self) -> usize {
+        self.count
+    }
+
+    /// The server's new shares mod t of activations, in order, once the window is idle.
+    pub fn outputs(&self) -> &[u32] {
+        &self.outputs
+    }
+
+    fn shape_of(&self, chunks: &[Answerable], chunk: usize) -> Option<ChunkShape> {
+        let made = chunks.get(self.first + chunk);
+        made.filter(|_| chunk < self.count).map(|made| made.shape)
+    }
+
+    fn advance(&mut self, chunks: &[Answerable]) {
+        self.step = self
+            .step
+            .advance(&self.shape, |chunk| self.shape_of(chunks, chunk));
+    }
+
+    /// Writes the next frame; none while the client's is awaited.
+    pub fn poll(&mut self, chunks: &mut [Answerable], out: &mut FrameBuf) -> Option<usize> {
+        let (shape, step) = (self.shape, self.step);
+        let part = step.part()?;
+        let chunk = chunks.get_mut(self.first + step.chunk)?;
+        let range = shape.piece_range(chunk.shape, step.frame);
+        let copy = |out: &mut FrameBuf, kind, bytes: &[u8]| {
+            write(out, kind, |payload| {
+                payload[..bytes.len()].copy_from_slice(bytes);
+                bytes.len()
+            })
+        };
+        let len = match part {
+            Part::Recall => {
+                let records = core::mem::take(chunk.records.get_mut(step.frame)?);
+                copy(out, Kind::Records, &records)
+            }
+            Part::Answers => {
+                let size = shape.relu.answer_bytes();
+                let answers = &self.answers[step.chunk][size * range.start..size * range.end];
+                copy(out, Kind::Answers, answers)
+            }
+            Part::Logits => {
+                let shares = &self.shares[step.chunk * CHUNK..][range];
+                write(out, Kind::Logits, |payload| {
+                    pack(payload, T_BITS, shares.iter().copied())
+                })
+            }
+            _ => return None,
+        };
+        debug_assert_eq!(len, HEADER + shape.frame(part, chunk.shape, step.frame).2);
+        self.advance(chunks);
+        Some(len)
+    }
+
+    /// Takes the client's next frame.
+    pub fn handle(&mut self, frame: Frame<'_>, chunks: &[Answerable]) -> Result<(), Error> {
+        let (shape, step) = (self.shape, self.step);
+        let chunk = chunks.get(self.first + step.chunk);
+        let (Some(Part::Replies), Some(chunk)) = (step.part(), chunk) else {
+            return Err(frame.unexpected());
+        };
+        let range = shape.piece_range(chunk.shape, step.frame);
+        let (_, kind, expected) = shape.frame(Part::Replies, chunk.shape, step.frame);
+        let payload = frame.expect_len(kind, expected)?;
+        let (bits, residues) = payload.split_at(packed_len(range.len(), 1));
+        let (kind, mut replies) = (kind as u8, vec![(0, 0); range.len()]);
+        unpack(kind, bits, 1, 2, range.len(), |i, x| replies[i].0 = x)?;
+        unpack(kind, residues, T_BITS, T, range.len(), |i, x| {
+            replies[i].1 = x;
+        })?;
+        let shares = chunk.prepared[range].iter().zip(replies);
+        let shares = shares.map(|(prepared, reply)| prepared.finish(reply));
+        self.outputs.extend(shares);
+        self.advance(chunks);
+        Ok(())
+    }
+}

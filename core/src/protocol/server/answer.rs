@@ -1,0 +1,244 @@
+//! The server answers a prepared inference: it convolves its own shares in the clear, and each ReLU
+//! takes one round trip. No ciphertext is touched. `docs/design.md#two-phases`; the client's half is
+//! in [`super::super::client`].
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use zeroize::{Zeroize, Zeroizing};
+
+use super::inferring::{Inferring, LayerTicket, Ticket, outputs};
+use super::{Context, State};
+use crate::Error;
+use crate::arith::bits::unpack;
+use crate::arith::field::{T, T_BITS, T_MOD};
+use crate::network::layer::Activation;
+use crate::packing::Output;
+use crate::protocol::activation::ServerAnswers;
+use crate::protocol::frame::{Frame, FrameBuf, Kind};
+use crate::protocol::greeting::write_control;
+use crate::protocol::network::NetworkLayer;
+use crate::protocol::steps::{Answer, AnswerSteps, LayerFacts, Room, image_piece};
+
+/// An inference that is being answered.
+pub(super) struct Answering {
+    steps: AnswerSteps,
+    at: Answer,
+    /// Index of the layer that was entered last.
+    layer: usize,
+    /// Its outputs, in order, and how many of them and of its chunks a window has taken.
+    outputs: Vec<Output>,
+    taken: usize,
+    chunks: usize,
+    /// The server's shares of y mod t, in that order.
+    shares: Zeroizing<Vec<u32>>,
+    /// Its new shares, or those of the image.
+    tensor: Zeroizing<Vec<u32>>,
+    window: ServerAnswers,
+    ticket: Ticket,
+}
+
+impl Answering {
+    pub(super) fn new(inferring: &Inferring, context: &Context, ticket: Ticket) -> Box<Self> {
+        let session = &inferring.session;
+        let (layers, image) = (
+            context.network.layers.len(),
+            context.network.about.input.values(),
+        );
+        let (k_s, room) = (session.hello.k_s.into(), session.room());
+        let mut steps = AnswerSteps::new(room, layers, image);
+        Box::new(Self {
+            at: steps.next(&LayerFacts::NONE),
+            steps,
+            layer: 0,
+            outputs: Vec::new(),
+            taken: 0,
+            chunks: 0,
+            shares: Zeroizing::default(),
+            tensor: Zeroizing::new(Vec::with_capacity(image)),
+            window: ServerAnswers::new(session.relu, k_s, room),
+            ticket,
+        })
+    }
+
+    /// Goes on to the next message, or to what comes after the answer.
+    fn go_on(
+        mut self: Box<Self>,
+        mut inferring: Box<Inferring>,
+        context: &mut Context,
+    ) -> Result<State, Error> {
+        loop {
+            let network = &context.network.layers[self.layer];
+            let facts = LayerFacts {
+                activation: network.layer.activation,
+                inputs: 0,
+                outputs: self.outputs.len(),
+            };
+            self.at = self.steps.next(&facts);
+            match self.at {
+                Answer::Enter(index) => {
+                    self.enter(index, &mut inferring, context);
+                    if inferring.session.room() != Room::Whole {
+                        break;
+                    }
+                }
+                Answer::Window(count) => {
+                    let chunks = &mut self.ticket.layers[self.layer].chunks;
+                    let shares = &self.shares[self.taken..][..count];
+                    let shift = context.network.about.shift.into();
+                    self.window.start(chunks, self.chunks, shares, shift)?;
+                    break;
+                }
+                Answer::Done => {
+                    self.keep(&mut inferring);
+                    // Only whoever opens shares needs them again.
+                    if !cfg!(feature = "audit") {
+                        inferring.tensors.zeroize();
+                    }
+                    context.counters.answered += 1;
+                    return Ok(State::Ready(inferring));
+                }
+                Answer::Image(_) => break,
+            }
+        }
+        Ok(State::Answer(inferring, self))
+    }
+
+    /// Keeps the tensor that was made, the image's or a layer's.
+    fn keep(&mut self, inferring: &mut Inferring) {
+        inferring.tensors.push(core::mem::take(&mut *self.tensor));
+    }
+
+    /// Computes the server's shares of a layer.
+    fn enter(&mut self, index: usize, inferring: &mut Inferring, context: &Context) {
+        self.keep(inferring);
+        let network = &context.network.layers[index];
+        self.layer = index;
+        (self.taken, self.chunks) = (0, 0);
+        self.outputs = outputs(network.linear.places());
+        let offsets = &self.ticket.layers[index].offsets;
+        self.shares = network.shares(&self.outputs, offsets, &inferring.tensors);
+        self.tensor = Zeroizing::default();
+        let area = network.out_area();
+        match network.layer.activation {
+            Activation::Logits => {}
+            Activation::Relu => self.tensor.resize(self.outputs.len(), 0),
+            Activation::Linear => {
+                self.tensor.resize(self.outputs.len(), 0);
+                let chunks = &self.ticket.layers[index].chunks;
+                let reshares = chunks.iter().flat_map(|chunk| &*chunk.reshares);
+                let outputs = self.outputs.iter().zip(&*self.shares);
+                for ((output, &share), &reshare) in outputs.zip(reshares) {
+                    self.tensor[output.index(area)] = T_MOD.add(share, reshare);
+                }
+            }
+        }
+    }
+
+    /// Writes the next frame, where the server has the word.
+    pub(super) fn poll(
+        mut self: Box<Self>,
+        inferring: Box<Inferring>,
+        context: &mut Context,
+        out: &mut FrameBuf,
+    ) -> Result<(State, Option<usize>), Error> {
+        let len = match self.at {
+            Answer::Enter(index) => {
+                let layer = &context.network.layers[index].layer;
+                let len = write_control(out, Kind::Layer, layer)?;
+                return Ok((self.go_on(inferring, context)?, Some(len)));
+            }
+            Answer::Window(_) => {
+                let LayerTicket { chunks, .. } = &mut self.ticket.layers[self.layer];
+                let len = self.window.poll(chunks, out);
+                if self.window.idle() {
+                    self.window_done(context);
+                    return Ok((self.go_on(inferring, context)?, len));
+                }
+                len
+            }
+            Answer::Image(_) | Answer::Done => None,
+        };
+        Ok((State::Answer(inferring, self), len))
+    }
+
+    /// Takes the client's next frame.
+    pub(super) fn handle(
+        mut self: Box<Self>,
+        mut inferring: Box<Inferring>,
+        context: &mut Context,
+        frame: Frame<'_>,
+    ) -> Result<State, Error> {
+        let done = match self.at {
+            Answer::Image(index) => {
+                if index == 0 {
+                    inferring.tensors.zeroize();
+                }
+                let payload = frame.expect(Kind::Image)?;
+                let values = context.network.about.input.values();
+                let (kind, count) = (Kind::Image as u8, image_piece(values, index).len());
+                unpack(kind, payload, T_BITS, T, count, |_, x| self.tensor.push(x))?;
+                true
+            }
+            Answer::Window(_) => {
+                let LayerTicket { chunks, .. } = &self.ticket.layers[self.layer];
+                self.window.handle(frame, chunks)?;
+                let idle = self.window.idle();
+                if idle {
+                    self.window_done(context);
+                }
+                idle
+            }
+            // This side has the word.
+            Answer::Enter(_) | Answer::Done => return Err(frame.unexpected()),
+        };
+        if done {
+            return self.go_on(inferring, context);
+        }
+        Ok(State::Answer(inferring, self))
+    }
+
+    /// Keeps the new shares of a window.
+    fn window_done(&mut self, context: &mut Context) {
+        let Answer::Window(count) = self.at else {
+            return;
+        };
+        let area = context.network.layers[self.layer].out_area();
+        let made = self.window.outputs();
+        let outputs = self.outputs[self.taken..].iter();
+        for (output, &share) in outputs.zip(made) {
+            self.tensor[output.index(area)] = share;
+        }
+        context.counters.layers[self.layer].activations += made.len();
+        self.taken += count;
+        self.chunks += self.window.chunks();
+    }
+}
+
+impl NetworkLayer {
+    /// The server's shares of y, in the order of the outputs: its share of the input convolved, with what
+    /// was prepared and its share of a residual.
+    fn shares(
+        &self,
+        outputs: &[Output],
+        offsets: &[u32],
+        tensors: &[Vec<u32>],
+    ) -> Zeroizing<Vec<u32>> {
+        let tensor = |id: u16| tensors.get(usize::from(id)).map_or(&[][..], Vec::as_slice);
+        let convolved = self.clear.residues(&[tensor(self.layer.input)]).pop();
+        let convolved = Zeroizing::new(convolved.unwrap_or_default());
+        let area = self.out_area();
+        let shares = outputs.iter().zip(offsets).map(|(output, &offset)| {
+            let index = output.index(area);
+            let share = T_MOD.add(offset, convolved[index]);
+            match self.layer.skip {
+                Some(skip) => {
+                    let x = tensor(skip.tensor)[index];
+                    T_MOD.add(share, T_MOD.mul(x, skip.factor))
+                }
+                None => share,
+            }
+        });
+        Zeroizing::new(shares.collect())
+    }
+}

@@ -1,0 +1,251 @@
+//! The server prepares an inference: for every layer it convolves the client's ciphertexts, sends
+//! masked results, and takes all outputs through the transfers. `docs/design.md#two-phases` and
+//! `#circuit-privacy`; the client's half is in [`super::super::client`].
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::inferring::{Inferring, LayerTicket, Ticket, outputs};
+use super::{Context, State};
+use crate::Error;
+use crate::arith::field::T_MOD;
+use crate::network::layer::Activation;
+use crate::packing::Output;
+use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
+use crate::protocol::greeting::write_control;
+use crate::protocol::linear::LinearRun;
+use crate::protocol::network::NetworkLayer;
+use crate::protocol::steps::{LayerFacts, Prepare, PrepareSteps, Room};
+use crate::random::Seed;
+
+/// An inference that is being prepared.
+pub(super) struct Preparing {
+    steps: PrepareSteps,
+    at: Prepare,
+    /// Index of the layer that was entered last.
+    layer: usize,
+    /// Its outputs, in order, and how many of them a step has taken.
+    outputs: Vec<Output>,
+    taken: usize,
+    /// Its ciphertexts, and those of other layers; none once all responses are sent.
+    runs: Vec<Option<Box<dyn LinearRun>>>,
+    ticket: Ticket,
+}
+
+impl Preparing {
+    pub(super) fn new(inferring: &Inferring, context: &Context) -> Box<Self> {
+        let layers = context.network.layers.len();
+        Box::new(Self {
+            steps: PrepareSteps::new(inferring.session.room(), layers),
+            at: Prepare::Done,
+            layer: 0,
+            outputs: Vec::new(),
+            taken: 0,
+            runs: (0..layers).map(|_| None).collect(),
+            ticket: Ticket::default(),
+        })
+    }
+
+    fn run(&mut self) -> Result<&mut Box<dyn LinearRun>, Error> {
+        let run = self.runs.get_mut(self.layer).and_then(Option::as_mut);
+        run.ok_or(Error::Internal("a layer whose ciphertexts are gone"))
+    }
+
+    /// Goes on to the next message, or to what comes after the preparing.
+    pub(super) fn go_on(
+        mut self: Box<Self>,
+        mut inferring: Box<Inferring>,
+        context: &Context,
+    ) -> Result<State, Error> {
+        loop {
+            let NetworkLayer { layer, linear, .. } = &context.network.layers[self.layer];
+            let facts = LayerFacts {
+                activation: layer.activation,
+                inputs: linear.places().inputs(),
+                outputs: self.outputs.len(),
+            };
+            let output = self.outputs.get(self.taken).copied();
+            self.at = self.steps.next(&facts, output);
+            match self.at {
+                Prepare::Enter(index) => {
+                    self.enter(index, &mut inferring, context);
+                    if inferring.session.room() != Room::Whole {
+                        break;
+                    }
+                }
+                Prepare::Gather(_) => {
+                    inferring.window.gather(layer.activation);
+                    self.taken += 1;
+                }
+                Prepare::Window => {
+                    inferring.window.start();
+                    if !inferring.window.idle() {
+                        break;
+                    }
+                    self.window_done(&mut inferring)?;
+                }
+                Prepare::Done => return Ok(inferring.prepared(self.ticket)),
+                Prepare::Input(_) | Prepare::Response | Prepare::Confirm => break,
+            }
+        }
+        Ok(State::Prepare(inferring, self))
+    }
+
+    fn enter(&mut self, index: usize, inferring: &mut Inferring, context: &Context) {
+        let linear = &context.network.layers[index].linear;
+        (self.layer, self.taken) = (index, 0);
+        self.outputs = outputs(linear.places());
+        inferring.window.enter(index);
+        // With room for a whole inference a layer is entered twice.
+        if self.ticket.layers.len() == index {
+            self.ticket.layers.push(LayerTicket::default());
+            self.runs[index] = Some(Arc::clone(linear).begin());
+        }
+    }
+
+    /// Writes the next frame, where the server has the word.
+    pub(super) fn poll(
+        mut self: Box<Self>,
+        mut inferring: Box<Inferring>,
+        context: &mut Context,
+        out: &mut FrameBuf,
+    ) -> Result<(State, Option<usize>), Error> {
+        let len = match self.at {
+            Prepare::Enter(index) => {
+                let layer = &context.network.layers[index].layer;
+                let len = write_control(out, Kind::Layer, layer)?;
+                return Ok((self.go_on(inferring, context)?, Some(len)));
+            }
+            Prepare::Response => {
+                let len = self.run()?.poll(out);
+                if len.is_none() {
+                    context.counters.layers[self.layer].outputs += 1;
+                    return self.go_on(inferring, context)?.poll(context, out);
+                }
+                len
+            }
+            Prepare::Window => {
+                let Inferring {
+                    session, window, ..
+                } = &mut *inferring;
+                let len = window.poll(&session.receiver, out)?;
+                if window.idle() {
+                    self.window_done(&mut inferring)?;
+                    return Ok((self.go_on(inferring, context)?, len));
+                }
+                len
+            }
+            Prepare::Confirm => {
+                let len = write(out, Kind::Prepared, |_| 0);
+                return Ok((self.go_on(inferring, context)?, Some(len)));
+            }
+            _ => None,
+        };
+        Ok((State::Prepare(inferring, self), len))
+    }
+
+    /// Takes the client's next frame.
+    pub(super) fn handle(
+        mut self: Box<Self>,
+        mut inferring: Box<Inferring>,
+        context: &mut Context,
+        frame: Frame<'_>,
+    ) -> Result<State, Error> {
+        let done = match self.at {
+            Prepare::Input(i) => self.input(i, &mut inferring, context, frame)?,
+            Prepare::Window => {
+                let Inferring {
+                    session, window, ..
+                } = &mut *inferring;
+                window.handle(frame, &session.sender)?;
+                let idle = window.idle();
+                if idle {
+                    self.window_done(&mut inferring)?;
+                }
+                idle
+            }
+            // This side has the word.
+            _ => return Err(frame.unexpected()),
+        };
+        if done {
+            return self.go_on(inferring, context);
+        }
+        Ok(State::Prepare(inferring, self))
+    }
+
+    /// Takes a frame of input ciphertext `i`; true with its last one. Runs the layer when all are
+    /// there.
+    fn input(
+        &mut self,
+        i: usize,
+        inferring: &mut Inferring,
+        context: &mut Context,
+        frame: Frame<'_>,
+    ) -> Result<bool, Error> {
+        let inputs = context.network.layers[self.layer].linear.places().inputs();
+        let received = self.run()?.receive(frame)?;
+        context.counters.upload_bytes += frame.payload.len();
+        let Some(bytes) = received else {
+            return Ok(false);
+        };
+        context.counters.ciphertext_bytes += bytes;
+        context.counters.layers[self.layer].inputs += 1;
+        if i + 1 == inputs {
+            self.convolve(inferring, context)?;
+        }
+        Ok(true)
+    }
+
+    /// Convolves the client's ciphertexts, and makes every response and what it takes from the server's
+    /// shares of y.
+    fn convolve(&mut self, inferring: &mut Inferring, context: &mut Context) -> Result<(), Error> {
+        let network = &context.network.layers[self.layer];
+        let seeds: Vec<Seed> = (0..network.linear.places().outputs())
+            .map(|_| inferring.session.response_seed())
+            .collect();
+        let shift = context.network.about.shift;
+        let outputs = core::mem::take(&mut self.outputs);
+        let offsets = |o: usize, mask: &[u32]| {
+            let first = outputs.partition_point(|output| output.ciphertext < o);
+            let end = outputs.partition_point(|output| output.ciphertext <= o);
+            let of_response = outputs[first..end].iter();
+            // Of known length, so that no copy stays behind.
+            let offset = |output| network.offset(output, mask, shift);
+            of_response.map(offset).collect()
+        };
+        let (offsets, operations) = self.run()?.run(&inferring.keys, seeds, &offsets)?;
+        self.outputs = outputs;
+        self.ticket.layers[self.layer].offsets = offsets.into();
+        context.counters.layers[self.layer]
+            .operations
+            .add(&operations);
+        Ok(())
+    }
+
+    /// Keeps what a window made for the answers. All responses to its outputs are sent.
+    fn window_done(&mut self, inferring: &mut Inferring) -> Result<(), Error> {
+        let Inferring {
+            session, window, ..
+        } = inferring;
+        for (layer, chunk) in window.finish(&session.sender)? {
+            self.ticket.layers[layer].chunks.push(chunk);
+        }
+        if self.taken == self.outputs.len() {
+            self.runs[..=self.layer].fill_with(|| None);
+        }
+        Ok(())
+    }
+}
+
+impl NetworkLayer {
+    /// What the layer adds to the server's share of an output: bias, less the mask, and before a ReLU
+    /// half a unit, which centres the truncation's error.
+    fn offset(&self, output: &Output, mask: &[u32], shift: u8) -> u32 {
+        let mut bias = self.bias[usize::from(output.channel)];
+        if self.layer.activation == Activation::Relu {
+            bias += 1 << (shift - 1);
+        }
+        T_MOD.sub(T_MOD.residue(bias), mask[output.coefficient])
+    }
+}
