@@ -125,4 +125,23 @@ mod tests {
             assert_eq!(opened(&key, &place, sealed, tag), refused, "{place:?}");
         }
     }
+
+    /// A nonce that seals twice shows the difference of what it seals; every frame has its own.
+    #[test]
+    fn a_place_seals_once() {
+        let key = Seed([1; 32]);
+        let sealed = |place: &Place, mut bytes: [u8; 100]| {
+            seal(&key, place, &mut bytes).unwrap();
+            bytes
+        };
+        let difference = |place: &Place| -> [u8; 100] {
+            let (one, other) = (sealed(&PLACE, [0; 100]), sealed(place, [3; 100]));
+            core::array::from_fn(|i| one[i] ^ other[i])
+        };
+        assert_eq!(difference(&PLACE), [3; 100]);
+        for place in [Place { chunk: 5, ..PLACE }, Place { piece: 2, ..PLACE }] {
+            let same = difference(&place).iter().filter(|x| **x == 3).count();
+            assert!(same < 8, "{place:?}");
+        }
+    }
 }

@@ -17,6 +17,25 @@ struct Run {
     /// z, from both parties' new shares.
     z: u32,
     server: u32,
+    /// What each party makes of it with what it knows: by the place of [`Once`].
+    seen: [u32; 6],
+}
+
+/// What belongs to one activation alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Once {
+    /// Hides the server's highest bit: the client sees g.
+    Tau,
+    /// d_s, hides the sign: the client sees d_c.
+    Sign,
+    /// sigma, hides the carry of the first digit: the client sees it hidden.
+    Sigma,
+    /// kappa, the keys of the next entries: the client sees one.
+    Kappa,
+    /// Hides d_c: the server sees e, and knows d_s.
+    Beta,
+    /// r', hides the result: the server sees its new share.
+    Replacement,
 }
 
 impl Run {
@@ -31,6 +50,8 @@ impl Run {
 struct Parties {
     params: ReluParams,
     stream: Stream,
+    /// What is wrongly the same in all activations.
+    reused: Option<Once>,
 }
 
 impl Parties {
@@ -39,6 +60,7 @@ impl Parties {
         Self {
             params: ReluParams::new(Digits::new(widths).unwrap(), k).unwrap(),
             stream: Stream::new(&Seed([8; 32]), nonce),
+            reused: None,
         }
     }
 
@@ -55,27 +77,42 @@ impl Parties {
         let params = self.params;
         let mut client = Record::EMPTY;
         client.begin(a);
-        let secrets = Secrets {
+        let mut secrets = Secrets {
             tau: self.bit(),
             sign: self.bit(),
             chain: self.stream.next_u32(),
         };
+        // Hidden carries have the two lowest bits, the keys the others.
+        match self.reused {
+            Some(Once::Tau) => secrets.tau = 1,
+            Some(Once::Sign) => secrets.sign = 1,
+            Some(Once::Sigma) => secrets.chain |= 0b11,
+            Some(Once::Kappa) => secrets.chain |= !0b11,
+            Some(Once::Beta | Once::Replacement) | None => {}
+        }
         let [tau, product] = [(); 2].map(|()| [self.block(), self.block()]);
         let residues = client.products(&params, &tau, &product);
         assert!(residues.iter().all(|x| *x < T));
         let chosen = [tau[secrets.tau as usize], product[secrets.sign as usize]];
         let pads = Prepared::pads(&chosen[0], &chosen[1]);
         let mut server = Prepared::new(secrets, pads, residues);
+        let mut first_pad = 0;
         for digit in params.digits() {
             for value in 0..1 << digit.width {
                 let block = self.block();
                 server.digit(&digit, value, &block);
                 if value as u32 == client.choice(&digit) {
                     client.digit(&digit, &block);
+                    if digit.place == 0 {
+                        first_pad = digit.pad(&block, 0);
+                    }
                 }
             }
         }
-        let (beta, blocks) = (self.bit(), [self.block(), self.block()]);
+        let (mut beta, blocks) = (self.bit(), [self.block(), self.block()]);
+        if self.reused == Some(Once::Beta) {
+            beta = 1;
+        }
         server.bit(&blocks);
         client.bit(beta, &blocks[beta as usize]);
 
@@ -83,12 +120,30 @@ impl Parties {
         server.answer(&params, b, &mut answer);
         let sent = answer.clone();
         tamper(&mut answer);
-        let replacement = self.stream.next_u32() % T;
+        let mut replacement = self.stream.next_u32() % T;
+        if self.reused == Some(Once::Replacement) {
+            replacement = 5;
+        }
         client.answer(&params, &answer, replacement).unwrap();
         let reply = client.reply();
         assert!(reply.0 < 2 && reply.1 < T);
         let share = server.finish(reply);
+        let first = params.digits().next().unwrap();
+        let index = first.value(a) as usize;
+        let planes = sent[first.table..].chunks_exact(first.plane());
+        let bits = planes.take(first.entry as usize).enumerate();
+        let bits = bits.map(|(b, plane)| (u32::from(plane[index / 8]) >> (index % 8) & 1) << b);
+        let entry = bits.sum::<u32>() ^ first_pad;
+        let g = u32::from(sent[sent.len() - 3]) & 1;
         Run {
+            seen: [
+                g,
+                reply.0 ^ beta,
+                entry & 1,
+                entry >> 1 & 1,
+                reply.0 ^ secrets.sign,
+                u32::from(share < T / 2),
+            ],
             residues,
             answer: sent,
             reply,
@@ -292,6 +347,39 @@ fn messages_and_shares_look_the_same_for_every_input() {
     };
     assert!(fixed(true) < 5.0);
     assert!(fixed(false) > 20.0);
+}
+
+/// With shares that stay the same, each party sees every secret's bit as often as not, as long as what
+/// hides it is fresh. One that is used again shows, and nothing else does.
+#[test]
+fn what_is_used_twice_shows() {
+    const ALL: [Once; 6] = [
+        Once::Tau,
+        Once::Sign,
+        Once::Sigma,
+        Once::Kappa,
+        Once::Beta,
+        Once::Replacement,
+    ];
+    for reused in ALL.map(Some).into_iter().chain([None]) {
+        let mut parties = Parties::new(&[3, 4], 12, 77);
+        parties.reused = reused;
+        let mut counts = [[0; 2]; 6];
+        for _ in 0..2000 {
+            let run = parties.run(1234, 777, |_| ());
+            for (counts, bit) in counts.iter_mut().zip(run.seen) {
+                counts[bit as usize] += 1;
+            }
+        }
+        for (once, counts) in ALL.into_iter().zip(counts) {
+            let told = uneven(&counts);
+            let expected = reused == Some(once);
+            assert!(
+                if expected { told > 20.0 } else { told < 5.0 },
+                "{once:?}, {reused:?} reused: {told}"
+            );
+        }
+    }
 }
 
 /// What the client can unmask of the chain: the hidden carry and the entry of its digits, for the

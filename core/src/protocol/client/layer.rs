@@ -1,8 +1,9 @@
 //! The layer that a client is at: its checked description, and the next of its outputs.
 //! `docs/design.md#from-shares-to-activations`.
 
+use super::Application;
 use super::memory::Memory;
-use super::{Application, Session};
+use super::session::Session;
 use crate::Error;
 use crate::arith::field::{T, T_MOD};
 use crate::network::LayerError;

@@ -6,27 +6,25 @@ mod answer;
 mod layer;
 mod memory;
 mod prepare;
+mod session;
 mod setup;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
 use self::layer::Current;
-use super::activation::{ClientContext, ClientWindow, Phase};
-use super::base;
+use self::session::Session;
+use super::activation::Phase;
 use super::frame::{Frame, FrameBuf, Kind, write};
-use super::greeting::{LayersHash, Settings, Welcome, write_control};
+use super::greeting::{Settings, Welcome};
+use super::linear::ClientLinear;
 use super::linear::segment::Segments;
 use super::linear::slot::Slots;
-use super::linear::{Buffers, ClientLinear, Workspace};
 use super::share::SharePrf;
-use super::steps::{AnswerSteps, PrepareSteps, Room, Setup, Upload};
-use super::transfer::{ReceiveResponse, SendUpload};
 use crate::Error;
 use crate::error::Usage;
-use crate::ot::{Direction, REVERSE, ReceiverTrees, SenderTrees};
-use crate::random::{Kdf, Seed, SessionId};
-use crate::rlwe::ring::ring4096::{LOG_N, T_NTT};
+#[cfg(feature = "audit")]
+use crate::random::SessionId;
 
 #[cfg(feature = "alloc")]
 pub use memory::Whole;
@@ -93,64 +91,13 @@ impl<P> Running<P> {
 #[repr(u8)]
 enum Step {
     Closed = 0,
-    Hello,
-    Welcome,
-    /// Awaits the name of this class.
-    Labels(u16),
-    /// Awaits the description of this layer.
-    Layers(usize),
-    /// Sends a key or a ciphertext of the set-up.
-    Upload(Upload, SendUpload),
-    /// Receives the response to its choices.
-    BaseResponse(ReceiveResponse),
-    /// Awaits this frame of the messages that it chooses from.
-    TakeMessages(usize),
-    /// Awaits this frame of the extension in which the server chooses.
-    BaseCorrection(usize),
-    /// Sends this frame of the messages that the server chooses from.
-    SendMessages(usize),
-    /// Awaits the list of keys, then sends them; only where the packing has keys of its own.
-    Rotations,
-    Keys,
+    Setup(setup::At),
     /// Between inferences.
     Ready,
     Begin,
     Prepare(prepare::At),
     Answer(answer::At),
     Bye,
-}
-
-/// What lasts for the whole session. Where there is none, all its bytes are zero, if its packing's
-/// are. `settings`, `secret` and `nonce` are there from [`Client::open`] on, the rest from the
-/// server's greeting on.
-struct Session<M, L> {
-    settings: Settings,
-    secret: Seed,
-    nonce: [u8; 32],
-    id: SessionId,
-    kdf: Kdf,
-    welcome: Welcome,
-    receiver: ReceiverTrees,
-    sender: SenderTrees<REVERSE>,
-    choices: Seed,
-    window: ClientWindow,
-    memory: M,
-    /// Uploads so far; each has seeds of its own.
-    uploads: u64,
-    /// Inferences that were prepared or begun to be.
-    inferences: u64,
-    /// One is prepared and has not been answered.
-    prepared: bool,
-    /// The one that is prepared is to be answered at once.
-    at_once: bool,
-    /// Shares of the last inference, and what its records are sealed with.
-    shares: SharePrf,
-    seal: Seed,
-    prepare: PrepareSteps,
-    answer: AnswerSteps,
-    layers_hash: LayersHash,
-    linear: L,
-    work: Workspace,
 }
 
 impl<M: Memory, L: ClientLinear> Client<M, L> {
@@ -166,34 +113,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         Self {
             step: Step::Closed,
             running: Running::Nothing,
-            session: Session {
-                settings: Settings {
-                    k_s: 0,
-                    h: 0,
-                    labels: false,
-                },
-                secret: Seed([0; 32]),
-                nonce: [0; 32],
-                id: SessionId([0; 32]),
-                kdf: Kdf::empty(),
-                welcome: Welcome::empty(),
-                receiver: ReceiverTrees::empty(),
-                sender: SenderTrees::empty(),
-                choices: Seed([0; 32]),
-                window: ClientWindow::empty(),
-                memory: M::EMPTY,
-                uploads: 0,
-                inferences: 0,
-                prepared: false,
-                at_once: false,
-                shares: SharePrf::empty(),
-                seal: Seed([0; 32]),
-                prepare: PrepareSteps::new(Room::Whole, 0),
-                answer: AnswerSteps::new(Room::Whole, 0, 0),
-                layers_hash: LayersHash([0; 32]),
-                linear: L::EMPTY,
-                work: Workspace::EMPTY,
-            },
+            session: Session::EMPTY,
         }
     }
 
@@ -206,7 +126,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         self.session.settings = settings;
         rng.fill_bytes(&mut self.session.secret.0);
         rng.fill_bytes(&mut self.session.nonce);
-        self.step = Step::Hello;
+        self.step = Step::Setup(setup::At::Hello);
     }
 
     /// Ends the session without a goodbye, when the line fails for example, and erases its
@@ -219,7 +139,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     /// What the server said of its network, once it has greeted.
     pub fn welcome(&self) -> Option<&Welcome> {
         match self.step {
-            Step::Closed | Step::Hello | Step::Welcome => None,
+            Step::Closed | Step::Setup(setup::At::Hello | setup::At::Welcome) => None,
             _ => Some(&self.session.welcome),
         }
     }
@@ -367,38 +287,10 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         app: &mut impl Application,
         out: &mut FrameBuf,
     ) -> Result<Option<usize>, Error> {
-        let session = &mut self.session;
-        let len = match &mut self.step {
-            Step::Hello => {
-                self.step = Step::Welcome;
-                write_control(out, Kind::Hello, &session.hello())?
-            }
-            Step::Upload(upload, send) => {
-                let expansion = upload.expansion();
-                let (len, last) = session.work.buffers().poll(send, expansion, out);
-                if last {
-                    self.step = session.after(Setup::Upload(*upload))?;
-                }
-                len
-            }
-            Step::SendMessages(frame) => {
-                let len = session.send_messages(*frame, out)?;
-                *frame += 1;
-                if *frame == base::frames(Direction::Forward) {
-                    self.step = session.after(Setup::BaseMessages(Direction::Forward))?;
-                }
-                len
-            }
-            Step::Keys => {
-                let Session { kdf, uploads, .. } = session;
-                let (len, last) = session.linear.poll_keys(kdf, uploads, out);
-                if last {
-                    self.step = session.after(Setup::Keys)?;
-                }
-                len
-            }
+        let len = match &self.step {
+            Step::Setup(_) => return self.poll_setup(out),
             Step::Begin => {
-                let len = session.begin_preparing(out);
+                let len = self.session.begin_preparing(out);
                 self.running = Running::Nothing;
                 self.prepare_on()?;
                 len
@@ -415,106 +307,13 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     }
 
     fn handle_inner(&mut self, app: &mut impl Application, frame: Frame<'_>) -> Result<(), Error> {
-        let session = &mut self.session;
-        match &mut self.step {
-            Step::Welcome => {
-                session.greeted(frame)?;
-                self.step = session.after(Setup::Welcome)?;
-            }
-            Step::Labels(class) => {
-                app.label(*class, setup::label(frame)?);
-                *class += 1;
-                if *class == session.welcome.classes {
-                    self.step = session.after(Setup::Labels)?;
-                }
-            }
-            Step::Layers(index) => {
-                let current = session.described(*index, frame)?;
-                let (index_of, outputs) = (current.index, current.facts().outputs);
-                let kept = session.memory.describe(current.layer, outputs);
-                kept.map_err(|reason| Error::Layer {
-                    index: index_of,
-                    reason,
-                })?;
-                *index += 1;
-                if *index == usize::from(session.welcome.layers) {
-                    self.step = session.after(Setup::Layers)?;
-                }
-            }
-            Step::BaseResponse(download) => {
-                let Buffers { key, poly, scratch } = session.work.buffers();
-                if download.handle(frame, &base::ALL, key, poly, scratch)? {
-                    T_NTT.forward(&mut session.work.poly, LOG_N);
-                    self.step = session.after(Setup::Response)?;
-                }
-            }
-            Step::TakeMessages(index) => {
-                session.take_messages(frame, *index)?;
-                *index += 1;
-                if *index == base::frames(Direction::Reverse) {
-                    self.step = session.after(Setup::BaseMessages(Direction::Reverse))?;
-                }
-            }
-            Step::BaseCorrection(index) => {
-                if session.base_correction(frame, *index)? {
-                    self.step = session.after(Setup::BaseCorrection)?;
-                } else {
-                    *index += 1;
-                }
-            }
-            Step::Rotations => {
-                session.linear.take_rotations(frame, &session.kdf)?;
-                self.step = session.after(Setup::Rotations)?;
-            }
-            Step::Prepare(_) => return self.handle_prepare(app, frame),
-            Step::Answer(_) => return self.handle_answer(app, frame),
+        match &self.step {
+            Step::Setup(_) => self.handle_setup(app, frame),
+            Step::Prepare(_) => self.handle_prepare(app, frame),
+            Step::Answer(_) => self.handle_answer(app, frame),
             // This side has the word.
-            _ => return Err(frame.unexpected()),
+            _ => Err(frame.unexpected()),
         }
-        Ok(())
-    }
-}
-
-impl<M: Memory, L: ClientLinear> Session<M, L> {
-    /// Erases all secrets. Not inlined: it is 4 KiB of stores on a microcontroller.
-    #[inline(never)]
-    fn erase(&mut self) {
-        self.secret.zeroize();
-        self.kdf.zeroize();
-        self.receiver.zeroize();
-        self.sender.zeroize();
-        self.choices.zeroize();
-        self.window.zeroize();
-        self.memory.zeroize();
-        self.shares.zeroize();
-        self.seal.zeroize();
-        self.work.key.zeroize();
-        self.linear.zeroize();
-        self.uploads = 0;
-        self.inferences = 0;
-        self.prepared = false;
-        self.wipe();
-    }
-
-    /// Erases what the set-up or an inference left in the scratch.
-    fn wipe(&mut self) {
-        self.work.wipe();
-        self.linear.wipe();
-    }
-
-    /// The window, what it borrows of the session, and the new shares.
-    fn window(&mut self) -> (&mut ClientWindow, ClientContext<'_, M>, &mut SharePrf) {
-        let context = ClientContext {
-            session: &self.id,
-            layers: &self.layers_hash,
-            store: &mut self.memory,
-            receiver: &self.receiver,
-            sender: &self.sender,
-            choices: &self.choices,
-            seal: &self.seal,
-            scratch: &mut self.work.scratch,
-        };
-        (&mut self.window, context, &mut self.shares)
     }
 }
 

@@ -4,7 +4,8 @@
 
 use super::layer::Current;
 use super::memory::Memory;
-use super::{Application, Client, Session, Step};
+use super::session::Session;
+use super::{Application, Client, Step};
 use crate::Error;
 use crate::arith::field::T_MOD;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};

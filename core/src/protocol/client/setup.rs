@@ -4,21 +4,48 @@
 use zeroize::Zeroize;
 
 use super::memory::Memory;
-use super::{Session, Step};
+use super::session::Session;
+use super::{Application, Client, Step};
 use crate::Error;
 use crate::network::name::is_clean;
 use crate::ot::Direction;
 use crate::protocol::base;
 use crate::protocol::frame::{Frame, FrameBuf, Kind};
-use crate::protocol::greeting::{Hello, LayersHash, MAX_NAME, VERSION, Welcome, read_greeting};
-use crate::protocol::linear::{ClientLinear, Workspace};
+use crate::protocol::greeting::{
+    Hello, LayersHash, MAX_NAME, VERSION, Welcome, read_greeting, write_control,
+};
+use crate::protocol::linear::{Buffers, ClientLinear, Workspace};
 use crate::protocol::steps::{Setup, SetupOf, Upload};
 use crate::protocol::transfer::{ReceiveResponse, SendUpload, UploadSeeds};
 use crate::random::{Kdf, Purpose, Stream};
 use crate::rlwe::add_errors;
+use crate::rlwe::ring::ring4096::{LOG_N, T_NTT};
+
+/// The message that the set-up is at.
+pub(super) enum At {
+    Hello,
+    Welcome,
+    /// Awaits the name of this class.
+    Labels(u16),
+    /// Awaits the description of this layer.
+    Layers(usize),
+    /// Sends a key or a ciphertext of the set-up.
+    Upload(Upload, SendUpload),
+    /// Receives the response to its choices.
+    BaseResponse(ReceiveResponse),
+    /// Awaits this frame of the messages that it chooses from.
+    TakeMessages(usize),
+    /// Awaits this frame of the extension in which the server chooses.
+    BaseCorrection(usize),
+    /// Sends this frame of the messages that the server chooses from.
+    SendMessages(usize),
+    /// Awaits the list of keys, then sends them; only where the packing has keys of its own.
+    Rotations,
+    Keys,
+}
 
 impl<M: Memory, L: ClientLinear> Session<M, L> {
-    pub(super) fn hello(&self) -> Hello {
+    fn hello(&self) -> Hello {
         Hello {
             version: VERSION,
             parameters: L::PARAMETER_SET,
@@ -32,7 +59,7 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
 
     /// Begins the session that both greetings name.
     #[inline(never)]
-    pub(super) fn greeted(&mut self, frame: Frame<'_>) -> Result<(), Error> {
+    fn greeted(&mut self, frame: Frame<'_>) -> Result<(), Error> {
         let payload = frame.expect(Kind::Welcome)?;
         let welcome: Welcome = read_greeting(payload)?;
         let relu = welcome.check(&self.settings)?;
@@ -55,7 +82,7 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
 
     /// What comes after a step of the set-up.
     #[inline(never)]
-    pub(super) fn after(&mut self, step: Setup) -> Result<Step, Error> {
+    fn after(&mut self, step: Setup) -> Result<Step, Error> {
         let of = SetupOf {
             labels: self.settings.labels,
             room: M::ROOM,
@@ -65,19 +92,19 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
             self.wipe();
             return Ok(Step::Ready);
         };
-        Ok(match next {
-            Setup::Hello => Step::Hello,
-            Setup::Welcome => Step::Welcome,
-            Setup::Labels => Step::Labels(0),
-            Setup::Layers => Step::Layers(0),
-            Setup::Upload(upload) => Step::Upload(upload, self.upload(upload)?),
-            Setup::Response => Step::BaseResponse(ReceiveResponse::default()),
-            Setup::BaseMessages(Direction::Reverse) => Step::TakeMessages(0),
-            Setup::BaseCorrection => Step::BaseCorrection(0),
-            Setup::BaseMessages(Direction::Forward) => Step::SendMessages(0),
-            Setup::Rotations => Step::Rotations,
-            Setup::Keys => Step::Keys,
-        })
+        Ok(Step::Setup(match next {
+            Setup::Hello => At::Hello,
+            Setup::Welcome => At::Welcome,
+            Setup::Labels => At::Labels(0),
+            Setup::Layers => At::Layers(0),
+            Setup::Upload(upload) => At::Upload(upload, self.upload(upload)?),
+            Setup::Response => At::BaseResponse(ReceiveResponse::default()),
+            Setup::BaseMessages(Direction::Reverse) => At::TakeMessages(0),
+            Setup::BaseCorrection => At::BaseCorrection(0),
+            Setup::BaseMessages(Direction::Forward) => At::SendMessages(0),
+            Setup::Rotations => At::Rotations,
+            Setup::Keys => At::Keys,
+        }))
     }
 
     /// Starts an upload with fresh seeds.
@@ -101,29 +128,21 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
 
     /// Takes a frame of the messages that the client chooses from; the keys are in the slots of the
     /// polynomial.
-    pub(super) fn take_messages(&mut self, frame: Frame<'_>, index: usize) -> Result<(), Error> {
+    fn take_messages(&mut self, frame: Frame<'_>, index: usize) -> Result<(), Error> {
         let (id, slots) = (&self.id, &self.work.poly);
         let key = |transfer| base::slot_key_chosen(id, transfer, slots);
         base::read_messages(frame, index, &mut self.sender, id, key)
     }
 
     /// Takes a frame of the extension in which the server chooses; true with the last.
-    pub(super) fn base_correction(
-        &mut self,
-        frame: Frame<'_>,
-        index: usize,
-    ) -> Result<bool, Error> {
+    fn base_correction(&mut self, frame: Frame<'_>, index: usize) -> Result<bool, Error> {
         let (sender, scratch) = (&self.sender, &mut self.work.scratch[..]);
         let call = base::call(sender.k_s());
         call.absorb(base::CALL, (frame, index), sender, scratch)
     }
 
     /// Writes a frame of the messages that the server chooses from, under keys of that extension.
-    pub(super) fn send_messages(
-        &mut self,
-        frame: usize,
-        out: &mut FrameBuf,
-    ) -> Result<usize, Error> {
+    fn send_messages(&mut self, frame: usize, out: &mut FrameBuf) -> Result<usize, Error> {
         let scratch = &self.work.scratch;
         let rows = self.sender.rows(base::CALL, scratch)?;
         let keys = base::row_keys(&rows);
@@ -132,8 +151,116 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
     }
 }
 
+impl<M: Memory, L: ClientLinear> Client<M, L> {
+    /// Writes the next frame of the set-up; none while the server's is awaited.
+    pub(super) fn poll_setup(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
+        let session = &mut self.session;
+        let Step::Setup(at) = &mut self.step else {
+            return Ok(None);
+        };
+        let len = match at {
+            At::Hello => {
+                *at = At::Welcome;
+                write_control(out, Kind::Hello, &session.hello())?
+            }
+            At::Upload(upload, send) => {
+                let expansion = upload.expansion();
+                let (len, last) = session.work.buffers().poll(send, expansion, out);
+                if last {
+                    self.step = session.after(Setup::Upload(*upload))?;
+                }
+                len
+            }
+            At::SendMessages(frame) => {
+                let len = session.send_messages(*frame, out)?;
+                *frame += 1;
+                if *frame == base::frames(Direction::Forward) {
+                    self.step = session.after(Setup::BaseMessages(Direction::Forward))?;
+                }
+                len
+            }
+            At::Keys => {
+                let Session { kdf, uploads, .. } = session;
+                let (len, last) = session.linear.poll_keys(kdf, uploads, out);
+                if last {
+                    self.step = session.after(Setup::Keys)?;
+                }
+                len
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(len))
+    }
+
+    /// Takes a frame of the set-up.
+    pub(super) fn handle_setup(
+        &mut self,
+        app: &mut impl Application,
+        frame: Frame<'_>,
+    ) -> Result<(), Error> {
+        let session = &mut self.session;
+        let Step::Setup(at) = &mut self.step else {
+            return Err(frame.unexpected());
+        };
+        match at {
+            At::Welcome => {
+                session.greeted(frame)?;
+                self.step = session.after(Setup::Welcome)?;
+            }
+            At::Labels(class) => {
+                app.label(*class, label(frame)?);
+                *class += 1;
+                if *class == session.welcome.classes {
+                    self.step = session.after(Setup::Labels)?;
+                }
+            }
+            At::Layers(index) => {
+                let current = session.described(*index, frame)?;
+                let (layer, outputs) = (current.layer, current.facts().outputs);
+                let fail = |reason| Error::Layer {
+                    index: current.index,
+                    reason,
+                };
+                session.memory.describe(layer, outputs).map_err(fail)?;
+                *index += 1;
+                if *index == usize::from(session.welcome.layers) {
+                    self.step = session.after(Setup::Layers)?;
+                }
+            }
+            At::BaseResponse(download) => {
+                let Buffers { key, poly, scratch } = session.work.buffers();
+                if download.handle(frame, &base::ALL, key, poly, scratch)? {
+                    T_NTT.forward(&mut session.work.poly, LOG_N);
+                    self.step = session.after(Setup::Response)?;
+                }
+            }
+            At::TakeMessages(index) => {
+                session.take_messages(frame, *index)?;
+                *index += 1;
+                if *index == base::frames(Direction::Reverse) {
+                    self.step = session.after(Setup::BaseMessages(Direction::Reverse))?;
+                }
+            }
+            At::BaseCorrection(index) => {
+                if session.base_correction(frame, *index)? {
+                    self.step = session.after(Setup::BaseCorrection)?;
+                } else {
+                    *index += 1;
+                }
+            }
+            At::Rotations => {
+                session.linear.take_rotations(frame, &session.kdf)?;
+                self.step = session.after(Setup::Rotations)?;
+            }
+            // This side has the word.
+            _ => return Err(frame.unexpected()),
+        }
+        Ok(())
+    }
+}
+
 /// The name of a class.
-pub(super) fn label(frame: Frame<'_>) -> Result<&str, Error> {
+fn label(frame: Frame<'_>) -> Result<&str, Error> {
     let name = frame.expect(Kind::Label)?;
     let name = core::str::from_utf8(name).map_err(|_| Error::Malformed("class name"))?;
     if name.len() > MAX_NAME || !is_clean(name) {
