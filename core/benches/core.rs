@@ -127,8 +127,8 @@ fn relu(c: &mut Criterion) {
         let mut out = [0; MAX_FRAME];
         client.begin_preparing(0, &mut store);
         for _ in 0..CHUNK {
-            client.gather(Activation::Relu, 7, &mut store)?;
-            server.gather(Activation::Relu);
+            client.gather((0, Activation::Relu), 7, &mut store)?;
+            server.gather(0, Activation::Relu);
         }
         client.prepare(&store);
         server.start();
@@ -152,7 +152,7 @@ fn relu(c: &mut Criterion) {
         }
         let mut chunks: Vec<_> = server.finish(&forward.1)?.map(|(_, chunk)| chunk).collect();
         client.begin_answering();
-        client.answer(Activation::Relu, CHUNK, context.store)?;
+        client.answer((0, Activation::Relu), CHUNK, context.store)?;
         answers.start(&mut chunks, 0, &[7; CHUNK], 8)?;
         while !client.idle() {
             if let Some(len) = answers.poll(&mut chunks, &mut out) {

@@ -33,7 +33,7 @@ pub fn layer(in_channels: u16, in_side: u16, out_channels: u16, kernel: Kernel) 
 /// Input and weights of a layer, small enough that no sum leaves (-t/2, t/2).
 pub fn random_data(layer: &Layer, seed: u64) -> [Vec<i32>; 2] {
     let inputs = usize::from(layer.in_channels) * usize::from(layer.in_side).pow(2);
-    let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
+    let per_output = layer.weights_per_output();
     let bound = (((1 << 21) / per_output as i32).isqrt()).min(1000);
     let weights = usize::from(layer.out_channels) * per_output;
     [values(seed, inputs, bound), values(!seed, weights, bound)]

@@ -137,7 +137,7 @@ impl Plain {
     /// Random weights, small enough that no sum leaves its range.
     pub fn new(layers: Vec<Layer>, seed: u64) -> Self {
         let weighted = |(i, layer): (usize, Layer)| {
-            let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
+            let per_output = layer.weights_per_output();
             let count = usize::from(layer.out_channels) * per_output;
             let weights = values(seed + i as u64, count, 100);
             let bias = values(!seed - i as u64, layer.out_channels.into(), 20_000);

@@ -131,7 +131,7 @@ fn cases(
             };
             (0..count).map(number).collect()
         };
-        let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
+        let per_output = layer.weights_per_output();
         let weights = numbers(weight, usize::from(layer.out_channels) * per_output);
         let pixels = usize::from(layer.in_channels) * usize::from(layer.in_side).pow(2);
         (layer, weights, numbers(input, pixels), input.unsigned_abs())

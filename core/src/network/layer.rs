@@ -137,6 +137,11 @@ impl Layer {
         (0..side * side).map(move |i| (row * side + i / side, col * side + i % side))
     }
 
+    /// Weights of an output channel, which are the products that a value of it sums.
+    pub fn weights_per_output(&self) -> usize {
+        usize::from(self.in_channels / self.groups) * self.kernel.taps()
+    }
+
     /// The layer as one group in one segment: what coefficient packing computes. The kernels between
     /// what were different groups are zero.
     pub fn dense(&self) -> Self {

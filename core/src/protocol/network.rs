@@ -16,10 +16,10 @@ use crate::clear::ClearConvolution;
 use crate::error::Usage;
 use crate::network::LayerError;
 use crate::network::layer::{Activation, Layer};
-use crate::packing::Packing;
 use crate::packing::geometry::Geometry;
 use crate::packing::segment::{SegmentLayout, SegmentWeights};
 use crate::packing::slot::{SlotLayout, SlotWeights};
+use crate::packing::{Output, OutputCursor, Packing};
 
 /// A layer with its weights, ready to be run.
 pub struct NetworkLayer {
@@ -28,6 +28,8 @@ pub struct NetworkLayer {
     pub(super) linear: Arc<dyn LinearLayer>,
     /// The same convolution in the clear, for the server's own share of the input.
     pub(super) clear: ClearConvolution<Arc<[i32]>>,
+    /// Its outputs, in the order in which both parties take them.
+    pub(super) outputs: Vec<Output>,
     /// One an output channel, in units of y.
     pub(super) bias: Vec<i32>,
     packing: Packing,
@@ -83,8 +85,12 @@ impl NetworkLayer {
                 (layer, Arc::new(SlotWeights::new(&layout, weights, keep)))
             }
         };
+        let mut cursor = OutputCursor::start();
+        let places = linear.places();
+        let outputs = core::iter::from_fn(|| cursor.next(places)).collect();
         Ok(Self {
             layer: shown,
+            outputs,
             linear,
             clear,
             bias: bias.to_vec(),
@@ -106,7 +112,7 @@ impl NetworkLayer {
 /// Checks the numbers of a layer whose shape is one that can be run.
 fn check_numbers(layer: &Layer, weights: &[i32], bias: &[i32]) -> Result<(), LayerError> {
     let outputs = usize::from(layer.out_channels);
-    let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
+    let per_output = layer.weights_per_output();
     let expected = outputs * per_output;
     let got = weights.len();
     if got != expected {

@@ -13,7 +13,7 @@ use super::frame::{HEADER, Kind, MAX_FRAME};
 use super::greeting::{Hello, Welcome, write_control};
 use super::linear::slot::GALOIS_KEY_POLYS;
 use super::steps::{
-    Answer, AnswerSteps, CHUNK, LayerFacts, Prepare, PrepareSteps, Room, Sender, Setup, SetupOf,
+    Answer, AnswerSteps, LayerFacts, Prepare, PrepareSteps, Room, Sender, Setup, SetupOf,
     image_piece,
 };
 use super::transfer::PIECE;
@@ -209,7 +209,7 @@ impl InferenceTraffic {
         let (mut layer, mut next) = (0, None);
         let mut outputs: Box<dyn Iterator<Item = Output> + '_> = Box::new(empty());
         // Chunks of the window.
-        let (mut chunks, mut fresh) = (Vec::<ChunkShape>::new(), true);
+        let mut chunks = Vec::<ChunkShape>::new();
         loop {
             let facts = self.facts(layer);
             let Some(of) = self.layers.get(layer) else {
@@ -225,7 +225,7 @@ impl InferenceTraffic {
                             frame(index, sender, kind, bytes);
                         });
                     }
-                    (layer, fresh) = (index, true);
+                    layer = index;
                     outputs = Box::new(self.layers[index].outputs());
                     next = outputs.next();
                 }
@@ -234,22 +234,20 @@ impl InferenceTraffic {
                 Prepare::Response if slots => response::<Ring8192>(returned, note),
                 Prepare::Response => response::<Ring4096>(returned, note),
                 Prepare::Gather(_) => {
-                    match chunks.last_mut() {
-                        Some(chunk) if !fresh && chunk.len < CHUNK => chunk.len += 1,
-                        _ => {
-                            chunks.push(ChunkShape {
-                                layer: layer as u16,
-                                activation: facts.activation,
-                                len: 1,
-                            });
-                            fresh = false;
-                        }
+                    let last = chunks.last_mut();
+                    match last.filter(|chunk| chunk.takes(layer as u16)) {
+                        Some(chunk) => chunk.len += 1,
+                        None => chunks.push(ChunkShape {
+                            layer: layer as u16,
+                            activation: facts.activation,
+                            len: 1,
+                        }),
                     }
                     next = outputs.next();
                 }
                 Prepare::Window => {
                     self.windows.window(Phase::Prepare, &chunks, &mut frame);
-                    (chunks, fresh) = (Vec::new(), true);
+                    chunks.clear();
                 }
                 Prepare::Confirm => note(Sender::Server, Kind::Prepared, HEADER),
                 Prepare::Done => return,
@@ -278,7 +276,7 @@ impl InferenceTraffic {
                     }
                 }
                 Answer::Window(count) => {
-                    let chunks = ChunkShape::split(layer, facts.activation, count);
+                    let chunks = ChunkShape::split(layer as u16, facts.activation, count);
                     let chunks: Vec<_> = chunks.collect();
                     self.windows.window(Phase::Answer, &chunks, &mut frame);
                 }

@@ -132,9 +132,7 @@ fn seconds<L: ClientLinear>(model: &Model, packing: Packing) -> Result<Parts, Se
 
 /// Multiplications of a layer's convolution.
 fn products(layer: &ModelLayer) -> usize {
-    let weights =
-        usize::from(layer.layer.in_channels / layer.layer.groups) * layer.layer.kernel.taps();
-    layer.layout.geometry.out_values() * weights
+    layer.layout.geometry.out_values() * layer.layer.weights_per_output()
 }
 
 /// What every layer of the next inference takes; nothing for the set-up.

@@ -95,7 +95,7 @@ impl Setting {
 }
 
 fn parameters(layer: &Layer) -> usize {
-    let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
+    let per_output = layer.weights_per_output();
     usize::from(layer.out_channels) * (per_output + 1)
 }
 

@@ -96,8 +96,7 @@ impl Setting {
         };
         let relu = |seconds: f64| activations as f64 * seconds;
         let client = [relu(constants.relu_client), relu(constants.answer_client)];
-        let per_output = usize::from(layer.in_channels / layer.groups) * layer.kernel.taps();
-        let clear = (values * per_output) as f64 * constants.clear;
+        let clear = (values * layer.weights_per_output()) as f64 * constants.clear;
         let server = [
             relu(constants.relu_server),
             relu(constants.answer_server) + clear,

@@ -26,13 +26,6 @@ pub struct Answerable {
     pub(super) records: Vec<Vec<u8>>,
 }
 
-impl Answerable {
-    /// Outputs of the chunk.
-    pub fn outputs(&self) -> usize {
-        self.shape.len
-    }
-}
-
 /// The server's side of a window while it is answered.
 pub struct ServerAnswers {
     shape: Shape,
@@ -51,11 +44,7 @@ impl ServerAnswers {
     /// An idle window of a session.
     pub fn new(relu: ReluParams, k_s: u32, room: Room) -> Self {
         Self {
-            shape: Shape {
-                relu,
-                k_s,
-                sealed: room != Room::Whole,
-            },
+            shape: Shape::new(relu, k_s, room),
             step: Step::IDLE,
             first: 0,
             count: 0,
@@ -65,8 +54,8 @@ impl ServerAnswers {
         }
     }
 
-    /// Starts on the next chunks of a layer, `first` on; `shares` are the server's of their outputs,
-    /// mod t, of which a ReLU drops `shift` bits.
+    /// Starts on the next outputs of a layer, with those from chunk `first` on; `shares` are the
+    /// server's of them, mod t, of which a ReLU drops `shift` bits.
     pub fn start(
         &mut self,
         chunks: &mut [Answerable],
@@ -74,20 +63,14 @@ impl ServerAnswers {
         shares: &[u32],
         shift: u32,
     ) -> Result<(), Error> {
-        let missing = Error::Internal("chunks that were not prepared");
-        let (mut outputs, mut count) = (0, 0);
-        while outputs < shares.len() {
-            outputs += chunks.get(first + count).ok_or(missing)?.outputs();
-            count += 1;
-        }
-        if outputs != shares.len() {
-            return Err(missing);
-        }
+        let count = shares.len().div_ceil(CHUNK);
+        let window = chunks.get_mut(first..first + count);
+        let window = window.ok_or(Error::Internal("chunks that were not prepared"))?;
         (self.first, self.count) = (first, count);
         self.shares = Zeroizing::new(shares.to_vec());
-        self.outputs = Zeroizing::new(Vec::with_capacity(outputs));
+        self.outputs = Zeroizing::new(Vec::with_capacity(shares.len()));
         let relu = &self.shape.relu;
-        self.answers = parallel::map_mut(&mut chunks[first..first + count], |i, chunk| {
+        self.answers = parallel::map_mut(window, |i, chunk| {
             let mut answers = vec![0; chunk.prepared.len() * relu.answer_bytes()];
             let out = answers.chunks_exact_mut(relu.answer_bytes());
             let shares = &shares[i * CHUNK..];
@@ -105,11 +88,6 @@ impl ServerAnswers {
     /// Whether the window has been worked off.
     pub fn idle(&self) -> bool {
         self.step == Step::IDLE
-    }
-
-    /// Chunks of the window.
-    pub fn chunks(&self) -> usize {
-        self.count
     }
 
     /// The server's new shares mod t of activations, in order, once the window is idle.

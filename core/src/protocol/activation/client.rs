@@ -16,7 +16,6 @@ use crate::protocol::base;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::LayersHash;
 use crate::protocol::seal::{self, Place, TAG};
-use crate::protocol::steps::Room;
 use crate::random::{Seed, SessionId, Stream};
 use crate::relu::{Record, ReluParams};
 
@@ -43,12 +42,6 @@ pub struct ClientWindow {
     /// Chunks in this window.
     #[zeroize(skip)]
     count: usize,
-    /// The layer that was entered last.
-    #[zeroize(skip)]
-    layer: usize,
-    /// The next output begins a chunk.
-    #[zeroize(skip)]
-    fresh: bool,
     /// Choices of the forward extension that is run.
     lanes: [Lane; 2],
 }
@@ -87,8 +80,6 @@ impl ClientWindow {
             before: 0,
             done: 0,
             count: 0,
-            layer: 0,
-            fresh: false,
             lanes: [Lane::UNUSED, Lane::UNUSED],
         }
     }
@@ -96,35 +87,22 @@ impl ClientWindow {
     /// Begins a session, with the window empty. Trees and choices must be the session's own: chunks
     /// are counted from 0 again.
     pub fn begin_session<S: Store>(&mut self, relu: ReluParams, k_s: u32) {
-        self.shape = Shape {
-            relu,
-            k_s,
-            sealed: S::ROOM != Room::Whole,
-        };
+        self.shape = Shape::new(relu, k_s, S::ROOM);
         (self.step, self.before, self.done) = (Step::IDLE, 0, 0);
     }
 
     /// Begins to prepare an inference of this number.
     pub fn begin_preparing(&mut self, inference: u64, store: &mut impl Store) {
-        // Those of the last one, if its answer was asked for or not.
         self.inference = inference;
         self.before += self.done as u64;
-        self.rewind(store);
+        (self.done, self.count) = (0, 0);
+        // Those of the last one, whether its answer was asked for or not.
+        store.clear();
     }
 
     /// Begins to answer it.
     pub fn begin_answering(&mut self) {
         (self.done, self.count) = (0, 0);
-    }
-
-    fn rewind(&mut self, store: &mut impl Store) {
-        store.clear();
-        (self.done, self.count, self.fresh) = (0, 0, true);
-    }
-
-    /// The outputs that follow are this layer's.
-    pub fn enter(&mut self, layer: usize) {
-        (self.layer, self.fresh) = (layer, true);
     }
 
     /// The layer of the next frame; none where the window is idle.
@@ -137,27 +115,21 @@ impl ClientWindow {
     /// before a ReLU, else mod t, as [`ClientWindow::handle`] or the server needs it.
     pub fn gather(
         &mut self,
-        activation: Activation,
+        (layer, activation): (u16, Activation),
         share: u32,
         store: &mut impl Store,
     ) -> Result<(), Error> {
-        let mut last = (self.done_here() + self.count).checked_sub(1);
-        let full = |last| {
-            store
-                .shape(last)
-                .is_none_or(|shape: ChunkShape| shape.len == CHUNK)
-        };
-        if self.fresh || last.is_none_or(full) {
+        let last = |window: &Self| window.done_here() + window.count - 1;
+        let goes_on = |shape: ChunkShape| shape.takes(layer);
+        if self.count == 0 || !store.shape(last(self)).is_some_and(goes_on) {
             store.push(ChunkShape {
-                layer: self.layer as u16,
+                layer,
                 activation,
                 len: 0,
             })?;
             self.count += 1;
-            self.fresh = false;
-            last = (self.done_here() + self.count).checked_sub(1);
         }
-        let chunk = last.and_then(|last| store.chunk(last));
+        let chunk = store.chunk(last(self));
         let chunk = chunk.ok_or(Error::Internal("no chunk to gather into"))?;
         let record = &mut chunk.records[chunk.shape.len];
         match activation {
@@ -170,18 +142,17 @@ impl ClientWindow {
 
     /// Starts to prepare what was gathered.
     pub fn prepare(&mut self, store: &impl Store) {
-        self.fresh = true;
         self.start(Phase::Prepare, store);
     }
 
     /// Starts to answer the next outputs of a layer.
     pub fn answer(
         &mut self,
-        activation: Activation,
+        (layer, activation): (u16, Activation),
         outputs: usize,
         store: &mut impl Store,
     ) -> Result<(), Error> {
-        for shape in ChunkShape::split(self.layer, activation, outputs) {
+        for shape in ChunkShape::split(layer, activation, outputs) {
             if self.shape.sealed {
                 store.push(shape)?;
             } else if store.shape(self.done + self.count) != Some(shape) {
@@ -194,8 +165,8 @@ impl ClientWindow {
     }
 
     /// While answering: goes past a layer's outputs, which were prepared to the end.
-    pub fn pass(&mut self, activation: Activation, outputs: usize) {
-        self.done += ChunkShape::split(self.layer, activation, outputs).count();
+    pub fn pass(&mut self, outputs: usize) {
+        self.done += outputs.div_ceil(CHUNK);
     }
 
     fn start(&mut self, phase: Phase, store: &impl Store) {
@@ -426,7 +397,6 @@ impl ClientWindow {
                 let (sealed, tag) = payload
                     .split_last_chunk::<TAG>()
                     .ok_or(Error::Internal("no tag"))?;
-                // The scratch is free while answering.
                 let bytes = &mut Zeroizing::new([0; super::MAX_PAYLOAD])[..sealed.len()];
                 bytes.copy_from_slice(sealed);
                 seal::open(context.seal, &place, bytes, tag)?;

@@ -36,7 +36,7 @@ use core::ops::Range;
 use super::corrections::Call;
 use super::frame::{Kind, MAX_PAYLOAD};
 use super::seal::TAG;
-use super::steps::{CHUNK, Sender};
+use super::steps::{CHUNK, Room, Sender};
 use crate::arith::bits::packed_len;
 use crate::arith::field::T_BITS;
 use crate::network::layer::Activation;
@@ -91,22 +91,11 @@ const ANSWER: [Group; 2] = [
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Phase {
-    /// Neither.
-    Idle = 0,
+    // Not 0, so that no phase is: a static client takes no flash.
     /// What needs no image.
-    Prepare,
+    Prepare = 1,
     /// From the image to the logits.
     Answer,
-}
-
-impl Phase {
-    fn groups(self) -> &'static [Group] {
-        match self {
-            Self::Idle => &[],
-            Self::Prepare => &PREPARE,
-            Self::Answer => &ANSWER,
-        }
-    }
 }
 
 /// What the rows of a lane of a forward extension are for.
@@ -137,15 +126,16 @@ impl ChunkShape {
         len: 0,
     };
 
+    /// Whether the next output of a layer belongs to it.
+    pub fn takes(&self, layer: u16) -> bool {
+        self.layer == layer && self.len < CHUNK
+    }
+
     /// The chunks of so many outputs of a layer.
-    pub fn split(
-        layer: usize,
-        activation: Activation,
-        outputs: usize,
-    ) -> impl Iterator<Item = Self> {
+    pub fn split(layer: u16, activation: Activation, outputs: usize) -> impl Iterator<Item = Self> {
         let len = move |first| CHUNK.min(outputs - first);
         let shape = move |first| Self {
-            layer: layer as u16,
+            layer,
             activation,
             len: len(first),
         };
@@ -163,6 +153,14 @@ struct Shape {
 }
 
 impl Shape {
+    fn new(relu: ReluParams, k_s: u32, room: Room) -> Self {
+        Self {
+            relu,
+            k_s,
+            sealed: room != Room::Whole,
+        }
+    }
+
     /// The reverse extension of a chunk: tau in the first lane, d_s in the second.
     fn reverse(&self, chunk: ChunkShape) -> Call {
         Call {
@@ -272,7 +270,8 @@ impl Shape {
 /// Where a window stands: the next frame of it. Client and server step through the same list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Step {
-    phase: Phase,
+    /// None where the window is idle.
+    phase: Option<Phase>,
     group: usize,
     chunk: usize,
     part: usize,
@@ -281,7 +280,7 @@ struct Step {
 
 impl Step {
     const IDLE: Self = Self {
-        phase: Phase::Idle,
+        phase: None,
         group: 0,
         chunk: 0,
         part: 0,
@@ -291,7 +290,7 @@ impl Step {
     /// The first step of a window, of which `chunks` gives the shapes.
     fn first(phase: Phase, shape: &Shape, chunks: impl Fn(usize) -> Option<ChunkShape>) -> Self {
         Self {
-            phase,
+            phase: Some(phase),
             ..Self::IDLE
         }
         .settle(shape, chunks)
@@ -305,13 +304,21 @@ impl Step {
 
     /// Its part; none where the window is idle.
     fn part(&self) -> Option<Part> {
-        let group = self.phase.groups().get(self.group)?;
+        let group = self.groups().get(self.group)?;
         group.get(self.part).copied()
+    }
+
+    fn groups(&self) -> &'static [Group] {
+        match self.phase {
+            None => &[],
+            Some(Phase::Prepare) => &PREPARE,
+            Some(Phase::Answer) => &ANSWER,
+        }
     }
 
     /// Moves on to the first frame that exists, from here on.
     fn settle(mut self, shape: &Shape, chunks: impl Fn(usize) -> Option<ChunkShape>) -> Self {
-        while self.group < self.phase.groups().len() {
+        while self.group < self.groups().len() {
             match (chunks(self.chunk), self.part()) {
                 (Some(chunk), Some(part)) if self.frame < shape.frames(part, chunk) => return self,
                 (Some(_), Some(_)) => (self.part, self.frame) = (self.part + 1, 0),

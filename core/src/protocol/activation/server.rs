@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use zeroize::Zeroizing;
 
 use super::answers::Answerable;
-use super::{CHUNK, ChunkShape, Part, Phase, Row, Shape, Step};
+use super::{ChunkShape, Part, Phase, Row, Shape, Step};
 use crate::Error;
 use crate::arith::bits::unpack;
 use crate::arith::field::{T, T_BITS};
@@ -37,15 +37,10 @@ pub struct ServerWindow {
     /// Chunks whose reverse extension has been run, and those whose forward ones have.
     reversed: usize,
     forwarded: usize,
-    /// The layer that was entered last.
-    layer: usize,
-    /// The next output begins a chunk.
-    fresh: bool,
 }
 
 /// A chunk while it is prepared.
 struct Chunk {
-    shape: ChunkShape,
     /// Frames of the reverse extension.
     reverse: Vec<Vec<u8>>,
     secrets: Zeroizing<Vec<Secrets>>,
@@ -58,7 +53,6 @@ struct Chunk {
 impl Chunk {
     fn new(shape: ChunkShape) -> Self {
         Self {
-            shape,
             reverse: Vec::new(),
             secrets: Zeroizing::default(),
             pads: Zeroizing::default(),
@@ -80,8 +74,8 @@ impl Chunk {
         seed: &Seed,
         trees: &ReceiverTrees,
     ) -> Result<(), Error> {
-        let count = self.shape.len;
-        if self.shape.activation != Activation::Relu {
+        let count = self.made.shape.len;
+        if self.made.shape.activation != Activation::Relu {
             return Ok(());
         }
         let mut random = Stream::new(seed, [0, (number >> 32) as u32, number as u32]);
@@ -99,7 +93,7 @@ impl Chunk {
         // No copy of a secret stays behind where it grows.
         self.made.prepared = Vec::with_capacity(count);
 
-        let call = shape.reverse(self.shape);
+        let call = shape.reverse(self.made.shape);
         // The first call of the session was for base transfers.
         let number = base::CALL + 1 + number;
         let mut scratch = Zeroizing::new(vec![0; receiver_words(call.direction)]);
@@ -125,14 +119,14 @@ impl Chunk {
         number: u64,
         trees: &SenderTrees<FORWARD>,
     ) -> Result<(), Error> {
-        if self.shape.activation != Activation::Relu {
+        if self.made.shape.activation != Activation::Relu {
             return Ok(());
         }
         let prepared = &mut self.made.prepared;
         let words = sender_words(Direction::Forward, trees.k_s());
         let mut scratch = Zeroizing::new(vec![0; words]);
         for call in 0..shape.calls() {
-            let public = shape.forward(self.shape, call);
+            let public = shape.forward(self.made.shape, call);
             let number = number + call as u64;
             let corrections = self.forward[call * trees.count()..].iter();
             for (tree, corrections) in corrections.take(trees.count()).enumerate() {
@@ -170,49 +164,35 @@ impl ServerWindow {
     /// An idle window of a session; `seed` serves nothing else.
     pub fn new(relu: ReluParams, k_s: u32, room: Room, seed: Seed) -> Self {
         Self {
-            shape: Shape {
-                relu,
-                k_s,
-                sealed: room != Room::Whole,
-            },
+            shape: Shape::new(relu, k_s, room),
             step: Step::IDLE,
             before: 0,
             seed,
             chunks: Vec::new(),
             reversed: 0,
             forwarded: 0,
-            layer: 0,
-            fresh: true,
         }
     }
 
-    /// The outputs that follow are this layer's.
-    pub fn enter(&mut self, layer: usize) {
-        (self.layer, self.fresh) = (layer, true);
-    }
-
-    /// Adds the next output.
-    pub fn gather(&mut self, activation: Activation) {
-        match self.chunks.last_mut() {
-            Some(chunk) if !self.fresh && chunk.shape.len < CHUNK => chunk.shape.len += 1,
-            _ => {
-                self.chunks.push(Chunk::new(ChunkShape {
-                    layer: self.layer as u16,
-                    activation,
-                    len: 1,
-                }));
-                self.fresh = false;
-            }
+    /// Adds the next output of a layer.
+    pub fn gather(&mut self, layer: u16, activation: Activation) {
+        let last = self.chunks.last_mut().map(|chunk| &mut chunk.made.shape);
+        match last.filter(|shape| shape.takes(layer)) {
+            Some(shape) => shape.len += 1,
+            None => self.chunks.push(Chunk::new(ChunkShape {
+                layer,
+                activation,
+                len: 1,
+            })),
         }
     }
 
     /// Starts to prepare what was gathered.
     pub fn start(&mut self) {
-        self.fresh = true;
         (self.reversed, self.forwarded) = (0, 0);
         let chunks = &self.chunks;
         self.step = Step::first(Phase::Prepare, &self.shape, |chunk| {
-            chunks.get(chunk).map(|chunk| chunk.shape)
+            chunks.get(chunk).map(|chunk| chunk.made.shape)
         });
     }
 
@@ -229,22 +209,13 @@ impl ServerWindow {
         self.forward(self.chunks.len(), sender)?;
         self.before += self.chunks.len() as u64;
         let chunks = core::mem::take(&mut self.chunks).into_iter();
-        Ok(chunks.map(|chunk| {
-            let shape = chunk.shape;
-            (
-                shape.layer.into(),
-                Answerable {
-                    shape,
-                    ..chunk.made
-                },
-            )
-        }))
+        Ok(chunks.map(|chunk| (chunk.made.shape.layer.into(), chunk.made)))
     }
 
     fn advance(&mut self) {
         let chunks = &self.chunks;
         self.step = self.step.advance(&self.shape, |chunk| {
-            chunks.get(chunk).map(|chunk| chunk.shape)
+            chunks.get(chunk).map(|chunk| chunk.made.shape)
         });
     }
 
@@ -300,8 +271,9 @@ impl ServerWindow {
             return Err(frame.unexpected());
         };
         let chunk = &mut self.chunks[step.chunk];
-        let range = shape.piece_range(chunk.shape, step.frame);
-        let (_, kind, expected) = shape.frame(part, chunk.shape, step.frame);
+        let of_chunk = chunk.made.shape;
+        let range = shape.piece_range(of_chunk, step.frame);
+        let (_, kind, expected) = shape.frame(part, of_chunk, step.frame);
         match part {
             Part::Residues => {
                 let payload = frame.expect(kind)?;
@@ -316,7 +288,7 @@ impl ServerWindow {
                 }
             }
             Part::Forward(call) => {
-                let public = shape.forward(chunk.shape, call);
+                let public = shape.forward(of_chunk, call);
                 let forward = &mut chunk.forward;
                 forward.resize((call + 1) * sender.count(), [[0; 8]; 2]);
                 public.read(frame, step.frame, |tree, corrections| {
@@ -326,7 +298,7 @@ impl ServerWindow {
             }
             Part::Reshares => {
                 let payload = frame.expect(kind)?;
-                let mut reshares = Zeroizing::new(vec![0; chunk.shape.len]);
+                let mut reshares = Zeroizing::new(vec![0; of_chunk.len]);
                 let count = reshares.len();
                 unpack(kind as u8, payload, T_BITS, T, count, |i, x| {
                     reshares[i] = x

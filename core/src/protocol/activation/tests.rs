@@ -109,14 +109,13 @@ impl<const N: u16> Session<N> {
         let mut chunks: Vec<Vec<Answerable>> = layers.iter().map(|_| Vec::new()).collect();
         let capacity = Memory::<N>::ROOM.capacity();
         for (layer, &(activation, own, _)) in layers.iter().enumerate() {
-            self.client.enter(layer);
-            self.server.enter(layer);
+            let layer = layer as u16;
             for window in own.chunks(capacity.min(own.len())) {
                 for &share in window {
                     (self.client)
-                        .gather(activation, share, &mut self.store)
+                        .gather((layer, activation), share, &mut self.store)
                         .unwrap();
-                    self.server.gather(activation);
+                    self.server.gather(layer, activation);
                 }
                 if N > 0 {
                     self.prepare(&mut chunks);
@@ -132,16 +131,20 @@ impl<const N: u16> Session<N> {
         for (layer, (&(activation, own, shares), mut chunks)) in
             layers.iter().zip(chunks).enumerate()
         {
-            self.client.enter(layer);
             let mut result = Vec::new();
             if activation == Linear {
-                self.client.pass(activation, own.len());
+                self.client.pass(own.len());
                 let reshares = chunks.iter().flat_map(|chunk| chunk.reshares.iter());
                 result.extend(reshares);
             } else {
                 let mut first = 0;
                 for window in shares.chunks(capacity.min(own.len())) {
-                    result.extend(self.answer(activation, window, &mut chunks, first));
+                    result.extend(self.answer(
+                        (layer as u16, activation),
+                        window,
+                        &mut chunks,
+                        first,
+                    ));
                     first += window.len().div_ceil(CHUNK);
                 }
             }
@@ -178,13 +181,13 @@ impl<const N: u16> Session<N> {
     /// Answers a window.
     fn answer(
         &mut self,
-        activation: Activation,
+        (layer, activation): (u16, Activation),
         shares: &[u32],
         chunks: &mut [Answerable],
         first: usize,
     ) -> Vec<u32> {
         (self.client)
-            .answer(activation, shares.len(), &mut self.store)
+            .answer((layer, activation), shares.len(), &mut self.store)
             .unwrap();
         self.answers.start(chunks, first, shares, 0).unwrap();
         let (mut taken, mut out) = (Vec::new(), [0; MAX_FRAME]);

@@ -12,11 +12,7 @@ pub struct WindowTraffic(Shape);
 impl WindowTraffic {
     /// Those of a session with these parameters.
     pub fn new(relu: ReluParams, k_s: u32, room: Room) -> Self {
-        Self(Shape {
-            relu,
-            k_s,
-            sealed: room != Room::Whole,
-        })
+        Self(Shape::new(relu, k_s, room))
     }
 
     /// Hands out the layer, sender, kind and bytes, header included, of every frame of a window.

@@ -52,9 +52,8 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
     /// What is to be done where a layer was entered.
     fn entered(&mut self, current: &Current<L::Layout>) {
         let facts = current.facts();
-        self.window.enter(current.index.into());
         if facts.activation == Activation::Linear {
-            self.window.pass(facts.activation, facts.outputs);
+            self.window.pass(facts.outputs);
         }
     }
 }
@@ -125,9 +124,9 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
             let session = &mut self.session;
             let current = self.running.layer().ok();
             let facts = current.as_ref().map_or(LayerFacts::NONE, |c| c.facts());
-            let at = match session.answer.next(&facts) {
-                Answer::Image(frame) => At::Image(frame),
-                Answer::Enter(index) => {
+            let at = match (session.answer.next(&facts), current) {
+                (Answer::Image(frame), _) => At::Image(frame),
+                (Answer::Enter(index), _) => {
                     if M::ROOM == Room::Whole {
                         let current = session.known(index)?;
                         session.entered(&current);
@@ -136,12 +135,13 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
                     }
                     At::Enter(index)
                 }
-                Answer::Window(count) => {
+                (Answer::Window(count), Some(current)) => {
                     let Session { window, memory, .. } = session;
-                    window.answer(facts.activation, count, memory)?;
+                    window.answer((current.index, facts.activation), count, memory)?;
                     At::Window
                 }
-                Answer::Done => {
+                (Answer::Window(_), None) => return Err(Error::Internal("no layer is answered")),
+                (Answer::Done, _) => {
                     self.answered();
                     return Ok(());
                 }

@@ -92,9 +92,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         };
         let done = match at {
             At::Enter(index) => {
-                let index = *index;
-                self.running.set(session.described(index, frame)?);
-                session.window.enter(index);
+                self.running.set(session.described(*index, frame)?);
                 true
             }
             At::Response(download) => {
@@ -134,7 +132,6 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
                 (Prepare::Enter(index), _) => {
                     if M::ROOM == Room::Whole {
                         self.running.set(session.known(index)?);
-                        session.window.enter(index);
                         continue;
                     }
                     At::Enter(index)
@@ -146,7 +143,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
                     let shift = session.welcome.shift.into();
                     let value = current.gathered(output, value, &mut session.shares, shift);
                     let Session { window, memory, .. } = session;
-                    window.gather(current.layer.activation, value, memory)?;
+                    window.gather((current.index, current.layer.activation), value, memory)?;
                     current.take()?;
                     continue;
                 }

@@ -7,18 +7,17 @@ use alloc::vec::Vec;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::inferring::{Inferring, LayerTicket, Ticket, outputs};
+use super::inferring::{Inferring, Ticket};
 use super::{Context, State};
 use crate::Error;
 use crate::arith::bits::unpack;
 use crate::arith::field::{T, T_BITS, T_MOD};
 use crate::network::layer::Activation;
-use crate::packing::Output;
 use crate::protocol::activation::ServerAnswers;
 use crate::protocol::frame::{Frame, FrameBuf, Kind};
 use crate::protocol::greeting::write_control;
 use crate::protocol::network::NetworkLayer;
-use crate::protocol::steps::{Answer, AnswerSteps, LayerFacts, Room, image_piece};
+use crate::protocol::steps::{Answer, AnswerSteps, CHUNK, LayerFacts, Room, image_piece};
 
 /// An inference that is being answered.
 pub(super) struct Answering {
@@ -26,11 +25,9 @@ pub(super) struct Answering {
     at: Answer,
     /// Index of the layer that was entered last.
     layer: usize,
-    /// Its outputs, in order, and how many of them and of its chunks a window has taken.
-    outputs: Vec<Output>,
+    /// How many of its outputs a window has taken.
     taken: usize,
-    chunks: usize,
-    /// The server's shares of y mod t, in that order.
+    /// The server's shares of y mod t, in the order of the outputs.
     shares: Zeroizing<Vec<u32>>,
     /// Its new shares, or those of the image.
     tensor: Zeroizing<Vec<u32>>,
@@ -51,9 +48,7 @@ impl Answering {
             at: steps.next(&LayerFacts::NONE),
             steps,
             layer: 0,
-            outputs: Vec::new(),
             taken: 0,
-            chunks: 0,
             shares: Zeroizing::default(),
             tensor: Zeroizing::new(Vec::with_capacity(image)),
             window: ServerAnswers::new(session.relu, k_s, room),
@@ -61,20 +56,17 @@ impl Answering {
         })
     }
 
-    /// Goes on to the next message, or to what comes after the answer.
+    /// Goes on from a step that is over to the next message, or to what comes after the answer.
     fn go_on(
         mut self: Box<Self>,
         mut inferring: Box<Inferring>,
         context: &mut Context,
     ) -> Result<State, Error> {
         loop {
-            let network = &context.network.layers[self.layer];
-            let facts = LayerFacts {
-                activation: network.layer.activation,
-                inputs: 0,
-                outputs: self.outputs.len(),
-            };
-            self.at = self.steps.next(&facts);
+            if let Answer::Window(count) = self.at {
+                self.window_done(count, context);
+            }
+            self.at = self.steps.next(&context.network.layers[self.layer].facts());
             match self.at {
                 Answer::Enter(index) => {
                     self.enter(index, &mut inferring, context);
@@ -86,7 +78,8 @@ impl Answering {
                     let chunks = &mut self.ticket.layers[self.layer].chunks;
                     let shares = &self.shares[self.taken..][..count];
                     let shift = context.network.about.shift.into();
-                    self.window.start(chunks, self.chunks, shares, shift)?;
+                    let first = self.taken / CHUNK;
+                    self.window.start(chunks, first, shares, shift)?;
                     break;
                 }
                 Answer::Done => {
@@ -114,24 +107,19 @@ impl Answering {
         self.keep(inferring);
         let network = &context.network.layers[index];
         self.layer = index;
-        (self.taken, self.chunks) = (0, 0);
-        self.outputs = outputs(network.linear.places());
+        self.taken = 0;
         let offsets = &self.ticket.layers[index].offsets;
-        self.shares = network.shares(&self.outputs, offsets, &inferring.tensors);
+        self.shares = network.shares(offsets, &inferring.tensors);
         self.tensor = Zeroizing::default();
-        let area = network.out_area();
-        match network.layer.activation {
-            Activation::Logits => {}
-            Activation::Relu => self.tensor.resize(self.outputs.len(), 0),
-            Activation::Linear => {
-                self.tensor.resize(self.outputs.len(), 0);
-                let chunks = &self.ticket.layers[index].chunks;
-                let reshares = chunks.iter().flat_map(|chunk| &*chunk.reshares);
-                let outputs = self.outputs.iter().zip(&*self.shares);
-                for ((output, &share), &reshare) in outputs.zip(reshares) {
-                    self.tensor[output.index(area)] = T_MOD.add(share, reshare);
-                }
-            }
+        if network.layer.activation != Activation::Logits {
+            self.tensor.resize(network.outputs.len(), 0);
+        }
+        // Of a layer with an activation there are none.
+        let chunks = &self.ticket.layers[index].chunks;
+        let reshares = chunks.iter().flat_map(|chunk| &*chunk.reshares);
+        let outputs = network.outputs.iter().zip(&*self.shares);
+        for ((output, &share), &reshare) in outputs.zip(reshares) {
+            self.tensor[output.index(network.out_area())] = T_MOD.add(share, reshare);
         }
     }
 
@@ -149,10 +137,9 @@ impl Answering {
                 return Ok((self.go_on(inferring, context)?, Some(len)));
             }
             Answer::Window(_) => {
-                let LayerTicket { chunks, .. } = &mut self.ticket.layers[self.layer];
+                let chunks = &mut self.ticket.layers[self.layer].chunks;
                 let len = self.window.poll(chunks, out);
                 if self.window.idle() {
-                    self.window_done(context);
                     return Ok((self.go_on(inferring, context)?, len));
                 }
                 len
@@ -181,13 +168,9 @@ impl Answering {
                 true
             }
             Answer::Window(_) => {
-                let LayerTicket { chunks, .. } = &self.ticket.layers[self.layer];
+                let chunks = &self.ticket.layers[self.layer].chunks;
                 self.window.handle(frame, chunks)?;
-                let idle = self.window.idle();
-                if idle {
-                    self.window_done(context);
-                }
-                idle
+                self.window.idle()
             }
             // This side has the word.
             Answer::Enter(_) | Answer::Done => return Err(frame.unexpected()),
@@ -198,37 +181,28 @@ impl Answering {
         Ok(State::Answer(inferring, self))
     }
 
-    /// Keeps the new shares of a window.
-    fn window_done(&mut self, context: &mut Context) {
-        let Answer::Window(count) = self.at else {
-            return;
-        };
-        let area = context.network.layers[self.layer].out_area();
+    /// Keeps the new shares of a window of so many outputs.
+    fn window_done(&mut self, count: usize, context: &mut Context) {
+        let network = &context.network.layers[self.layer];
         let made = self.window.outputs();
-        let outputs = self.outputs[self.taken..].iter();
+        let outputs = network.outputs[self.taken..].iter();
         for (output, &share) in outputs.zip(made) {
-            self.tensor[output.index(area)] = share;
+            self.tensor[output.index(network.out_area())] = share;
         }
         context.counters.layers[self.layer].activations += made.len();
         self.taken += count;
-        self.chunks += self.window.chunks();
     }
 }
 
 impl NetworkLayer {
     /// The server's shares of y, in the order of the outputs: its share of the input convolved, with what
     /// was prepared and its share of a residual.
-    fn shares(
-        &self,
-        outputs: &[Output],
-        offsets: &[u32],
-        tensors: &[Vec<u32>],
-    ) -> Zeroizing<Vec<u32>> {
+    fn shares(&self, offsets: &[u32], tensors: &[Vec<u32>]) -> Zeroizing<Vec<u32>> {
         let tensor = |id: u16| tensors.get(usize::from(id)).map_or(&[][..], Vec::as_slice);
         let convolved = self.clear.residues(&[tensor(self.layer.input)]).pop();
         let convolved = Zeroizing::new(convolved.unwrap_or_default());
         let area = self.out_area();
-        let shares = outputs.iter().zip(offsets).map(|(output, &offset)| {
+        let shares = self.outputs.iter().zip(offsets).map(|(output, &offset)| {
             let index = output.index(area);
             let share = T_MOD.add(offset, convolved[index]);
             match self.layer.skip {

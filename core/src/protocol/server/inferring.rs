@@ -8,7 +8,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::State;
 use super::session::Session;
-use crate::packing::{Output, OutputCursor, Places};
 use crate::protocol::activation::{Answerable, ServerWindow};
 use crate::protocol::linear::Keys;
 use crate::random::Purpose;
@@ -37,12 +36,6 @@ pub(super) struct LayerTicket {
     /// has. In the order of the outputs.
     pub(super) offsets: Zeroizing<Vec<u32>>,
     pub(super) chunks: Vec<Answerable>,
-}
-
-/// The outputs of a layer, in order.
-pub(super) fn outputs(places: &dyn Places) -> Vec<Output> {
-    let mut cursor = OutputCursor::start();
-    core::iter::from_fn(|| cursor.next(places)).collect()
 }
 
 impl Drop for Inferring {

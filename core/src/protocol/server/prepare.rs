@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::inferring::{Inferring, LayerTicket, Ticket, outputs};
+use super::inferring::{Inferring, LayerTicket, Ticket};
 use super::{Context, State};
 use crate::Error;
 use crate::arith::field::T_MOD;
@@ -25,11 +25,10 @@ pub(super) struct Preparing {
     at: Prepare,
     /// Index of the layer that was entered last.
     layer: usize,
-    /// Its outputs, in order, and how many of them a step has taken.
-    outputs: Vec<Output>,
+    /// How many of its outputs a step has taken.
     taken: usize,
-    /// Its ciphertexts, and those of other layers; none once all responses are sent.
-    runs: Vec<Option<Box<dyn LinearRun>>>,
+    /// The ciphertexts of every layer that was entered.
+    runs: Vec<Box<dyn LinearRun>>,
     ticket: Ticket,
 }
 
@@ -40,42 +39,35 @@ impl Preparing {
             steps: PrepareSteps::new(inferring.session.room(), layers),
             at: Prepare::Done,
             layer: 0,
-            outputs: Vec::new(),
             taken: 0,
-            runs: (0..layers).map(|_| None).collect(),
+            runs: Vec::new(),
             ticket: Ticket::default(),
         })
     }
 
-    fn run(&mut self) -> Result<&mut Box<dyn LinearRun>, Error> {
-        let run = self.runs.get_mut(self.layer).and_then(Option::as_mut);
-        run.ok_or(Error::Internal("a layer whose ciphertexts are gone"))
-    }
-
-    /// Goes on to the next message, or to what comes after the preparing.
+    /// Goes on from a step that is over to the next message, or to what comes after the preparing.
     pub(super) fn go_on(
         mut self: Box<Self>,
         mut inferring: Box<Inferring>,
         context: &Context,
     ) -> Result<State, Error> {
         loop {
-            let NetworkLayer { layer, linear, .. } = &context.network.layers[self.layer];
-            let facts = LayerFacts {
-                activation: layer.activation,
-                inputs: linear.places().inputs(),
-                outputs: self.outputs.len(),
-            };
-            let output = self.outputs.get(self.taken).copied();
-            self.at = self.steps.next(&facts, output);
+            if self.at == Prepare::Window {
+                self.window_done(&mut inferring)?;
+            }
+            let network = &context.network.layers[self.layer];
+            let output = network.outputs.get(self.taken).copied();
+            self.at = self.steps.next(&network.facts(), output);
             match self.at {
                 Prepare::Enter(index) => {
-                    self.enter(index, &mut inferring, context);
+                    self.enter(index, context);
                     if inferring.session.room() != Room::Whole {
                         break;
                     }
                 }
                 Prepare::Gather(_) => {
-                    inferring.window.gather(layer.activation);
+                    let activation = network.layer.activation;
+                    inferring.window.gather(self.layer as u16, activation);
                     self.taken += 1;
                 }
                 Prepare::Window => {
@@ -83,7 +75,6 @@ impl Preparing {
                     if !inferring.window.idle() {
                         break;
                     }
-                    self.window_done(&mut inferring)?;
                 }
                 Prepare::Done => return Ok(inferring.prepared(self.ticket)),
                 Prepare::Input(_) | Prepare::Response | Prepare::Confirm => break,
@@ -92,15 +83,13 @@ impl Preparing {
         Ok(State::Prepare(inferring, self))
     }
 
-    fn enter(&mut self, index: usize, inferring: &mut Inferring, context: &Context) {
-        let linear = &context.network.layers[index].linear;
+    fn enter(&mut self, index: usize, context: &Context) {
         (self.layer, self.taken) = (index, 0);
-        self.outputs = outputs(linear.places());
-        inferring.window.enter(index);
         // With room for a whole inference a layer is entered twice.
-        if self.ticket.layers.len() == index {
+        if self.runs.len() == index {
+            let linear = &context.network.layers[index].linear;
+            self.runs.push(Arc::clone(linear).begin());
             self.ticket.layers.push(LayerTicket::default());
-            self.runs[index] = Some(Arc::clone(linear).begin());
         }
     }
 
@@ -118,7 +107,7 @@ impl Preparing {
                 return Ok((self.go_on(inferring, context)?, Some(len)));
             }
             Prepare::Response => {
-                let len = self.run()?.poll(out);
+                let len = self.runs[self.layer].poll(out);
                 if len.is_none() {
                     context.counters.layers[self.layer].outputs += 1;
                     return self.go_on(inferring, context)?.poll(context, out);
@@ -131,7 +120,6 @@ impl Preparing {
                 } = &mut *inferring;
                 let len = window.poll(&session.receiver, out)?;
                 if window.idle() {
-                    self.window_done(&mut inferring)?;
                     return Ok((self.go_on(inferring, context)?, len));
                 }
                 len
@@ -159,11 +147,7 @@ impl Preparing {
                     session, window, ..
                 } = &mut *inferring;
                 window.handle(frame, &session.sender)?;
-                let idle = window.idle();
-                if idle {
-                    self.window_done(&mut inferring)?;
-                }
-                idle
+                window.idle()
             }
             // This side has the word.
             _ => return Err(frame.unexpected()),
@@ -184,7 +168,7 @@ impl Preparing {
         frame: Frame<'_>,
     ) -> Result<bool, Error> {
         let inputs = context.network.layers[self.layer].linear.places().inputs();
-        let received = self.run()?.receive(frame)?;
+        let received = self.runs[self.layer].receive(frame)?;
         context.counters.upload_bytes += frame.payload.len();
         let Some(bytes) = received else {
             return Ok(false);
@@ -205,7 +189,7 @@ impl Preparing {
             .map(|_| inferring.session.response_seed())
             .collect();
         let shift = context.network.about.shift;
-        let outputs = core::mem::take(&mut self.outputs);
+        let outputs = &network.outputs;
         let offsets = |o: usize, mask: &[u32]| {
             let first = outputs.partition_point(|output| output.ciphertext < o);
             let end = outputs.partition_point(|output| output.ciphertext <= o);
@@ -214,8 +198,8 @@ impl Preparing {
             let offset = |output| network.offset(output, mask, shift);
             of_response.map(offset).collect()
         };
-        let (offsets, operations) = self.run()?.run(&inferring.keys, seeds, &offsets)?;
-        self.outputs = outputs;
+        let run = &mut self.runs[self.layer];
+        let (offsets, operations) = run.run(&inferring.keys, seeds, &offsets)?;
         self.ticket.layers[self.layer].offsets = offsets.into();
         context.counters.layers[self.layer]
             .operations
@@ -231,14 +215,19 @@ impl Preparing {
         for (layer, chunk) in window.finish(&session.sender)? {
             self.ticket.layers[layer].chunks.push(chunk);
         }
-        if self.taken == self.outputs.len() {
-            self.runs[..=self.layer].fill_with(|| None);
-        }
         Ok(())
     }
 }
 
 impl NetworkLayer {
+    pub(super) fn facts(&self) -> LayerFacts {
+        LayerFacts {
+            activation: self.layer.activation,
+            inputs: self.linear.places().inputs(),
+            outputs: self.outputs.len(),
+        }
+    }
+
     /// What the layer adds to the server's share of an output: bias, less the mask, and before a ReLU
     /// half a unit, which centres the truncation's error.
     fn offset(&self, output: &Output, mask: &[u32], shift: u8) -> u32 {

@@ -55,7 +55,7 @@ impl Marks {
         let (up, down) = if came { (0, bytes) } else { (bytes, 0) };
         let of_phase = match phase {
             Phase::Answer => &mut self.answer,
-            Phase::Prepare | Phase::Idle => &mut self.prepare,
+            Phase::Prepare => &mut self.prepare,
         };
         of_phase.bytes_up += up;
         of_phase.bytes_down += down;
