@@ -73,6 +73,8 @@ pub enum Error {
     LayersMismatch,
     /// Records that the server keeps for the client did not come back as they were sealed.
     RecordsChanged,
+    /// A ticket that the server cannot redeem or keep.
+    Ticket(TicketError),
     /// The peer ended the session, and said why.
     Peer(PeerError),
     /// A mistake of whoever calls this crate.
@@ -103,10 +105,28 @@ pub enum Usage {
         /// The most that a client makes.
         most: usize,
     },
+    /// A client that redeems tickets was asked to prepare an inference, for which it has no keys.
+    Redeems,
     /// An image of another shape than the network takes.
     Image,
     /// A buffer without room for a frame.
     Buffer,
+}
+
+/// Why a server does not redeem a ticket, or does not keep one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TicketError {
+    /// There is none of this name and token: it was redeemed or dropped, or is another client's.
+    Unknown,
+    /// It is for another network, or from before the server's tickets were declared void.
+    Model,
+    /// There is no room for more, of this client or at all.
+    Full,
+    /// It could not be stored, or what was stored is damaged.
+    Store,
+    /// The server keeps no tickets.
+    Unsupported,
 }
 
 wire_enum! {
@@ -128,6 +148,44 @@ wire_enum! {
         BudgetSpent = 7,
         /// Its network runs in a packing that this client has not announced.
         Packing = 8,
+        /// See [`TicketError::Unknown`].
+        TicketUnknown = 9,
+        /// See [`TicketError::Model`].
+        TicketModel = 10,
+        /// See [`TicketError::Full`].
+        TicketsFull = 11,
+        /// See [`TicketError::Store`].
+        TicketStore = 12,
+        /// See [`TicketError::Unsupported`].
+        NoTickets = 13,
+    }
+}
+
+impl From<TicketError> for PeerError {
+    fn from(error: TicketError) -> Self {
+        match error {
+            TicketError::Unknown => Self::TicketUnknown,
+            TicketError::Model => Self::TicketModel,
+            TicketError::Full => Self::TicketsFull,
+            TicketError::Store => Self::TicketStore,
+            TicketError::Unsupported => Self::NoTickets,
+        }
+    }
+}
+
+impl core::fmt::Display for TicketError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => {
+                "there is no such ticket: it was redeemed or dropped, or is another client's"
+            }
+            Self::Model => {
+                "the ticket is for another network, or from before all tickets were declared void"
+            }
+            Self::Full => "there is no room for more tickets",
+            Self::Store => "the ticket could not be stored or read",
+            Self::Unsupported => "this server keeps no tickets",
+        })
     }
 }
 
@@ -141,6 +199,15 @@ impl core::fmt::Display for PeerError {
             Self::BudgetSpent => "the budget of queries is spent",
             Self::Packing => "its network runs in another packing than this client's",
             Self::Closing => "it is shutting down",
+            Self::TicketUnknown => {
+                "it has no such ticket: it was redeemed or dropped, or is another client's"
+            }
+            Self::TicketModel => {
+                "the ticket is for another network, or from before it declared all tickets void"
+            }
+            Self::TicketsFull => "it has no room for more tickets",
+            Self::TicketStore => "it could not store or read the ticket",
+            Self::NoTickets => "it keeps no tickets",
             Self::Other => "of an error on its side",
         })
     }
@@ -158,6 +225,7 @@ impl core::fmt::Display for Usage {
                 f,
                 "the network needs {needed} Galois keys, a client makes {most} at most"
             ),
+            Self::Redeems => f.write_str("a client that redeems tickets cannot prepare"),
             Self::Image => f.write_str("an image of another shape than the network takes"),
             Self::Buffer => f.write_str("the buffer has no room for a frame"),
         }
@@ -211,6 +279,7 @@ impl core::fmt::Display for Error {
             Self::LayersMismatch => {
                 f.write_str("the layers that were run are not those that were announced")
             }
+            Self::Ticket(error) => error.fmt(f),
             Self::Peer(reason) => write!(f, "the peer ended the session because {reason}"),
             Self::Usage(usage) => usage.fmt(f),
             Self::Internal(what) => write!(f, "a mistake in this program: {what}"),

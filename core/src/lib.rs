@@ -177,21 +177,22 @@ pub use arith::field::T_BITS;
 pub use drive::{DriveError, Observer, Party, drive, loopback, read_frame};
 #[cfg(feature = "async")]
 pub use drive::{drive_async, read_frame_async};
-pub use error::{Error, PeerError, Usage};
+pub use error::{Error, PeerError, TicketError, Usage};
 pub use network::LayerError;
 pub use network::input::{normalise, softmax_in_place};
 pub use network::name::{Shown, is_clean};
 pub use protocol::activation::Phase;
-pub use protocol::client::{Application, Chunks, Client, Memory, SlotClient, SmallClient};
+pub use protocol::client::{Application, Chunks, Client, Memory, SlotClient, SmallClient, Ticket};
 #[cfg(feature = "alloc")]
 pub use protocol::client::{LargeClient, Whole};
 pub use protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD, write_failure};
 pub use protocol::greeting::{InputSpec, MAX_IMAGE_CHANNELS, MAX_NAME, Settings, VERSION, Welcome};
+pub use protocol::ticket::{Claim, TicketId};
 #[cfg(feature = "server")]
 pub use {
     network::layer::{Activation, Kernel, Layer, Pool, Skip},
     packing::Packing,
     protocol::network::{About, Network, NetworkLayer, WeightMemory},
-    protocol::server::{Budget, Counters, LayerCounters, Server},
+    protocol::server::{Budget, Counters, LayerCounters, Server, Tickets},
     rlwe::Operations,
 };

@@ -104,7 +104,7 @@ fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
     }
     match kind {
         Kind::Rotations => Carries::Elements,
-        Kind::Hello | Kind::Welcome | Kind::Layer => Carries::Control,
+        Kind::Hello | Kind::Welcome | Kind::Layer | Kind::Redeem => Carries::Control,
         Kind::Label => Carries::Name,
         Kind::Limb => residues(Q[earlier / 16 % 4]),
         Kind::ResponseC1 => residues(Q[0]),
@@ -119,7 +119,7 @@ fn carries(kind: Kind, earlier: usize, length: usize) -> Carries {
         // Only the server's have confirmations.
         Kind::BaseMessages if length == 512 => Carries::Bytes,
         Kind::BaseMessages => Carries::Hashes,
-        Kind::Begin | Kind::Prepared | Kind::Bye | Kind::Fail => Carries::Nothing,
+        Kind::Begin | Kind::Prepared | Kind::Redeemed | Kind::Bye | Kind::Fail => Carries::Nothing,
         // Whoever keeps records cannot read them; their owner notices all that is not as it was.
         Kind::Seed | Kind::ForwardCorrection | Kind::ReverseCorrection | Kind::Records => {
             Carries::Bytes

@@ -30,6 +30,11 @@ pub struct ClearConvolution<W> {
 }
 
 impl<W: AsRef<[i32]> + Sync> ClearConvolution<W> {
+    /// Its weights, `[out_channels, in_channels / groups, taps]`.
+    pub fn weights(&self) -> &[i32] {
+        self.weights.as_ref()
+    }
+
     /// Takes a layer, its shape and its weights, `[out_channels, in_channels / groups, taps]`.
     pub fn new(layer: &Layer, geometry: &Geometry, weights: W) -> Self {
         let per_output = geometry.group_inputs * geometry.kernel.taps();

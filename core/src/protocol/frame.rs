@@ -63,6 +63,10 @@ wire_enum! {
         Records = 22,
         /// Server: an inference is prepared.
         Prepared = 23,
+        /// Client: a greeting that leads straight to the answer of a ticket.
+        Redeem = 24,
+        /// Server: the ticket is taken, and waits for its image.
+        Redeemed = 25,
     }
 }
 
@@ -179,6 +183,7 @@ pub fn write_failure(out: &mut FrameBuf, error: &Error) -> usize {
         Error::Negotiation { .. } => PeerError::Negotiation,
         Error::ParameterSet { .. } => PeerError::Packing,
         Error::BudgetSpent => PeerError::BudgetSpent,
+        Error::Ticket(error) => (*error).into(),
         Error::Usage(_) | Error::Internal(_) => PeerError::Other,
         _ => PeerError::Protocol,
     };

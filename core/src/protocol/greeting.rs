@@ -14,7 +14,7 @@ use crate::random::SessionId;
 use crate::relu::{Digits, ReluParams};
 
 /// Version of the protocol described in `docs/protocol.md`.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 /// Names the fixed parameters of [`crate::rlwe::ring::ring4096`]: layers in segments, of any depth.
 pub const PARAMETER_SET: u16 = 1;
 /// The same with layers in slots, by the parameters of [`crate::rlwe::ring::ring8192`].
@@ -50,6 +50,10 @@ impl Default for Settings {
         }
     }
 }
+
+/// What a server calls its network while its tickets are valid: random to everybody else, so that
+/// nobody can test guesses of weights, and another one for other weights.
+pub type ModelId = [u8; 16];
 
 /// The longest encoding of a [`Hello`], in bytes.
 const MAX_HELLO: usize = 64;
@@ -98,6 +102,8 @@ pub struct Welcome {
     pub version: u16,
     /// Fresh.
     pub nonce: [u8; 32],
+    /// What the server calls its network, as long as its tickets are valid; zeros if it keeps none.
+    pub model: ModelId,
     /// Name of the network.
     pub name: String<MAX_NAME>,
     /// Bits that an activation drops.
@@ -157,6 +163,7 @@ impl Welcome {
         Self {
             version: 0,
             nonce: [0; 32],
+            model: [0; 16],
             name: String::new(),
             shift: 0,
             layers: 0,

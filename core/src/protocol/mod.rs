@@ -22,6 +22,7 @@ pub mod seal;
 pub mod server;
 pub mod share;
 pub mod steps;
+pub mod ticket;
 #[cfg(feature = "server")]
 pub mod traffic;
 pub mod transfer;

@@ -5,6 +5,8 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use sha2::{Digest, Sha256};
+
 use super::greeting::{
     InputSpec, LayersHash, MAX_CLASSES, MAX_LAYERS, MAX_NAME, PARAMETER_SET, SLOT_PARAMETER_SET,
 };
@@ -219,6 +221,30 @@ impl Network {
         for layer in &self.layers {
             layer.linear.prepare();
         }
+    }
+
+    /// A hash of all that an inference depends on, weights among it: not for clients, who could test
+    /// guesses with it.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(b"stria network 1");
+        hash.update(self.layers_hash.0);
+        hash.update(self.packing().name());
+        hash.update([self.about.shift]);
+        for layer in &self.layers {
+            let numbers = [layer.clear.weights(), &layer.bias];
+            for numbers in numbers {
+                hash.update((numbers.len() as u64).to_le_bytes());
+                for numbers in numbers.chunks(256) {
+                    let mut bytes = [0; 4 * 256];
+                    for (bytes, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
+                        *bytes = number.to_le_bytes();
+                    }
+                    hash.update(&bytes[..4 * numbers.len()]);
+                }
+            }
+        }
+        hash.finalize().into()
     }
 
     /// How its layers are packed.

@@ -63,20 +63,48 @@ impl Place {
 
 /// Encrypts packed records in place and gives their tag. `key` is that of the place's inference.
 pub fn seal(key: &Seed, place: &Place, records: &mut [u8]) -> Result<[u8; TAG], Error> {
-    let cipher = ChaCha8Poly1305::new((&key.0).into());
-    let (nonce, data) = (place.nonce().into(), place.associated());
-    let tag = cipher.encrypt_inout_detached(&nonce, &data, InOutBuf::from(records));
-    tag.map(Into::into)
-        .map_err(|_| Error::Internal("records too long to seal"))
+    seal_at(key, place.nonce(), &place.associated(), records)
 }
 
 /// Decrypts in place what [`seal`] made. The error says that it, or its place, is another.
 pub fn open(key: &Seed, place: &Place, records: &mut [u8], tag: &[u8; TAG]) -> Result<(), Error> {
+    open_at(key, place.nonce(), &place.associated(), records, tag)
+}
+
+/// Encrypts in place the only message of a key, bound to `associated`, and gives its tag.
+pub fn seal_alone(key: &Seed, associated: &[u8], message: &mut [u8]) -> Result<[u8; TAG], Error> {
+    seal_at(key, [0; 12], associated, message)
+}
+
+/// Decrypts in place what [`seal_alone`] made. The error says that it, or what it is bound to, is
+/// another.
+pub fn open_alone(
+    key: &Seed,
+    associated: &[u8],
+    message: &mut [u8],
+    tag: &[u8; TAG],
+) -> Result<(), Error> {
+    open_at(key, [0; 12], associated, message, tag)
+}
+
+fn seal_at(key: &Seed, nonce: [u8; 12], data: &[u8], bytes: &mut [u8]) -> Result<[u8; TAG], Error> {
     let cipher = ChaCha8Poly1305::new((&key.0).into());
-    let (nonce, data) = (place.nonce().into(), place.associated());
-    let tag = Tag::from(*tag);
+    let tag = cipher.encrypt_inout_detached(&nonce.into(), data, InOutBuf::from(bytes));
+    tag.map(Into::into)
+        .map_err(|_| Error::Internal("records too long to seal"))
+}
+
+fn open_at(
+    key: &Seed,
+    nonce: [u8; 12],
+    data: &[u8],
+    bytes: &mut [u8],
+    tag: &[u8; TAG],
+) -> Result<(), Error> {
+    let cipher = ChaCha8Poly1305::new((&key.0).into());
+    let bytes = InOutBuf::from(bytes);
     cipher
-        .decrypt_inout_detached(&nonce, &data, InOutBuf::from(records), &tag)
+        .decrypt_inout_detached(&nonce.into(), data, bytes, &Tag::from(*tag))
         .map_err(|_| Error::RecordsChanged)
 }
 

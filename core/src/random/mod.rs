@@ -90,6 +90,18 @@ pub enum Purpose {
     BaseResidues = 15,
     /// Client: key of the records of one inference that the server keeps.
     Records = 16,
+    /// Client: the secret of one inference, from which its shares and the rest of it follow.
+    Inference = 17,
+    /// Client: what the secrets of all later inferences follow from.
+    Ratchet = 18,
+    /// Client: what seeds of uploads follow from, once the set-up is over.
+    Uploads = 22,
+    /// Client: what redeems a ticket.
+    Token = 19,
+    /// Server: key of a stored ticket.
+    Stored = 20,
+    /// Server: what it calls its network.
+    Model = 21,
 }
 
 /// Derives seeds: `HKDF-SHA256(salt = session id, secret)`, expanded by purpose and counter.
@@ -105,9 +117,19 @@ impl Kdf {
         kdf
     }
 
+    /// Derives from a uniform secret that serves nothing else.
+    pub fn of(secret: Seed) -> Self {
+        Self(secret)
+    }
+
     /// Of no session.
     pub(crate) const fn empty() -> Self {
         Self(Seed([0; 32]))
+    }
+
+    /// The secret that it derives from, for a ticket of the client.
+    pub(crate) fn secret(&self) -> &Seed {
+        &self.0
     }
 
     /// The seed of (purpose, counter). Each pair must be used once.

@@ -20,7 +20,7 @@ mod server;
 
 pub use client::{Record, packed_records};
 #[cfg(feature = "server")]
-pub use server::{Prepared, Secrets};
+pub use server::{Prepared, Secrets, packed_prepared};
 
 use crate::Error;
 use crate::arith::field::{T_BITS, T_MOD};

@@ -2,8 +2,12 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use alloc::vec::Vec;
+
 use super::{Block, Digit, MAX_TABLE_BYTES, ReluParams, negate_if, residue};
-use crate::arith::field::T_MOD;
+use crate::Error;
+use crate::arith::bits::{pack, packed_len, unpack};
+use crate::arith::field::{T, T_BITS, T_MOD};
 use crate::ot::{mask, select};
 
 /// The bits that the server draws for one activation.
@@ -13,7 +17,7 @@ pub struct Secrets {
     pub tau: u32,
     /// d_s, its share of \[u >= 0\].
     pub sign: u32,
-    /// At least 8 bits: what hides the carries, then the keys of the entries.
+    /// 8 bits count: what hides the carries, then the keys of the entries.
     pub chain: u32,
 }
 
@@ -137,6 +141,81 @@ impl Prepared {
         let [zero, one] = self.bit;
         let own = select(mask(e), T_MOD.neg(zero), one);
         T_MOD.add(T_MOD.add(self.products[0], own), out)
+    }
+}
+
+/// Bits of [`Secrets::chain`] that count: two masks, and the keys of three digits.
+const CHAIN: u32 = 8;
+/// Bits of an activation's secrets, and its residues.
+const SECRETS: u32 = CHAIN + 2;
+const RESIDUES: usize = 5;
+
+/// Bytes of so many activations that wait for their answers, packed.
+pub fn packed_prepared(params: &ReluParams, count: usize) -> usize {
+    packed_len(count, SECRETS) + packed_len(RESIDUES * count, T_BITS) + count * params.table_bytes()
+}
+
+impl ReluParams {
+    /// Packs what is prepared of activations, part by part: [`packed_prepared`] bytes.
+    pub fn pack_prepared(&self, prepared: &[Prepared], out: &mut [u8]) -> usize {
+        let secrets = prepared.iter().map(|Prepared { secrets, .. }| {
+            let chain = secrets.chain & ((1 << CHAIN) - 1);
+            (secrets.tau & 1) | (secrets.sign & 1) << 1 | chain << 2
+        });
+        let mut len = pack(out, SECRETS, secrets);
+        let residues = prepared.iter().flat_map(|prepared| {
+            let ([zero, one], [low, high]) = (prepared.products, prepared.bit);
+            [prepared.wrap, zero, one, low, high]
+        });
+        len += pack(&mut out[len..], T_BITS, residues);
+        for prepared in prepared {
+            let tables = &prepared.tables[..self.table_bytes()];
+            out[len..][..tables.len()].copy_from_slice(tables);
+            len += tables.len();
+        }
+        len
+    }
+
+    /// Takes what [`Self::pack_prepared`] packed of so many activations.
+    pub fn unpack_prepared(&self, bytes: &[u8], count: usize) -> Result<Vec<Prepared>, Error> {
+        let malformed = Error::Malformed("prepared activations");
+        let (secrets, rest) = bytes
+            .split_at_checked(packed_len(count, SECRETS))
+            .ok_or(malformed)?;
+        let (residues, tables) = rest
+            .split_at_checked(packed_len(RESIDUES * count, T_BITS))
+            .ok_or(malformed)?;
+        if tables.len() != count * self.table_bytes() {
+            return Err(malformed);
+        }
+        // Of known length, so that no copy of a secret stays behind.
+        let mut prepared = Vec::with_capacity(count);
+        unpack(0, secrets, SECRETS, 1 << SECRETS, count, |_, x| {
+            prepared.push(Prepared {
+                secrets: Secrets {
+                    tau: x & 1,
+                    sign: x >> 1 & 1,
+                    chain: x >> 2,
+                },
+                wrap: 0,
+                products: [0; 2],
+                bit: [0; 2],
+                tables: [0; MAX_TABLE_BYTES],
+            });
+        })?;
+        unpack(0, residues, T_BITS, T, RESIDUES * count, |i, x| {
+            let prepared = &mut prepared[i / RESIDUES];
+            match i % RESIDUES {
+                0 => prepared.wrap = x,
+                part @ (1 | 2) => prepared.products[part - 1] = x,
+                part => prepared.bit[part - 3] = x,
+            }
+        })?;
+        let tables = tables.chunks_exact(self.table_bytes());
+        for (prepared, tables) in prepared.iter_mut().zip(tables) {
+            prepared.tables[..tables.len()].copy_from_slice(tables);
+        }
+        Ok(prepared)
     }
 }
 

@@ -71,8 +71,9 @@ impl ServerThread {
             ..ServerOptions::default()
         };
         let (stopped, observer) = (stop.clone(), view.clone());
-        let thread =
-            thread::spawn(move || serve(&[listener], &network, options, &stopped, &*observer));
+        let thread = thread::spawn(move || {
+            serve(&[listener], &network.into(), options, &stopped, &*observer)
+        });
         Ok(Self { stop, view, thread })
     }
 

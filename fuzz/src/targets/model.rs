@@ -91,6 +91,7 @@ fn check(model: &Model) {
     let welcome = Welcome {
         version: VERSION,
         nonce: [0; 32],
+        model: [0; 16],
         name: about.name,
         shift: about.shift,
         layers: model.layers.len() as u16,

@@ -12,9 +12,11 @@ mod models;
 mod output;
 mod pictures;
 mod plan;
+mod prepare;
 mod results;
 mod serve;
 mod setting;
+mod tickets;
 
 use std::io::IsTerminal;
 
@@ -33,6 +35,11 @@ pub enum Command {
     Serve(serve::Args),
     /// Classify images privately with a server's model.
     Infer(infer::Args),
+    /// Prepare inferences for later, when there are pictures: tickets.
+    Prepare(prepare::Args),
+    /// Show or destroy tickets.
+    #[command(subcommand)]
+    Tickets(tickets::Args),
     /// Check a model file and show what its layers cost.
     Inspect(inspect::Args),
     /// Measure a model's accuracy on a data set.
@@ -56,6 +63,8 @@ impl Command {
             Self::Demo(args) => demo::run(args),
             Self::Serve(args) => serve::run(args),
             Self::Infer(args) => infer::run(args),
+            Self::Prepare(args) => prepare::run(args),
+            Self::Tickets(args) => tickets::run(args),
             Self::Inspect(args) => inspect::run(args),
             Self::Eval(args) => eval::run(args),
             Self::Import(args) => import::run(args),

@@ -11,8 +11,12 @@ use anyhow::Context;
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stria_core::packing::Packing;
+use stria_core::protocol::server::Tickets;
 use stria_host::report::Listening;
-use stria_host::session::server::{Ended, ServerOptions, WEIGHT_MEMORY, network_within, serve};
+use stria_host::session::server::{
+    Ended, FolderTickets, MemoryTickets, Served, ServerOptions, TicketLimits, WEIGHT_MEMORY,
+    network_within, serve,
+};
 use stria_host::transport::Listener;
 use stria_host::transport::serial::DEFAULT_BAUD;
 
@@ -62,6 +66,23 @@ pub struct Args {
     /// network: see the README.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     queries: u32,
+    /// Folder in which clients' tickets outlast the server; made if there is none. Never copy it back
+    /// from a backup. Without it they are in memory.
+    #[arg(long, value_name = "DIR")]
+    tickets: Option<PathBuf>,
+    /// Tickets that are kept at the same time.
+    #[arg(long, value_name = "COUNT", default_value_t = 4096)]
+    max_tickets: usize,
+    /// Tickets of one client of them.
+    #[arg(long, value_name = "COUNT", default_value_t = 256)]
+    client_tickets: usize,
+    /// MiB that all tickets may take.
+    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    ticket_space: u32,
+    /// Days after which a ticket is dropped.
+    #[arg(long, value_name = "DAYS", default_value_t = 30,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    ticket_days: u32,
     /// Send as slowly as on this link, for measurements; the client needs the same.
     #[command(flatten)]
     link: LinkArgs,
@@ -80,6 +101,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let network = network_within(&model, args.packing, memory);
     let network = Arc::new(network.context("cannot prepare the model")?);
     drop(model);
+    let limits = TicketLimits {
+        tickets: args.max_tickets,
+        of_client: args.client_tickets,
+        bytes: u64::from(args.ticket_space) << 20,
+        life: Duration::from_secs(u64::from(args.ticket_days) * 86_400),
+    };
+    let tickets: Arc<dyn Tickets> = match &args.tickets {
+        None => Arc::new(MemoryTickets::new(limits)?),
+        Some(folder) => {
+            let tickets = FolderTickets::open(folder, &network, limits);
+            let shown = folder.display();
+            Arc::new(tickets.with_context(|| format!("cannot keep tickets in {shown}"))?)
+        }
+    };
     let prepare = {
         let network = network.clone();
         move || {
@@ -122,7 +157,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             print(&ended.report());
         }
     };
-    serve(&listeners, &network, options, &stop, &ended)?;
+    let served = Served {
+        network,
+        tickets: Some(tickets),
+    };
+    serve(&listeners, &served, options, &stop, &ended)?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -17,6 +17,15 @@ pub struct InferReport {
     pub memory_bytes: Option<u64>,
 }
 
+impl InferReport {
+    /// Adds what a session took beside its inferences.
+    pub fn add_session(&mut self, bytes: u64, seconds: f64, state: u64) {
+        self.bytes_setup += bytes;
+        self.seconds_setup += seconds;
+        self.client_state_bytes = self.client_state_bytes.max(state);
+    }
+}
+
 /// One image of `stria infer`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct InferredImage {

@@ -21,6 +21,7 @@ mod numbers;
 mod plan;
 mod serve;
 pub mod text;
+mod tickets;
 
 pub use bench::{Bench, Measured, MeasuredLayer, NetworkFacts, Outcome, Predicted, Run};
 pub use claims::{Claim, claims};
@@ -38,3 +39,4 @@ pub use plan::{
     ConstantBottleneck, ConstantsUsed, DesignReport, DesignedStage, PlanReport, PlannedLayer,
 };
 pub use serve::{Listening, SessionReport};
+pub use tickets::{ListedTicket, PrepareReport, TicketsReport};

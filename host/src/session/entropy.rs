@@ -17,8 +17,13 @@ pub fn session_rng(role: &str) -> Result<ChaCha20Rng, SessionError> {
     }
     let _ = role;
     let mut seed = zeroize::Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *seed).map_err(SessionError::Entropy)?;
+    unique(&mut *seed)?;
     Ok(ChaCha20Rng::from_seed(*seed))
+}
+
+/// Fills a name or a secret that no two have, in runs that are repeated neither.
+pub fn unique(bytes: &mut [u8]) -> Result<(), SessionError> {
+    getrandom::fill(bytes).map_err(SessionError::Entropy)
 }
 
 #[cfg(feature = "test-seed")]

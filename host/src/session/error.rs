@@ -40,6 +40,12 @@ pub enum SessionError {
     /// Slot packing, with the small client.
     #[error("the client that fits a microcontroller has no room for slot packing")]
     NoRoom,
+    /// A ticket that could not be taken away, and so is not used.
+    #[error("cannot take the ticket away")]
+    Spend(#[source] std::io::Error),
+    /// A ticket that somebody else uses.
+    #[error("the ticket was used at the same time elsewhere")]
+    Spent,
     /// The image has another shape than the server announced.
     #[error("an image of another shape than announced")]
     Image,

@@ -3,6 +3,7 @@
 mod budget;
 pub mod check;
 pub mod client;
+mod durable;
 pub mod entropy;
 mod error;
 pub mod local;

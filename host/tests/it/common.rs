@@ -14,7 +14,7 @@ use stria_host::model::Integers;
 use stria_host::model::{Model, reference};
 use stria_host::session::SessionError;
 use stria_host::session::client::{ClientOptions, Connection};
-use stria_host::session::server::{Ended, ServerOptions, serve};
+use stria_host::session::server::{Ended, Served, ServerOptions, serve};
 use stria_host::transport::Listener;
 
 /// Long enough for a test that goes well on a busy machine.
@@ -100,7 +100,10 @@ pub struct Host {
 
 impl Host {
     pub fn start(listeners: Vec<Listener>, network: Network, options: ServerOptions) -> Self {
-        let network = Arc::new(network);
+        Self::serve(listeners, Arc::new(network).into(), options)
+    }
+
+    pub fn serve(listeners: Vec<Listener>, served: Served, options: ServerOptions) -> Self {
         let address = listeners[0].address().unwrap().to_string();
         let stop = Arc::new(AtomicBool::new(false));
         let (send, ended) = channel();
@@ -109,7 +112,7 @@ impl Host {
             let ended = |end| {
                 let _ = send.send(end);
             };
-            serve(&listeners, &network, options, &asked, &ended)
+            serve(&listeners, &served, options, &asked, &ended)
         });
         Self {
             address,

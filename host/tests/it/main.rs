@@ -12,3 +12,5 @@ mod report;
 mod results;
 #[cfg(unix)]
 mod serial;
+#[cfg(unix)]
+mod tickets;

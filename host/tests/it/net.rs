@@ -230,7 +230,7 @@ fn garbage_ends_its_own_session_only() {
     let hello = &recorded()[0][frames(&recorded()[0])[0].1.clone()];
     let mut failure = [0; MAX_FRAME];
     let failure_len = write_reason(&mut failure, PeerError::Other);
-    let cases: [(&[u8], &str); 10] = [
+    let cases: [(&[u8], &str); 12] = [
         (b"", "closed the line"),
         (b"\x01", "closed the line"),
         (&hello[..hello.len() - 1], "closed the line"),
@@ -238,7 +238,9 @@ fn garbage_ends_its_own_session_only() {
         (&[0xff; 5000], "must carry 1024 bytes"),
         (&[0; 5000], "got kind 0"),
         (b"\x0a\0\0", "expected a frame of kind 1, got kind 10"),
-        (b"\x01\x05\0\x04bcde", "malformed greeting"),
+        (b"\x01\x05\0\x05bcde", "malformed greeting"),
+        (b"\x18\x05\0\x05bcde", "malformed greeting"),
+        (b"\x18\x02\0\x04b", "speaks protocol version 4"),
         (b"\x01\x02\0\x63\x07", "speaks protocol version 99"),
         (&failure[..failure_len], "the peer ended the session"),
     ];
@@ -456,7 +458,7 @@ fn a_unix_socket_is_served_next_to_tcp() {
     thread::scope(|scope| {
         let serving = scope.spawn(|| {
             let listeners = listeners;
-            serve(&listeners, &network, options, &stop, &|_: Ended| ())
+            serve(&listeners, &network.into(), options, &stop, &|_: Ended| ())
         });
         for address in &addresses {
             // Each has a budget of its own.
@@ -580,7 +582,7 @@ fn clients_survive_bad_servers() {
         (vec![0xff; 9999], "must carry 1024 bytes"),
         (vec![0; 9999], "got kind 0"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".into(), "must carry"),
-        (b"\x02\x03\0\x04bc".into(), "malformed greeting"),
+        (b"\x02\x03\0\x05bc".into(), "malformed greeting"),
         (b"\x03\0\0".into(), "expected a frame of kind 2"),
         (b"\x14\x01\0\x04".into(), "at its limit"),
         (b"\x14\x01\0\x05".into(), "shutting down"),

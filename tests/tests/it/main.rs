@@ -19,6 +19,7 @@ mod slot;
 mod slot_faults;
 mod slot_layers;
 mod slot_parameters;
+mod tickets;
 mod traffic;
 mod two_party;
 mod wire;

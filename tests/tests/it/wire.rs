@@ -44,16 +44,16 @@ fn digests<M: Memory, L: ClientLinear>(pair: &Pair<M, L>) -> [String; 2] {
 
 /// Version of the protocol, and the digests of its bytes from the client and from the server.
 const RECORDED: (u16, [&str; 2]) = (
-    4,
+    5,
     [
-        "f49dfcc9dc3bf23a82dd66db2c436d0a65ee333491b43b236600fcc85f2e0c59",
-        "33683546de7bd35a9fdf0d51185ce4c96afc01afaf37136b68bf4f3176b05e08",
+        "7d180f67114f26c03338619ff175ec6c793a4584815ef23cca58d168cacf121f",
+        "87ae80d2ef0a990ef2aaa33403afebd7472519f406d854151e74e1fa20770855",
     ],
 );
 /// As [`RECORDED`], of a client that keeps its records.
 const RECORDED_WHOLE: [&str; 2] = [
-    "99c78d6931fbbe5c94688bb907cecb53702b89ec653bcdbe983b3067232e953b",
-    "61d83951e81b7988683aaeb23ece3647d9c234643c75722d8832977d1947473b",
+    "6f4a112d5476c34ab87c376c80b9fe451a8c8e95fdff4097e855fb4d58877893",
+    "ffecb0273c5df468de2dd8c1e133c2ac3eb8babd3fcbcbbc244fb9d492f1e708",
 ];
 
 #[test]
@@ -76,12 +76,12 @@ fn bytes_are_those_recorded() {
 
 /// As [`RECORDED`], in coefficient and in slot packing.
 const RECORDED_COEFFICIENT: [&str; 2] = [
-    "0acf43fdeab8da0b9d3f632dff42828d54d4cd7af3da08b33a8ac0c41976a11d",
-    "de82a319a1f4971c86fe18352f8d21d00a52a0ab413d20c38c7b80de1fcffa68",
+    "9bf86a8d786ee61a038790afd68da8f8e4d96f0edce8e4f186dbb9e3e929ce17",
+    "d38590d369643afa897c47cd8bfb91032135972483cccdd88ca36e85076541d4",
 ];
 const RECORDED_SLOT: [&str; 2] = [
-    "b43f4d52b2b96ac2db7c4ea92ebc39bd14813c62e8400858c5d236e6d3361dea",
-    "bc91ae979383a8f3bb579bd0a1445f816cfad529f7a2cf7019a91e644df5109b",
+    "0f4498a982d2d6aec7a7285ffb3749920602a8897551f6000d40e035a32a3840",
+    "6c19368ff95199b10adef69acd61e5b2a914b96e9509b4dfa0c936a84731e8bb",
 ];
 
 #[test]

@@ -10,11 +10,12 @@ use super::{CHUNK, ChunkShape, Part, Phase, Shape, Step};
 use crate::Error;
 use crate::arith::bits::{pack, packed_len, unpack};
 use crate::arith::field::{T, T_BITS};
+use crate::network::layer::Activation;
 use crate::parallel;
 use crate::protocol::frame::{Frame, FrameBuf, HEADER, Kind, write};
 use crate::protocol::share::to_ring;
 use crate::protocol::steps::Room;
-use crate::relu::{Prepared, ReluParams};
+use crate::relu::{Prepared, ReluParams, packed_prepared};
 
 /// What is left of a chunk for its answer.
 pub struct Answerable {
@@ -24,6 +25,90 @@ pub struct Answerable {
     pub(in crate::protocol) reshares: Zeroizing<Vec<u32>>,
     /// The client's records, sealed, frame by frame.
     pub(super) records: Vec<Vec<u8>>,
+}
+
+impl Answerable {
+    /// What is public of it.
+    pub fn shape(&self) -> ChunkShape {
+        self.shape
+    }
+}
+
+/// How a prepared inference's chunks are stored in a ticket: all sizes follow from their shapes.
+#[derive(Clone, Copy)]
+pub struct StoredChunks(Shape);
+
+impl StoredChunks {
+    /// Of a session.
+    pub fn new(relu: ReluParams, k_s: u32, room: Room) -> Self {
+        Self(Shape::new(relu, k_s, room))
+    }
+
+    /// Bytes of the client's records, frame by frame.
+    fn records(&self, chunk: ChunkShape) -> impl Iterator<Item = usize> {
+        let frames = 0..self.0.frames(Part::Store, chunk);
+        frames.map(move |frame| self.0.frame(Part::Store, chunk, frame).2)
+    }
+
+    /// Bytes of what the server has of a chunk itself.
+    fn own(&self, chunk: ChunkShape) -> usize {
+        match chunk.activation {
+            Activation::Relu => packed_prepared(&self.0.relu, chunk.len),
+            Activation::Linear => packed_len(chunk.len, T_BITS),
+            Activation::Logits => 0,
+        }
+    }
+
+    /// Bytes of a chunk.
+    pub fn bytes(&self, chunk: ChunkShape) -> usize {
+        self.own(chunk) + self.records(chunk).sum::<usize>()
+    }
+
+    /// Writes a chunk of [`Self::bytes`].
+    pub fn pack(&self, chunk: &Answerable, out: &mut [u8]) {
+        let (own, mut rest) = out.split_at_mut(self.own(chunk.shape));
+        match chunk.shape.activation {
+            Activation::Relu => self.0.relu.pack_prepared(&chunk.prepared, own),
+            Activation::Linear => pack(own, T_BITS, chunk.reshares.iter().copied()),
+            Activation::Logits => 0,
+        };
+        for records in &chunk.records {
+            rest[..records.len()].copy_from_slice(records);
+            rest = &mut rest[records.len()..];
+        }
+    }
+
+    /// Takes a chunk of this shape.
+    pub fn unpack(&self, shape: ChunkShape, bytes: &[u8]) -> Result<Answerable, Error> {
+        let (own, mut rest) = bytes
+            .split_at_checked(self.own(shape))
+            .ok_or(Error::Malformed("stored chunk"))?;
+        let mut chunk = Answerable {
+            shape,
+            prepared: Vec::new(),
+            reshares: Zeroizing::default(),
+            records: Vec::new(),
+        };
+        match shape.activation {
+            Activation::Relu => {
+                chunk.prepared = self.0.relu.unpack_prepared(own, shape.len)?;
+            }
+            Activation::Linear => {
+                chunk.reshares = Zeroizing::new(vec![0; shape.len]);
+                let reshares = &mut chunk.reshares;
+                unpack(0, own, T_BITS, T, shape.len, |i, x| reshares[i] = x)?;
+            }
+            Activation::Logits => {}
+        }
+        for len in self.records(shape) {
+            let (records, after) = rest
+                .split_at_checked(len)
+                .ok_or(Error::Malformed("stored records"))?;
+            chunk.records.push(records.to_vec());
+            rest = after;
+        }
+        Ok(chunk)
+    }
 }
 
 /// The server's side of a window while it is answered.

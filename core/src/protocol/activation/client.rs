@@ -100,6 +100,21 @@ impl ClientWindow {
         store.clear();
     }
 
+    /// Goes on with an inference that was prepared in another session.
+    pub fn redeem(&mut self, inference: u64) {
+        self.inference = inference;
+    }
+
+    /// How its ReLUs are done.
+    pub fn relu(&self) -> ReluParams {
+        self.shape.relu
+    }
+
+    /// Number of the inference in the session that prepared it.
+    pub fn inference(&self) -> u64 {
+        self.inference
+    }
+
     /// Begins to answer it.
     pub fn begin_answering(&mut self) {
         (self.done, self.count) = (0, 0);
@@ -270,15 +285,11 @@ impl ClientWindow {
                 write(out, Kind::Reshare, |payload| pack(payload, T_BITS, kept))
             }
             Part::Store => {
-                let records = &records[range];
-                let count = records.len() as u16;
+                let count = range.len() as u16;
                 let place = Place { count, ..place };
-                let (relu, mut result) = (&shape.relu, Ok(()));
+                let mut result = Ok(());
                 let len = write(out, Kind::Records, |payload| {
-                    let len = match chunk.shape.activation {
-                        Activation::Relu => relu.pack_records(records, payload),
-                        _ => pack(payload, T_BITS, records.iter().map(Record::kept)),
-                    };
+                    let len = chunk.pack(&shape.relu, range, payload);
                     let (packed, rest) = payload.split_at_mut(len);
                     match seal::seal(context.seal, &place, packed) {
                         Ok(tag) => rest[..TAG].copy_from_slice(&tag),
@@ -391,8 +402,7 @@ impl ClientWindow {
             }
             Part::Recall => {
                 let payload = frame.expect_len(kind, expected)?;
-                let records = &mut chunk.records[range];
-                let count = records.len() as u16;
+                let count = range.len() as u16;
                 let place = Place { count, ..place };
                 let (sealed, tag) = payload
                     .split_last_chunk::<TAG>()
@@ -400,14 +410,7 @@ impl ClientWindow {
                 let bytes = &mut Zeroizing::new([0; super::MAX_PAYLOAD])[..sealed.len()];
                 bytes.copy_from_slice(sealed);
                 seal::open(context.seal, &place, bytes, tag)?;
-                let kind = kind as u8;
-                match chunk.shape.activation {
-                    Activation::Relu => shape.relu.unpack_records(kind, bytes, records)?,
-                    _ => {
-                        let count = records.len();
-                        unpack(kind, bytes, T_BITS, T, count, |i, x| records[i].keep(x))?;
-                    }
-                }
+                chunk.unpack(&shape.relu, range, kind as u8, bytes)?;
             }
             Part::Answers => {
                 let payload = frame.expect_len(kind, expected)?;

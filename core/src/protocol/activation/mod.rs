@@ -23,7 +23,7 @@ mod store;
 mod traffic;
 
 #[cfg(feature = "server")]
-pub use answers::{Answerable, ServerAnswers};
+pub use answers::{Answerable, ServerAnswers, StoredChunks};
 pub use client::{ClientContext, ClientWindow, Outputs, SCRATCH_WORDS};
 #[cfg(feature = "server")]
 pub use server::ServerWindow;
@@ -143,6 +143,16 @@ impl ChunkShape {
     }
 }
 
+/// Bytes of so many packed records: what the client needs of outputs once they are prepared.
+fn record_bytes(relu: &ReluParams, activation: Activation, count: usize) -> usize {
+    match activation {
+        Activation::Relu => packed_records(relu, count),
+        Activation::Logits => packed_len(count, T_BITS),
+        // The server has it.
+        Activation::Linear => 0,
+    }
+}
+
 /// How chunks are split into frames; the same on both sides.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
@@ -213,14 +223,6 @@ impl Shape {
         piece * size..((piece + 1) * size).min(chunk.len)
     }
 
-    /// Bytes of so many packed records.
-    fn record_bytes(&self, activation: Activation, count: usize) -> usize {
-        match activation {
-            Activation::Relu => packed_records(&self.relu, count),
-            Activation::Linear | Activation::Logits => packed_len(count, T_BITS),
-        }
-    }
-
     /// Frames of a part of a chunk; none if it has no such part.
     fn frames(&self, part: Part, chunk: ChunkShape) -> usize {
         let pieces = chunk.len.div_ceil(self.piece());
@@ -243,7 +245,7 @@ impl Shape {
     fn frame(&self, part: Part, chunk: ChunkShape, frame: usize) -> (Sender, Kind, usize) {
         use Sender::{Client, Server};
         let count = self.piece_range(chunk, frame).len();
-        let sealed = || self.record_bytes(chunk.activation, count) + TAG;
+        let sealed = || record_bytes(&self.relu, chunk.activation, count) + TAG;
         match part {
             Part::Reverse => {
                 let bytes = self.reverse(chunk).frame_bytes(frame);

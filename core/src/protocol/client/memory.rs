@@ -1,11 +1,6 @@
 //! Where a client has what it needs again: the layers' descriptions, and its records of outputs until
 //! they are answered. `docs/design.md#records`.
 
-#[cfg(feature = "alloc")]
-use alloc::boxed::Box;
-#[cfg(feature = "alloc")]
-use alloc::vec::Vec;
-
 use zeroize::Zeroize;
 
 use crate::Error;
@@ -14,6 +9,7 @@ use crate::network::layer::Layer;
 use crate::protocol::activation::{Chunk, ChunkShape, Store};
 use crate::protocol::greeting::MAX_WINDOW;
 use crate::protocol::steps::Room;
+use crate::relu::ReluParams;
 
 /// The memory of a client.
 pub trait Memory: Store + Zeroize {
@@ -27,6 +23,19 @@ pub trait Memory: Store + Zeroize {
     }
     /// The description of a layer.
     fn layer(&self, index: usize) -> Option<Layer>;
+
+    /// What of it goes into a ticket: descriptions and records, unless the server keeps them.
+    type Kept: Zeroize;
+    /// Takes that out of it; descriptions stay.
+    fn take(&mut self) -> Self::Kept;
+    /// Puts it back, and leaves nothing.
+    fn put(&mut self, kept: &mut Self::Kept);
+    /// Bytes of it, packed, at most.
+    fn packed(kept: &Self::Kept, relu: &ReluParams) -> usize;
+    /// Packs it, and gives its bytes; none if there is no room.
+    fn pack(kept: &Self::Kept, relu: &ReluParams, out: &mut [u8]) -> Option<usize>;
+    /// Takes what [`Memory::pack`] made, of so many layers.
+    fn unpack(relu: &ReluParams, layers: u16, bytes: &[u8]) -> Result<Self::Kept, Error>;
 }
 
 /// Room for `N` chunks, in place: the server keeps the records of all others, sealed.
@@ -58,6 +67,29 @@ impl<const N: usize> Memory for Chunks<N> {
     fn layer(&self, _: usize) -> Option<Layer> {
         None
     }
+
+    type Kept = ();
+
+    fn take(&mut self) {
+        self.clear();
+    }
+
+    fn put(&mut self, (): &mut ()) {}
+
+    fn packed((): &(), _: &ReluParams) -> usize {
+        0
+    }
+
+    fn pack((): &(), _: &ReluParams, _: &mut [u8]) -> Option<usize> {
+        Some(0)
+    }
+
+    fn unpack(_: &ReluParams, _: u16, bytes: &[u8]) -> Result<(), Error> {
+        match bytes {
+            [] => Ok(()),
+            _ => Err(Error::Malformed("ticket")),
+        }
+    }
 }
 
 impl<const N: usize> Store for Chunks<N> {
@@ -87,86 +119,5 @@ impl<const N: usize> Store for Chunks<N> {
         let used = self.chunks.iter_mut().take(self.used);
         used.for_each(Zeroize::zeroize);
         self.used = 0;
-    }
-}
-
-/// Room for whatever an inference has, on the heap.
-#[cfg(feature = "alloc")]
-#[derive(Default)]
-pub struct Whole {
-    layers: Vec<Layer>,
-    // In boxes, so that no copy of a secret stays behind where the list grows.
-    chunks: Vec<Box<Chunk>>,
-    /// Outputs of the layers.
-    outputs: usize,
-    /// Chunks at most so far.
-    most: usize,
-}
-
-/// Outputs of a network that there is room for: nearly a GiB of records. A server that describes more
-/// gets an error instead.
-#[cfg(feature = "alloc")]
-const MAX_OUTPUTS: usize = 1 << 25;
-
-#[cfg(feature = "alloc")]
-impl Zeroize for Whole {
-    fn zeroize(&mut self) {
-        self.layers.clear();
-        self.outputs = 0;
-        self.clear();
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl Memory for Whole {
-    const EMPTY: Self = Self {
-        layers: Vec::new(),
-        chunks: Vec::new(),
-        outputs: 0,
-        most: 0,
-    };
-
-    fn describe(&mut self, layer: Layer, outputs: usize) -> Result<(), LayerError> {
-        self.outputs += outputs;
-        if self.outputs > MAX_OUTPUTS {
-            return Err(LayerError::Values(self.outputs as u64));
-        }
-        self.layers.push(layer);
-        Ok(())
-    }
-
-    fn allocated(&self) -> usize {
-        self.layers.len() * size_of::<Layer>()
-            + self.most * (size_of::<Chunk>() + size_of::<Box<Chunk>>())
-    }
-
-    fn layer(&self, index: usize) -> Option<Layer> {
-        self.layers.get(index).copied()
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl Store for Whole {
-    const ROOM: Room = Room::Whole;
-
-    fn chunk(&mut self, index: usize) -> Option<&mut Chunk> {
-        Some(&mut **self.chunks.get_mut(index)?)
-    }
-
-    fn shape(&self, index: usize) -> Option<ChunkShape> {
-        Some(self.chunks.get(index)?.shape)
-    }
-
-    fn push(&mut self, shape: ChunkShape) -> Result<(), Error> {
-        let mut chunk = Box::new(Chunk::EMPTY);
-        chunk.shape = shape;
-        self.chunks.push(chunk);
-        self.most = self.most.max(self.chunks.len());
-        Ok(())
-    }
-
-    fn clear(&mut self) {
-        // Each erases itself.
-        self.chunks.clear();
     }
 }

@@ -8,27 +8,30 @@ mod memory;
 mod prepare;
 mod session;
 mod setup;
-
-use rand_core::CryptoRng;
-use zeroize::Zeroize;
+mod tickets;
+#[cfg(feature = "alloc")]
+mod whole;
 
 use self::layer::Current;
-use self::session::Session;
+use self::session::{Goal, Has, Session};
 use super::activation::Phase;
 use super::frame::{Frame, FrameBuf, Kind, write};
 use super::greeting::{Settings, Welcome};
 use super::linear::ClientLinear;
 use super::linear::segment::Segments;
 use super::linear::slot::Slots;
+#[cfg(feature = "audit")]
 use super::share::SharePrf;
 use crate::Error;
 use crate::error::Usage;
 #[cfg(feature = "audit")]
-use crate::random::SessionId;
+use crate::random::{Kdf, Purpose, SessionId};
+use rand_core::CryptoRng;
 
-#[cfg(feature = "alloc")]
-pub use memory::Whole;
 pub use memory::{Chunks, Memory};
+pub use tickets::Ticket;
+#[cfg(feature = "alloc")]
+pub use whole::Whole;
 
 /// What the client needs of the program around it.
 pub trait Application {
@@ -97,6 +100,7 @@ enum Step {
     Begin,
     Prepare(prepare::At),
     Answer(answer::At),
+    Redeem(tickets::At),
     Bye,
 }
 
@@ -156,7 +160,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
 
     /// Whether an inference is prepared, so that [`Client::start`] needs its answer alone.
     pub fn is_prepared(&self) -> bool {
-        self.is_ready() && self.session.prepared
+        self.is_ready() && matches!(self.session.has, Has::Prepared)
     }
 
     /// Where an inference is that is prepared or answered: the phase, and the index of the layer that
@@ -189,8 +193,15 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         if self.is_prepared() {
             return Ok(());
         }
+        self.begin(Goal::Rest)
+    }
+
+    fn begin(&mut self, goal: Goal) -> Result<(), Error> {
+        if self.session.redeems {
+            return Err(Error::Usage(Usage::Redeems));
+        }
         self.leave_ready(Step::Begin)?;
-        self.session.at_once = false;
+        (self.session.goal, self.session.has) = (goal, Has::Nothing);
         Ok(())
     }
 
@@ -198,16 +209,14 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     /// must stay the same until the client is ready again.
     pub fn start(&mut self) -> Result<(), Error> {
         if !self.is_prepared() {
-            self.leave_ready(Step::Begin)?;
-            self.session.at_once = true;
-            return Ok(());
+            return self.begin(Goal::Answer);
         }
         self.begin_answering()
     }
 
     fn begin_answering(&mut self) -> Result<(), Error> {
         // It is spent from its first byte on, whatever becomes of it.
-        self.session.prepared = false;
+        self.session.has = Has::Nothing;
         self.session.begin_answering();
         self.running = Running::Nothing;
         self.answer_on()
@@ -216,10 +225,11 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     /// What comes after the preparing.
     fn prepared(&mut self) -> Result<(), Error> {
         self.session.wipe();
-        if self.session.at_once {
-            return self.begin_answering();
-        }
-        self.session.prepared = true;
+        self.session.has = match self.session.goal {
+            Goal::Rest => Has::Prepared,
+            Goal::Ticket(owner) => Has::Ticket(owner),
+            Goal::Answer => return self.begin_answering(),
+        };
         self.step = Step::Ready;
         Ok(())
     }
@@ -227,9 +237,12 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     /// What comes after the answer.
     fn answered(&mut self) {
         let session = &mut self.session;
-        session.memory.clear();
-        session.shares.zeroize();
-        session.seal.zeroize();
+        // Only whoever opens shares needs them again.
+        #[cfg(feature = "audit")]
+        let inference = Kdf::of(session.inference.secret().clone());
+        session.forget();
+        #[cfg(feature = "audit")]
+        (session.inference = inference);
         session.wipe();
         self.step = Step::Ready;
     }
@@ -251,11 +264,11 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     /// server's shares has the image.
     #[cfg(feature = "audit")]
     pub(super) fn last_shares(&self, session: &SessionId) -> Option<SharePrf> {
-        if self.session.id != *session {
+        let begun = self.session.inferences > 0 || self.session.redeems;
+        if self.session.id != *session || !begun {
             return None;
         }
-        let last = self.session.inferences.checked_sub(1)?;
-        let seed = self.session.kdf.seed(crate::random::Purpose::Shares, last);
+        let seed = self.session.inference.seed(Purpose::Shares, 0);
         Some(SharePrf::new(&seed))
     }
 
@@ -290,13 +303,14 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         let len = match &self.step {
             Step::Setup(_) => return self.poll_setup(out),
             Step::Begin => {
-                let len = self.session.begin_preparing(out);
+                let len = self.session.begin_preparing(out)?;
                 self.running = Running::Nothing;
                 self.prepare_on()?;
                 len
             }
             Step::Prepare(_) => return self.poll_prepare(out),
             Step::Answer(_) => return self.poll_answer(app, out),
+            Step::Redeem(_) => return self.poll_redeem(out),
             Step::Bye => {
                 self.close();
                 write(out, Kind::Bye, |_| 0)
@@ -311,6 +325,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
             Step::Setup(_) => self.handle_setup(app, frame),
             Step::Prepare(_) => self.handle_prepare(app, frame),
             Step::Answer(_) => self.handle_answer(app, frame),
+            Step::Redeem(_) => self.handle_redeem(frame),
             // This side has the word.
             _ => Err(frame.unexpected()),
         }

@@ -9,12 +9,11 @@ use super::{Application, Client, Step};
 use crate::Error;
 use crate::arith::field::T_MOD;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
-use crate::protocol::greeting::LayersHash;
+use crate::protocol::greeting::{LayersHash, write_control};
 use crate::protocol::linear::ClientLinear;
-use crate::protocol::share::SharePrf;
 use crate::protocol::steps::{LayerFacts, Prepare, PrepareSteps, Room};
 use crate::protocol::transfer::{ReceiveResponse, SendUpload, UploadSeeds};
-use crate::random::Purpose;
+use crate::random::{Kdf, Purpose};
 
 /// The message that the preparing is at.
 pub(super) enum At {
@@ -28,15 +27,19 @@ pub(super) enum At {
 
 impl<M: Memory, L: ClientLinear> Session<M, L> {
     /// Begins with fresh shares.
-    pub(super) fn begin_preparing(&mut self, out: &mut FrameBuf) -> usize {
+    pub(super) fn begin_preparing(&mut self, out: &mut FrameBuf) -> Result<usize, Error> {
         let number = self.inferences;
-        self.shares = SharePrf::new(&self.kdf.seed(Purpose::Shares, number));
-        self.seal = self.kdf.seed(Purpose::Records, number);
+        self.inference = Kdf::of(self.ratchet.seed(Purpose::Inference, number));
+        self.ratchet = Kdf::of(self.ratchet.seed(Purpose::Ratchet, number));
+        self.draw();
         self.window.begin_preparing(number, &mut self.memory);
         self.inferences += 1;
         self.layers_hash = LayersHash::default();
         self.prepare = PrepareSteps::new(M::ROOM, self.welcome.layers.into());
-        write(out, Kind::Begin, |_| 0)
+        match self.deposit() {
+            None => Ok(write(out, Kind::Begin, |_| 0)),
+            Some(deposit) => write_control(out, Kind::Begin, &deposit),
+        }
     }
 
     /// Packs input ciphertext `i` of a layer.

@@ -10,7 +10,32 @@ use crate::protocol::greeting::{LayersHash, Settings, Welcome};
 use crate::protocol::linear::{ClientLinear, Workspace};
 use crate::protocol::share::SharePrf;
 use crate::protocol::steps::{AnswerSteps, PrepareSteps, Room};
-use crate::random::{Kdf, Seed, SessionId};
+use crate::protocol::ticket::Owner;
+use crate::random::{Kdf, Purpose, Seed, SessionId};
+
+/// What becomes of the inference that is being prepared.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub(super) enum Goal {
+    // The first ones are all zeros, so that a static client takes no flash.
+    /// It waits for its image.
+    Rest = 0,
+    /// It is answered at once.
+    Answer,
+    /// It becomes a ticket of this owner.
+    Ticket(Owner),
+}
+
+/// What is prepared.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub(super) enum Has {
+    Nothing = 0,
+    /// An inference that this session can have answered.
+    Prepared,
+    /// A ticket of this owner.
+    Ticket(Owner),
+}
 
 /// What lasts for the whole session. Where there is none, all its bytes are zero, if its packing's
 /// are. `settings`, `secret` and `nonce` are there from [`Client::open`] on, the rest from the
@@ -31,10 +56,14 @@ pub(super) struct Session<M, L> {
     pub(super) uploads: u64,
     /// Inferences that were prepared or begun to be.
     pub(super) inferences: u64,
-    /// One is prepared and has not been answered.
-    pub(super) prepared: bool,
-    /// The one that is prepared is to be answered at once.
-    pub(super) at_once: bool,
+    pub(super) has: Has,
+    pub(super) goal: Goal,
+    /// It redeems tickets, and has no keys.
+    pub(super) redeems: bool,
+    /// What the secrets of later inferences follow from, those of earlier ones not.
+    pub(super) ratchet: Kdf,
+    /// What the secrets of the last inference follow from.
+    pub(super) inference: Kdf,
     /// Shares of the last inference, and what its records are sealed with.
     pub(super) shares: SharePrf,
     pub(super) seal: Seed,
@@ -64,8 +93,11 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
         memory: M::EMPTY,
         uploads: 0,
         inferences: 0,
-        prepared: false,
-        at_once: false,
+        has: Has::Nothing,
+        goal: Goal::Rest,
+        redeems: false,
+        ratchet: Kdf::empty(),
+        inference: Kdf::empty(),
         shares: SharePrf::empty(),
         seal: Seed([0; 32]),
         prepare: PrepareSteps::new(Room::Whole, 0),
@@ -85,14 +117,28 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
         self.choices.zeroize();
         self.window.zeroize();
         self.memory.zeroize();
-        self.shares.zeroize();
-        self.seal.zeroize();
+        self.ratchet.zeroize();
+        self.forget();
         self.work.key.zeroize();
         self.linear.zeroize();
         self.uploads = 0;
         self.inferences = 0;
-        self.prepared = false;
+        (self.has, self.goal, self.redeems) = (Has::Nothing, Goal::Rest, false);
         self.wipe();
+    }
+
+    /// Erases the secrets of the last inference, which then nobody here can have again.
+    pub(super) fn forget(&mut self) {
+        self.memory.clear();
+        self.inference.zeroize();
+        self.shares.zeroize();
+        self.seal.zeroize();
+    }
+
+    /// Makes the last inference's secrets of its own one.
+    pub(super) fn draw(&mut self) {
+        self.shares = SharePrf::new(&self.inference.seed(Purpose::Shares, 0));
+        self.seal = self.inference.seed(Purpose::Records, 0);
     }
 
     /// Erases what the set-up or an inference left in the scratch.

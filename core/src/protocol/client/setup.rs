@@ -74,6 +74,7 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
         let mut stream = Stream::new(&self.kdf.seed(Purpose::Delta, 0), [0; 3]);
         self.sender.choose(k_s, &self.id, || stream.next_u32())?;
         self.choices = self.kdf.seed(Purpose::Choices, 0);
+        self.ratchet = Kdf::of(self.kdf.seed(Purpose::Ratchet, 0));
         self.window.begin_session::<M>(relu, k_s);
         self.layers_hash = LayersHash::default();
         self.welcome = welcome;
@@ -90,6 +91,8 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
         };
         let Some(next) = step.next(of) else {
             self.wipe();
+            // What the set-up's secrets and the ratchet followed from is not needed any more.
+            self.kdf = Kdf::of(self.kdf.seed(Purpose::Uploads, 0));
             return Ok(Step::Ready);
         };
         Ok(Step::Setup(match next {

@@ -5,22 +5,36 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::inferring::{Inferring, Ticket};
+use super::inferring::{Inferring, Shares, Ticket};
+use super::session::Terms;
 use super::{Context, State};
 use crate::Error;
 use crate::arith::bits::unpack;
 use crate::arith::field::{T, T_BITS, T_MOD};
 use crate::network::layer::Activation;
 use crate::protocol::activation::ServerAnswers;
-use crate::protocol::frame::{Frame, FrameBuf, Kind};
+use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::write_control;
 use crate::protocol::network::NetworkLayer;
 use crate::protocol::steps::{Answer, AnswerSteps, CHUNK, LayerFacts, Room, image_piece};
 
+/// Where an inference was prepared, and what comes after its answer.
+pub(super) enum Home {
+    /// In this session.
+    Here(Box<Inferring>),
+    /// In an earlier one.
+    Ticket,
+}
+
 /// An inference that is being answered.
 pub(super) struct Answering {
+    pub(super) terms: Terms,
+    /// The client has not been told yet that its ticket is taken.
+    telling: bool,
+    /// Shares of all tensors so far.
+    pub(super) tensors: Shares,
     steps: AnswerSteps,
     at: Answer,
     /// Index of the layer that was entered last.
@@ -36,32 +50,34 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    pub(super) fn new(inferring: &Inferring, context: &Context, ticket: Ticket) -> Box<Self> {
-        let session = &inferring.session;
+    /// Of an inference that was prepared by these terms; `telling` where the client asked for it by
+    /// name.
+    pub(super) fn new(terms: Terms, context: &Context, ticket: Ticket, telling: bool) -> Box<Self> {
         let (layers, image) = (
             context.network.layers.len(),
             context.network.about.input.values(),
         );
-        let (k_s, room) = (session.hello.k_s.into(), session.room());
+        let Terms {
+            relu, k_s, room, ..
+        } = terms;
         let mut steps = AnswerSteps::new(room, layers, image);
         Box::new(Self {
+            terms,
+            telling,
+            tensors: Shares::default(),
             at: steps.next(&LayerFacts::NONE),
             steps,
             layer: 0,
             taken: 0,
             shares: Zeroizing::default(),
             tensor: Zeroizing::new(Vec::with_capacity(image)),
-            window: ServerAnswers::new(session.relu, k_s, room),
+            window: ServerAnswers::new(relu, k_s.into(), room),
             ticket,
         })
     }
 
     /// Goes on from a step that is over to the next message, or to what comes after the answer.
-    fn go_on(
-        mut self: Box<Self>,
-        mut inferring: Box<Inferring>,
-        context: &mut Context,
-    ) -> Result<State, Error> {
+    fn go_on(mut self: Box<Self>, home: Home, context: &mut Context) -> Result<State, Error> {
         loop {
             if let Answer::Window(count) = self.at {
                 self.window_done(count, context);
@@ -69,8 +85,8 @@ impl Answering {
             self.at = self.steps.next(&context.network.layers[self.layer].facts());
             match self.at {
                 Answer::Enter(index) => {
-                    self.enter(index, &mut inferring, context);
-                    if inferring.session.room() != Room::Whole {
+                    self.enter(index, context);
+                    if self.terms.room != Room::Whole {
                         break;
                     }
                 }
@@ -83,33 +99,36 @@ impl Answering {
                     break;
                 }
                 Answer::Done => {
-                    self.keep(&mut inferring);
-                    // Only whoever opens shares needs them again.
-                    if !cfg!(feature = "audit") {
-                        inferring.tensors.zeroize();
-                    }
+                    self.keep();
                     context.counters.answered += 1;
-                    return Ok(State::Ready(inferring));
+                    let (session, shares) = (self.terms.session, self.tensors.answered());
+                    return Ok(match home {
+                        Home::Here(mut inferring) => {
+                            inferring.last = shares;
+                            State::Ready(inferring)
+                        }
+                        Home::Ticket => State::Redeem(session, shares),
+                    });
                 }
                 Answer::Image(_) => break,
             }
         }
-        Ok(State::Answer(inferring, self))
+        Ok(State::Answer(home, self))
     }
 
     /// Keeps the tensor that was made, the image's or a layer's.
-    fn keep(&mut self, inferring: &mut Inferring) {
-        inferring.tensors.push(core::mem::take(&mut *self.tensor));
+    fn keep(&mut self) {
+        self.tensors.0.push(core::mem::take(&mut *self.tensor));
     }
 
     /// Computes the server's shares of a layer.
-    fn enter(&mut self, index: usize, inferring: &mut Inferring, context: &Context) {
-        self.keep(inferring);
+    fn enter(&mut self, index: usize, context: &Context) {
+        self.keep();
         let network = &context.network.layers[index];
         self.layer = index;
         self.taken = 0;
         let offsets = &self.ticket.layers[index].offsets;
-        self.shares = network.shares(offsets, &inferring.tensors);
+        self.shares = network.shares(offsets, &self.tensors.0);
         self.tensor = Zeroizing::default();
         if network.layer.activation != Activation::Logits {
             self.tensor.resize(network.outputs.len(), 0);
@@ -126,41 +145,44 @@ impl Answering {
     /// Writes the next frame, where the server has the word.
     pub(super) fn poll(
         mut self: Box<Self>,
-        inferring: Box<Inferring>,
+        home: Home,
         context: &mut Context,
         out: &mut FrameBuf,
     ) -> Result<(State, Option<usize>), Error> {
         let len = match self.at {
+            _ if self.telling => {
+                self.telling = false;
+                Some(write(out, Kind::Redeemed, |_| 0))
+            }
             Answer::Enter(index) => {
                 let layer = &context.network.layers[index].layer;
                 let len = write_control(out, Kind::Layer, layer)?;
-                return Ok((self.go_on(inferring, context)?, Some(len)));
+                return Ok((self.go_on(home, context)?, Some(len)));
             }
             Answer::Window(_) => {
                 let chunks = &mut self.ticket.layers[self.layer].chunks;
                 let len = self.window.poll(chunks, out);
                 if self.window.idle() {
-                    return Ok((self.go_on(inferring, context)?, len));
+                    return Ok((self.go_on(home, context)?, len));
                 }
                 len
             }
             Answer::Image(_) | Answer::Done => None,
         };
-        Ok((State::Answer(inferring, self), len))
+        Ok((State::Answer(home, self), len))
     }
 
     /// Takes the client's next frame.
     pub(super) fn handle(
         mut self: Box<Self>,
-        mut inferring: Box<Inferring>,
+        home: Home,
         context: &mut Context,
         frame: Frame<'_>,
     ) -> Result<State, Error> {
         let done = match self.at {
+            // This side has the word.
+            _ if self.telling => return Err(frame.unexpected()),
             Answer::Image(index) => {
-                if index == 0 {
-                    inferring.tensors.zeroize();
-                }
                 let payload = frame.expect(Kind::Image)?;
                 let values = context.network.about.input.values();
                 let (kind, count) = (Kind::Image as u8, image_piece(values, index).len());
@@ -172,13 +194,12 @@ impl Answering {
                 self.window.handle(frame, chunks)?;
                 self.window.idle()
             }
-            // This side has the word.
             Answer::Enter(_) | Answer::Done => return Err(frame.unexpected()),
         };
         if done {
-            return self.go_on(inferring, context);
+            return self.go_on(home, context);
         }
-        Ok(State::Answer(inferring, self))
+        Ok(State::Answer(home, self))
     }
 
     /// Keeps the new shares of a window of so many outputs.

@@ -30,19 +30,21 @@ impl Drop for ServerShares {
 impl Server {
     /// The server's shares of the last inference.
     pub fn audit(&self) -> ServerShares {
-        let inferring = match &self.state {
-            State::Ready(inferring)
-            | State::Prepare(inferring, _)
-            | State::Answer(inferring, _) => Some(inferring),
+        let last = match &self.state {
+            State::Ready(inferring) | State::Prepare(inferring, _) => {
+                Some((inferring.session.id, &inferring.last))
+            }
+            State::Answer(_, answering) => Some((answering.terms.session, &answering.tensors)),
+            State::Redeem(session, shares) => Some((*session, shares)),
             State::Closed | State::Hello(_) | State::Setup(..) => None,
         };
         // The image's share comes first.
-        let tensors = inferring.and_then(|inferring| inferring.tensors.get(1..));
+        let tensors = last.and_then(|(_, shares)| shares.0.get(1..));
         let tensors = tensors.unwrap_or_default();
         let layers = self.context.network.layers.iter();
         let areas = layers.map(|layer| layer.out_area());
         ServerShares {
-            session: inferring.map(|inferring| inferring.session.id),
+            session: last.map(|(session, _)| session),
             tensors: tensors.iter().cloned().zip(areas).collect(),
         }
     }

@@ -6,8 +6,7 @@ use alloc::vec::Vec;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::State;
-use super::session::Session;
+use super::session::{Session, Terms};
 use crate::protocol::activation::{Answerable, ServerWindow};
 use crate::protocol::linear::Keys;
 use crate::random::Purpose;
@@ -18,9 +17,10 @@ pub(super) struct Inferring {
     pub(super) keys: Keys,
     pub(super) window: ServerWindow,
     /// An inference that is prepared.
-    ticket: Option<Ticket>,
-    /// Shares mod t of every tensor of this inference, the image's first.
-    pub(super) tensors: Vec<Vec<u32>>,
+    pub(super) ticket: Option<Ticket>,
+    /// Inferences that were prepared or begun to be.
+    pub(super) inferences: u64,
+    pub(super) last: Shares,
 }
 
 /// A prepared inference: it answers one image, once.
@@ -38,32 +38,39 @@ pub(super) struct LayerTicket {
     pub(super) chunks: Vec<Answerable>,
 }
 
-impl Drop for Inferring {
+/// The server's shares mod t of the tensors of an inference, the image's first; erased when dropped.
+#[derive(Default)]
+pub(super) struct Shares(pub(super) Vec<Vec<u32>>);
+
+impl Drop for Shares {
     fn drop(&mut self) {
-        self.tensors.zeroize();
+        self.0.zeroize();
+    }
+}
+
+impl Shares {
+    /// Those of an inference that has been answered: only whoever opens shares needs them again.
+    pub(super) fn answered(self) -> Self {
+        match cfg!(feature = "audit") {
+            true => self,
+            false => Self::default(),
+        }
     }
 }
 
 impl Inferring {
     pub(super) fn new(session: Box<Session>, keys: Keys) -> Self {
-        let (k_s, seed) = (session.hello.k_s.into(), session.kdf.seed(Purpose::Relu, 0));
+        let Terms {
+            relu, k_s, room, ..
+        } = session.terms();
+        let seed = session.kdf.seed(Purpose::Relu, 0);
         Self {
-            window: ServerWindow::new(session.relu, k_s, session.room(), seed),
+            window: ServerWindow::new(relu, k_s.into(), room, seed),
             session,
             keys,
             ticket: None,
-            tensors: Vec::new(),
+            inferences: 0,
+            last: Shares::default(),
         }
-    }
-
-    /// The prepared inference, which is spent.
-    pub(super) fn take(&mut self) -> Option<Ticket> {
-        self.ticket.take()
-    }
-
-    /// Keeps a prepared inference.
-    pub(super) fn prepared(mut self: Box<Self>, ticket: Ticket) -> State {
-        self.ticket = Some(ticket);
-        State::Ready(self)
     }
 }

@@ -10,6 +10,7 @@ mod inferring;
 mod prepare;
 mod session;
 mod setup;
+mod tickets;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -18,19 +19,21 @@ use core::mem;
 
 use rand_core::CryptoRng;
 
-use self::answer::Answering;
-use self::inferring::Inferring;
+use self::answer::{Answering, Home};
+use self::inferring::{Inferring, Shares};
 use self::prepare::Preparing;
 use self::session::Session;
 use self::setup::{Secrets, Stage};
 use super::frame::{Frame, FrameBuf, Kind};
 use super::network::Network;
 use crate::Error;
-use crate::random::Seed;
+use crate::error::TicketError;
+use crate::random::{Seed, SessionId};
 
 #[cfg(feature = "audit")]
 pub use audit::ServerShares;
 pub use counters::{Budget, Counters, LayerCounters};
+pub use tickets::Tickets;
 
 /// The server's side of one session.
 pub struct Server {
@@ -43,6 +46,14 @@ struct Context {
     network: Arc<Network>,
     budget: Budget,
     counters: Counters,
+    tickets: Option<Arc<dyn Tickets>>,
+}
+
+impl Context {
+    fn tickets(&self) -> Result<&dyn Tickets, Error> {
+        let unsupported = Error::Ticket(TicketError::Unsupported);
+        self.tickets.as_deref().ok_or(unsupported)
+    }
 }
 
 /// Where the session is, with all that exists there. Every step takes the state apart and makes the
@@ -57,7 +68,10 @@ enum State {
     /// Between inferences, or between the two phases of one.
     Ready(Box<Inferring>),
     Prepare(Box<Inferring>, Box<Preparing>),
-    Answer(Box<Inferring>, Box<Answering>),
+    Answer(Home, Box<Answering>),
+    /// After the answer of a ticket: the next one may be redeemed. With the session that prepared it,
+    /// and the server's shares, for whoever opens them.
+    Redeem(SessionId, Shares),
 }
 
 impl Server {
@@ -75,9 +89,17 @@ impl Server {
                     ..Counters::default()
                 },
                 network,
+                tickets: None,
             },
             state: State::Hello(Box::new(Secrets { secret, nonce })),
         }
+    }
+
+    /// Lets clients keep tickets, and redeem them.
+    #[must_use]
+    pub fn with_tickets(mut self, tickets: Arc<dyn Tickets>) -> Self {
+        self.context.tickets = Some(tickets);
+        self
     }
 
     /// Whether the session has ended.
@@ -88,7 +110,12 @@ impl Server {
     /// Whether no inference is prepared or answered at the moment. Whoever closes the session then loses
     /// at most one that is prepared and waits for its image.
     pub fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready(_))
+        matches!(self.state, State::Ready(_) | State::Redeem(..))
+    }
+
+    /// Whether an inference is prepared or answered.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.state, State::Prepare(..) | State::Answer(..))
     }
 
     /// Work done so far.
@@ -126,15 +153,23 @@ impl State {
         context: &mut Context,
         frame: Frame<'_>,
     ) -> Result<Self, Error> {
-        if let Some(ticket) = inferring.take() {
-            let answering = Answering::new(&inferring, context, ticket);
-            return answering.handle(inferring, context, frame);
+        if let Some(ticket) = inferring.ticket.take() {
+            let answering = Answering::new(inferring.session.terms(), context, ticket, false);
+            return answering.handle(Home::Here(inferring), context, frame);
         }
-        frame.expect_array::<0>(Kind::Begin)?;
+        let deposit = tickets::deposit(context, frame)?;
         // A query is charged before the first response, whatever becomes of it.
         context.budget.charge()?;
         context.counters.queries += 1;
-        Preparing::new(&inferring, context).go_on(inferring, context)
+        inferring.inferences += 1;
+        Preparing::new(&inferring, context, deposit).go_on(inferring, context)
+    }
+
+    /// Takes the frame that redeems a ticket.
+    fn redeem(context: &Context, frame: Frame<'_>) -> Result<Self, Error> {
+        let (terms, ticket) = tickets::redeem(context, frame)?;
+        let answering = Answering::new(terms, context, ticket, true);
+        Ok(Self::Answer(Home::Ticket, answering))
     }
 
     fn poll(
@@ -145,23 +180,26 @@ impl State {
         match self {
             Self::Setup(session, stage) => stage.poll(session, context, out),
             Self::Prepare(inferring, preparing) => preparing.poll(inferring, context, out),
-            Self::Answer(inferring, answering) => answering.poll(inferring, context, out),
-            Self::Closed | Self::Hello(_) | Self::Ready(_) => Ok((self, None)),
+            Self::Answer(home, answering) => answering.poll(home, context, out),
+            Self::Closed | Self::Hello(_) | Self::Ready(_) | Self::Redeem(..) => Ok((self, None)),
         }
     }
 
     fn handle(self, context: &mut Context, frame: Frame<'_>) -> Result<Self, Error> {
         match self {
+            Self::Hello(_) | Self::Redeem(..) if frame.kind == Kind::Redeem => {
+                Self::redeem(context, frame)
+            }
             Self::Hello(secrets) => secrets.greeted(context, frame),
             Self::Setup(session, stage) => stage.handle(session, context, frame),
-            Self::Ready(_) if frame.kind == Kind::Bye => {
+            Self::Ready(_) | Self::Redeem(..) if frame.kind == Kind::Bye => {
                 frame.expect_array::<0>(Kind::Bye)?;
                 Ok(Self::Closed)
             }
             Self::Ready(inferring) => Self::begin(inferring, context, frame),
             Self::Prepare(inferring, preparing) => preparing.handle(inferring, context, frame),
-            Self::Answer(inferring, answering) => answering.handle(inferring, context, frame),
-            Self::Closed => Err(frame.unexpected()),
+            Self::Answer(home, answering) => answering.handle(home, context, frame),
+            Self::Closed | Self::Redeem(..) => Err(frame.unexpected()),
         }
     }
 }

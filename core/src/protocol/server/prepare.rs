@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::inferring::{Inferring, LayerTicket, Ticket};
+use super::tickets;
 use super::{Context, State};
 use crate::Error;
 use crate::arith::field::T_MOD;
@@ -17,6 +18,7 @@ use crate::protocol::greeting::write_control;
 use crate::protocol::linear::LinearRun;
 use crate::protocol::network::NetworkLayer;
 use crate::protocol::steps::{LayerFacts, Prepare, PrepareSteps, Room};
+use crate::protocol::ticket::Deposit;
 use crate::random::Seed;
 
 /// An inference that is being prepared.
@@ -30,10 +32,16 @@ pub(super) struct Preparing {
     /// The ciphertexts of every layer that was entered.
     runs: Vec<Box<dyn LinearRun>>,
     ticket: Ticket,
+    /// Where it becomes a ticket: whose.
+    deposit: Option<Deposit>,
 }
 
 impl Preparing {
-    pub(super) fn new(inferring: &Inferring, context: &Context) -> Box<Self> {
+    pub(super) fn new(
+        inferring: &Inferring,
+        context: &Context,
+        deposit: Option<Deposit>,
+    ) -> Box<Self> {
         let layers = context.network.layers.len();
         Box::new(Self {
             steps: PrepareSteps::new(inferring.session.room(), layers),
@@ -42,6 +50,7 @@ impl Preparing {
             taken: 0,
             runs: Vec::new(),
             ticket: Ticket::default(),
+            deposit,
         })
     }
 
@@ -76,7 +85,11 @@ impl Preparing {
                         break;
                     }
                 }
-                Prepare::Done => return Ok(inferring.prepared(self.ticket)),
+                Prepare::Done => {
+                    // One that is kept for another session is not this one's any more.
+                    inferring.ticket = self.deposit.is_none().then_some(self.ticket);
+                    return Ok(State::Ready(inferring));
+                }
                 Prepare::Input(_) | Prepare::Response | Prepare::Confirm => break,
             }
         }
@@ -125,6 +138,9 @@ impl Preparing {
                 len
             }
             Prepare::Confirm => {
+                if let Some(deposit) = &self.deposit {
+                    tickets::keep(&inferring, context, deposit, &self.ticket)?;
+                }
                 let len = write(out, Kind::Prepared, |_| 0);
                 return Ok((self.go_on(inferring, context)?, Some(len)));
             }

@@ -19,10 +19,30 @@ pub(super) struct Session {
     pub(super) responses: u64,
 }
 
+/// What a prepared inference is answered by: what the parties agreed on.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// The session that prepared it.
+    pub(super) session: SessionId,
+    pub(super) relu: ReluParams,
+    pub(super) k_s: u8,
+    pub(super) room: Room,
+}
+
 impl Session {
     /// The client's room.
     pub(super) fn room(&self) -> Room {
         Room::of(self.hello.window)
+    }
+
+    /// What its inferences are answered by.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            session: self.id,
+            relu: self.relu,
+            k_s: self.hello.k_s,
+            room: self.room(),
+        }
     }
 
     /// The seed of the next response.

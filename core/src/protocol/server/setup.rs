@@ -113,6 +113,7 @@ impl Secrets {
         let welcome = Welcome {
             version: VERSION,
             nonce: self.nonce,
+            model: (context.tickets.as_ref()).map_or([0; 16], |tickets| tickets.model()),
             name: about.name.clone(),
             shift: about.shift,
             layers: network.layers.len() as u16,

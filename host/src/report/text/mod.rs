@@ -8,6 +8,7 @@ mod inspect;
 mod picture;
 mod plan;
 mod table;
+mod tickets;
 
 pub use bench::bench;
 pub use demo::{demo, infer};
@@ -16,3 +17,4 @@ pub use import::import;
 pub use inspect::inspect;
 pub use picture::{Colours, Seen, picture};
 pub use plan::{constants, design, plan};
+pub use tickets::{prepare, tickets};

@@ -3,13 +3,15 @@
 use rand_core::CryptoRng;
 use stria_core::packing::Packing;
 use stria_core::protocol::activation::Phase;
-use stria_core::protocol::client::{Client, Memory, SmallClient, Whole};
+use stria_core::protocol::client::{Client, Memory, SmallClient, Ticket, Whole};
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::linear::segment::Segments;
 use stria_core::protocol::linear::slot::Slots;
 use stria_core::protocol::server::ServerShares;
+use stria_core::protocol::ticket::Owner;
 use stria_core::{Error, Frame, FrameBuf};
+use zeroize::Zeroizing;
 
 use super::super::error::SessionError;
 use super::classification::Classification;
@@ -26,6 +28,16 @@ pub(super) fn client(
         (Window::Small, _) => Box::new(SmallClient::new(settings, rng)),
         (Window::Large, Packing::Slot) => Box::new(Client::<Whole, Slots>::new(settings, rng)),
         (Window::Large, _) => Box::new(Client::<Whole, Segments>::new(settings, rng)),
+    })
+}
+
+/// A client without a session, of the kind that the options ask for.
+pub(super) fn closed(options: &ClientOptions) -> Result<Box<dyn AnyClient>, SessionError> {
+    Ok(match (options.window, options.packing) {
+        (Window::Small, Packing::Slot) => return Err(SessionError::NoRoom),
+        (Window::Small, _) => Box::new(SmallClient::closed()),
+        (Window::Large, Packing::Slot) => Box::new(Client::<Whole, Slots>::closed()),
+        (Window::Large, _) => Box::new(Client::<Whole, Segments>::closed()),
     })
 }
 
@@ -46,6 +58,12 @@ pub(super) trait AnyClient: Send {
     fn prepare(&mut self) -> Result<(), SessionError>;
     fn is_prepared(&self) -> bool;
     fn start(&mut self) -> Result<(), SessionError>;
+    /// See [`Client::prepare_ticket`].
+    fn prepare_ticket(&mut self, owner: Owner) -> Result<(), SessionError>;
+    /// The bytes of [`Client::ticket`].
+    fn ticket(&mut self) -> Result<Zeroizing<Vec<u8>>, SessionError>;
+    /// See [`Client::redeem`].
+    fn redeem(&mut self, ticket: &[u8]) -> Result<(), SessionError>;
     fn finish(&mut self) -> Result<(), SessionError>;
     fn welcome(&self) -> Option<&Welcome>;
     fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>>;
@@ -85,6 +103,16 @@ where
     }
     fn start(&mut self) -> Result<(), SessionError> {
         Ok(self.start()?)
+    }
+    fn prepare_ticket(&mut self, owner: Owner) -> Result<(), SessionError> {
+        Ok(self.prepare_ticket(owner)?)
+    }
+    fn ticket(&mut self) -> Result<Zeroizing<Vec<u8>>, SessionError> {
+        let ticket = self.ticket().ok_or(SessionError::Closed)?;
+        Ok(ticket.to_bytes()?)
+    }
+    fn redeem(&mut self, ticket: &[u8]) -> Result<(), SessionError> {
+        Ok(self.redeem(Ticket::read(ticket)?)?)
     }
     fn finish(&mut self) -> Result<(), SessionError> {
         Ok(self.finish()?)

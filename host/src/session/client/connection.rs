@@ -9,17 +9,19 @@ use stria_core::protocol::activation::Phase;
 use stria_core::protocol::frame::MAX_FRAME;
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::server::ServerShares;
+use stria_core::protocol::ticket::Owner;
 use stria_core::{DriveError, Error as ProtocolError, drive};
+use zeroize::Zeroizing;
 
 use super::super::entropy;
 use super::super::error::SessionError;
-use super::any::{AnyClient, client};
+use super::any::{AnyClient, client, closed};
 use super::classification::Classification;
 use super::mark::{Deadlines, Marked, Marks};
 use super::options::ClientOptions;
 use super::progress::{Watch, Watched};
 use crate::model::Input;
-use crate::report::Inference;
+use crate::report::{Inference, PhasePart};
 use crate::transport::{self, FrameSocket, Socket, shape};
 
 /// A session with a server whose set-up is done.
@@ -46,24 +48,80 @@ impl Connection {
     /// Sets a session up on a connection.
     pub fn open(socket: Box<dyn Socket>, options: ClientOptions) -> Result<Self, SessionError> {
         let start = Instant::now();
+        let mut rng = entropy::session_rng("client")?;
+        let mut session = Self::new(client(&options, &mut rng)?, socket, options)?;
+        session.run()?;
+        session.setup_seconds = start.elapsed().as_secs_f64();
+        session.input()?;
+        Ok(session)
+    }
+
+    fn new(
+        client: Box<dyn AnyClient>,
+        socket: Box<dyn Socket>,
+        options: ClientOptions,
+    ) -> Result<Self, SessionError> {
         let socket = match options.pace {
             Some(pace) => shape(socket, pace)?,
             None => socket,
         };
-        let mut rng = entropy::session_rng("client")?;
-        let client = client(&options, &mut rng)?;
         let never = Arc::new(AtomicBool::new(false));
-        let mut session = Self {
+        Ok(Self {
             client,
             line: Some(FrameSocket::new(socket, options.timeout, never)?),
             classification: Classification::default(),
             marks: Marks::default(),
             setup_seconds: 0.0,
+        })
+    }
+
+    /// Connects to `address` to redeem tickets with [`Connection::redeem`]: nothing is exchanged yet.
+    /// `options` are those of the tickets.
+    pub fn redeeming(address: &str, options: ClientOptions) -> Result<Self, SessionError> {
+        let refused = |source| SessionError::Connect {
+            address: address.into(),
+            source,
         };
-        session.run()?;
+        let start = Instant::now();
+        let socket = transport::connect(address, options.baud, options.timeout).map_err(refused)?;
+        let mut session = Self::new(closed(&options)?, socket, options)?;
         session.setup_seconds = start.elapsed().as_secs_f64();
-        session.input()?;
         Ok(session)
+    }
+
+    /// Redeems a ticket, with which [`Connection::infer`] then has one image answered. As soon as the
+    /// server has taken it, `spend` takes every copy of it away, for good; it says whether nobody else
+    /// has done so before, since then this side must not use it.
+    pub fn redeem(
+        &mut self,
+        ticket: &[u8],
+        spend: impl FnOnce() -> std::io::Result<bool>,
+    ) -> Result<(), SessionError> {
+        let start = Instant::now();
+        self.client.redeem(ticket)?;
+        self.run()?;
+        match spend() {
+            Ok(true) => {}
+            unspent => {
+                // Nothing of it leaves.
+                self.client.close();
+                unspent.map_err(SessionError::Spend)?;
+                return Err(SessionError::Spent);
+            }
+        }
+        self.setup_seconds += start.elapsed().as_secs_f64();
+        self.begin(Phase::Prepare)
+    }
+
+    /// Prepares a ticket of this client, and gives it with what it took.
+    pub fn prepare_ticket(
+        &mut self,
+        owner: Owner,
+    ) -> Result<(Zeroizing<Vec<u8>>, PhasePart), SessionError> {
+        self.begin(Phase::Prepare)?;
+        self.client.prepare_ticket(owner)?;
+        self.run()?;
+        Ok((self.client.ticket()?, self.marks.prepare))
     }
 
     /// Exchanges frames until the client rests. After an error the session is dead.
@@ -97,28 +155,7 @@ impl Connection {
 
     /// How a picture becomes the network's input.
     pub fn input(&self) -> Result<Input, SessionError> {
-        let welcome = self.welcome().ok_or(SessionError::Closed)?;
-        let spec = &welcome.input;
-        let channels = usize::from(spec.channels);
-        let (mean, std) = (&spec.mean[..channels], &spec.std[..channels]);
-        if !matches!(channels, 1 | 3) {
-            return Err(SessionError::Input("neither grey nor RGB"));
-        }
-        if spec.side > spec.resize || spec.resize > MAX_SIDE {
-            return Err(SessionError::Input("a crop larger than the picture"));
-        }
-        let finite = mean.iter().chain(std).all(|x| x.is_finite()) && spec.scale.is_finite();
-        if !finite || std.iter().any(|&x| x <= 0.0) {
-            return Err(SessionError::Input("constants that are not numbers"));
-        }
-        Ok(Input {
-            channels,
-            side: spec.side.into(),
-            resize: spec.resize.into(),
-            mean: mean.to_vec(),
-            std: std.to_vec(),
-            scale: spec.scale,
-        })
+        input(self.welcome().ok_or(SessionError::Closed)?)
     }
 
     /// Tells where the inferences to come are, as it changes.
@@ -208,4 +245,29 @@ impl Connection {
     pub fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>> {
         self.client.opened(server)
     }
+}
+
+/// How a picture becomes the input of the network that a server told of.
+pub(super) fn input(welcome: &Welcome) -> Result<Input, SessionError> {
+    let spec = &welcome.input;
+    let channels = usize::from(spec.channels);
+    let (mean, std) = (&spec.mean[..channels], &spec.std[..channels]);
+    if !matches!(channels, 1 | 3) {
+        return Err(SessionError::Input("neither grey nor RGB"));
+    }
+    if spec.side > spec.resize || spec.resize > MAX_SIDE {
+        return Err(SessionError::Input("a crop larger than the picture"));
+    }
+    let finite = mean.iter().chain(std).all(|x| x.is_finite()) && spec.scale.is_finite();
+    if !finite || std.iter().any(|&x| x <= 0.0) {
+        return Err(SessionError::Input("constants that are not numbers"));
+    }
+    Ok(Input {
+        channels,
+        side: spec.side.into(),
+        resize: spec.resize.into(),
+        mean: mean.to_vec(),
+        std: std.to_vec(),
+        scale: spec.scale,
+    })
 }

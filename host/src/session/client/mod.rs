@@ -6,7 +6,9 @@ mod connection;
 mod mark;
 mod options;
 mod progress;
+mod tickets;
 
 pub use connection::Connection;
 pub use options::{ClientOptions, Window};
 pub use progress::{Progress, Step, Watch};
+pub use tickets::{HeldTicket, SavedTicket, TicketAbout, TicketFolder};

@@ -4,9 +4,11 @@ mod ended;
 mod network;
 mod run;
 mod serve;
+mod tickets;
 
 pub use ended::Ended;
 pub use network::{WEIGHT_MEMORY, about, layers, network, network_within};
 pub use run::run;
 pub(super) use run::tell;
-pub use serve::{Observer, ServerOptions, serve};
+pub use serve::{Observer, Served, ServerOptions, serve};
+pub use tickets::{FolderTickets, MemoryTickets, TicketLimits};

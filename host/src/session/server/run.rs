@@ -47,7 +47,7 @@ impl<F: FnMut(&Server, bool)> Observer<Server, FrameSocket> for Watch<F> {
         let answered = server.counters().answered;
         (self.moved)(server, answered > self.done);
         self.done = answered;
-        // Not while one is prepared or answered; but between the two phases.
-        line.await_frame(server.is_ready() || server.counters().queries == answered);
+        // Not while an inference is prepared or answered; but between the two phases.
+        line.await_frame(!server.is_busy());
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use stria_core::PeerError;
 use stria_core::protocol::frame::{MAX_FRAME, write_reason};
 use stria_core::protocol::network::Network;
-use stria_core::protocol::server::{Budget, Counters, Server};
+use stria_core::protocol::server::{Budget, Counters, Server, Tickets};
 
 use super::super::budget::Ledger;
 use super::super::entropy;
@@ -47,6 +47,24 @@ impl Default for ServerOptions {
     }
 }
 
+/// What a server serves.
+#[derive(Clone)]
+pub struct Served {
+    /// To all clients.
+    pub network: Arc<Network>,
+    /// Where their tickets are; if nowhere, it keeps none.
+    pub tickets: Option<Arc<dyn Tickets>>,
+}
+
+impl From<Arc<Network>> for Served {
+    fn from(network: Arc<Network>) -> Self {
+        Self {
+            network,
+            tickets: None,
+        }
+    }
+}
+
 /// Sees what a server does.
 pub trait Observer: Sync {
     /// A session has taken a frame of its client, and answered it.
@@ -66,7 +84,7 @@ impl<F: Fn(Ended) + Sync> Observer for F {
 /// Accepts clients until `stop` is set; then lets running inferences finish, and returns.
 pub fn serve(
     listeners: &[Listener],
-    network: &Arc<Network>,
+    served: &Served,
     options: ServerOptions,
     stop: &Arc<AtomicBool>,
     observer: &impl Observer,
@@ -87,7 +105,7 @@ pub fn serve(
                 thread::Builder::new().spawn_scoped(scope, move || {
                     tracing::info!(%peer, "session starts");
                     let budget = ledger.of(peer.name());
-                    let end = session(socket, peer, network, budget, options, stop, observer);
+                    let end = session(socket, peer, served, budget, options, stop, observer);
                     let (peer, queries) = (&end.peer, end.counters.queries);
                     match &end.error {
                         None => tracing::info!(%peer, queries, "session ends"),
@@ -158,7 +176,7 @@ fn refuse(socket: Box<dyn Socket>, stop: &Arc<AtomicBool>) {
 fn session(
     socket: Box<dyn Socket>,
     peer: Peer,
-    network: &Arc<Network>,
+    served: &Served,
     budget: Budget,
     options: ServerOptions,
     stop: &Arc<AtomicBool>,
@@ -185,7 +203,10 @@ fn session(
     match opened {
         Err(error) => end.error = Some(error),
         Ok((mut line, mut rng)) => {
-            let mut server = Server::new(network.clone(), budget, &mut rng);
+            let mut server = Server::new(served.network.clone(), budget, &mut rng);
+            if let Some(tickets) = &served.tickets {
+                server = server.with_tickets(tickets.clone());
+            }
             let result = run(&mut server, &mut line, |server, _| observer.moved(server));
             end.counters = server.counters().clone();
             (end.bytes_up, end.bytes_down) = (line.received(), line.sent());

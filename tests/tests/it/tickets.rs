@@ -1,0 +1,529 @@
+//! Tickets (`core/docs/design.md#tickets`): an inference that was prepared in one session is answered
+//! in another one, exactly, once, and by nobody else.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, fs, thread};
+
+use stria_core::arith::field::T_MOD;
+use stria_core::packing::Packing;
+use stria_core::protocol::client::{Chunks, Client, Memory, Ticket, Whole};
+use stria_core::protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME};
+use stria_core::protocol::greeting::{VERSION, write_control};
+use stria_core::protocol::linear::ClientLinear;
+use stria_core::protocol::linear::segment::Segments;
+use stria_core::protocol::linear::slot::Slots;
+use stria_core::protocol::network::Network;
+use stria_core::protocol::server::{Budget, Server, Tickets};
+use stria_core::protocol::ticket::{Redeem, TicketId, lock};
+use stria_core::random::Seed;
+use stria_core::{Error, Party, TicketError, loopback};
+use stria_host::session::server::{FolderTickets, MemoryTickets, TicketLimits};
+use stria_tests::rng;
+use stria_tests::two_party::{Image, Plain, settings};
+
+const OWNER: [u8; 32] = [7; 32];
+
+fn memory() -> Arc<dyn Tickets> {
+    Arc::new(MemoryTickets::new(TicketLimits::default()).unwrap())
+}
+
+fn server(network: &Arc<Network>, tickets: &Arc<dyn Tickets>, seed: u64) -> Server {
+    let server = Server::new(network.clone(), Budget::new(9), &mut rng(seed));
+    server.with_tickets(tickets.clone())
+}
+
+/// Prepares so many tickets in a session of its own, and gives them as they are stored.
+fn prepared<M: Memory, L: ClientLinear>(
+    network: &Arc<Network>,
+    tickets: &Arc<dyn Tickets>,
+    h: u8,
+    count: usize,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let mut client: Client<M, L> = Client::new(settings(4, h), &mut rng(1));
+    let mut server = server(network, tickets, 2);
+    let (mut image, mut buffer) = (Image::random(0), [0; MAX_FRAME]);
+    loopback(&mut (&mut client, &mut image), &mut server, &mut buffer)?;
+    let mut stored = Vec::new();
+    for _ in 0..count {
+        assert!(client.ticket().is_none());
+        client.prepare_ticket(OWNER)?;
+        assert!(client.ticket().is_none(), "it is not prepared yet");
+        loopback(&mut (&mut client, &mut image), &mut server, &mut buffer)?;
+        assert!(!client.is_prepared(), "it is not this session's to answer");
+        stored.push(client.ticket().unwrap().to_bytes().unwrap().to_vec());
+    }
+    client.finish()?;
+    loopback(&mut (&mut client, &mut image), &mut server, &mut buffer)?;
+    assert_eq!(server.counters().queries, count as u32);
+    Ok(stored)
+}
+
+/// A client that has a ticket taken by the server.
+fn redeemed<M: Memory, L: ClientLinear>(
+    client: &mut Client<M, L>,
+    server: &mut Server,
+    ticket: &[u8],
+) -> Result<(), Error> {
+    client.redeem(Ticket::read(ticket)?)?;
+    let mut image = Image::random(0);
+    loopback(&mut (client, &mut image), server, &mut [0; MAX_FRAME])
+}
+
+fn answers_exactly<M: Memory, L: ClientLinear>(packing: Packing) {
+    let plain = Plain::small();
+    let (network, tickets) = (plain.packed(packing, usize::MAX), memory());
+    let stored = prepared::<M, L>(&network, &tickets, 12, 3).unwrap();
+    // In another order, and two over one line.
+    let mut client: Client<M, L> = Client::closed();
+    let mut server = server(&network, &tickets, 3);
+    for (seed, ticket) in [(4, &stored[2]), (5, &stored[0])] {
+        redeemed(&mut client, &mut server, ticket).unwrap();
+        assert!(client.is_prepared() && client.prepare_ticket(OWNER).is_err());
+        let mut image = Image::random(seed);
+        client.start().unwrap();
+        let mut buffer = [0; MAX_FRAME];
+        loopback(&mut (&mut client, &mut image), &mut server, &mut buffer).unwrap();
+        let opened = server.audit().open(&client).unwrap();
+        let tensors = opened[..plain.layers.len() - 1].iter();
+        let centered = |tensor: &Vec<u32>| tensor.iter().map(|&x| T_MOD.centered(x)).collect();
+        let tensors: Vec<Vec<i32>> = [image.pixels.clone()]
+            .into_iter()
+            .chain(tensors.map(centered))
+            .collect();
+        plain.assert_exact(&tensors, &image.logits, 12);
+        assert!(client.is_ready() && !client.is_prepared());
+        assert!(client.prepare().is_err() && client.start().is_err());
+    }
+    // Answers were paid for when they were prepared.
+    let counters = server.counters();
+    assert_eq!((counters.queries, counters.answered), (0, 2));
+    client.finish().unwrap();
+    let mut image = Image::random(0);
+    loopback(
+        &mut (&mut client, &mut image),
+        &mut server,
+        &mut [0; MAX_FRAME],
+    )
+    .unwrap();
+    assert!(server.is_closed());
+}
+
+#[test]
+fn a_ticket_is_answered_in_another_session() {
+    answers_exactly::<Chunks<1>, Segments>(Packing::Segment);
+    answers_exactly::<Whole, Segments>(Packing::Coefficient);
+    answers_exactly::<Whole, Slots>(Packing::Slot);
+}
+
+#[test]
+fn a_ticket_is_redeemed_once_and_by_its_owner() {
+    let (network, tickets) = (Plain::tiny().network(), memory());
+    let stored = prepared::<Whole, Segments>(&network, &tickets, 8, 1).unwrap();
+    let ticket = &stored[0];
+    let mut client: Client<Whole> = Client::closed();
+    // What the client says, and the same with each part of it changed.
+    client.redeem(Ticket::read(ticket).unwrap()).unwrap();
+    let mut buffer = [0; MAX_FRAME];
+    let len = client.poll(&mut Image::random(0), &mut buffer).unwrap();
+    let said = Frame::new_checked(&buffer[..len.unwrap()]).unwrap().payload;
+    let claimed = said.to_vec();
+    let unknown = Error::Ticket(TicketError::Unknown);
+    // Version in the first byte; then model, session and inference, owner, token.
+    for (at, error) in [
+        (1, Error::Ticket(TicketError::Model)),
+        (17, unknown),
+        (49, unknown),
+        (50, unknown),
+        (82, unknown),
+        (said.len() - 1, unknown),
+    ] {
+        let mut other = claimed.clone();
+        other[at] ^= 1;
+        let mut frame = [0; MAX_FRAME];
+        let bytes = [&[Kind::Redeem as u8, other.len() as u8, 0][..], &other].concat();
+        frame[..bytes.len()].copy_from_slice(&bytes);
+        let mut server = server(&network, &tickets, 3);
+        let frame = Frame::new_checked(&frame[..bytes.len()]).unwrap();
+        assert_eq!(server.handle(frame), Err(error), "byte {at}");
+        assert!(server.is_closed());
+    }
+    let mut older = claimed.clone();
+    older[0] -= 1;
+    let mut frame = [0; MAX_FRAME];
+    frame[..HEADER].copy_from_slice(&[Kind::Redeem as u8, older.len() as u8, 0]);
+    frame[HEADER..][..older.len()].copy_from_slice(&older);
+    let frame = Frame::new_checked(&frame[..HEADER + older.len()]).unwrap();
+    let told = server(&network, &tickets, 3).handle(frame);
+    assert_eq!(
+        told,
+        Err(Error::Version {
+            ours: VERSION,
+            theirs: VERSION - 1
+        })
+    );
+    // None of these has spent it. It is taken once, whether or not an image comes.
+    client.close();
+    redeemed(&mut client, &mut server(&network, &tickets, 3), ticket).unwrap();
+    client.close();
+    let again = redeemed(&mut client, &mut server(&network, &tickets, 3), ticket);
+    assert_eq!(again, Err(unknown));
+}
+
+#[test]
+fn a_token_opens_its_lock_alone() {
+    let id = TicketId {
+        session: [2; 32],
+        inference: 3,
+    };
+    let redeem = Redeem::new([1; 16], id, OWNER, &Seed([4; 32]));
+    assert_eq!(redeem.claim().lock, lock(&[4; 32]));
+    assert_ne!(redeem.claim().lock, [4; 32]);
+    assert_ne!(lock(&[5; 32]), lock(&[4; 32]));
+}
+
+#[test]
+fn other_networks_and_servers_without_tickets_say_so() {
+    let (network, tickets) = (Plain::tiny().network(), memory());
+    let stored = prepared::<Chunks<1>, Segments>(&network, &tickets, 8, 1).unwrap();
+    let mut client: Client<Chunks<1>> = Client::closed();
+    let told = redeemed(&mut client, &mut server(&network, &memory(), 3), &stored[0]);
+    assert_eq!(told, Err(Error::Ticket(TicketError::Model)));
+    client.close();
+    let mut none = Server::new(network.clone(), Budget::new(9), &mut rng(3));
+    let told = redeemed(&mut client, &mut none, &stored[0]);
+    assert_eq!(told, Err(Error::Ticket(TicketError::Unsupported)));
+
+    let mut client: Client<Chunks<1>> = Client::new(settings(4, 8), &mut rng(1));
+    let mut none = Server::new(network, Budget::new(9), &mut rng(2));
+    let (mut image, mut buffer) = (Image::random(0), [0; MAX_FRAME]);
+    loopback(&mut (&mut client, &mut image), &mut none, &mut buffer).unwrap();
+    client.prepare_ticket(OWNER).unwrap();
+    let told = loopback(&mut (&mut client, &mut image), &mut none, &mut buffer);
+    assert_eq!(told, Err(Error::Ticket(TicketError::Unsupported)));
+    assert_eq!(none.counters().queries, 0);
+}
+
+#[test]
+fn a_full_store_says_so_before_the_work() {
+    let network = Plain::tiny().network();
+    let kept = |limits| -> Result<usize, Error> {
+        let tickets: Arc<dyn Tickets> = Arc::new(MemoryTickets::new(limits).unwrap());
+        prepared::<Whole, Segments>(&network, &tickets, 8, 2).map(|stored| stored.len())
+    };
+    let limits = TicketLimits::default();
+    assert_eq!(kept(limits), Ok(2));
+    let full = Err(Error::Ticket(TicketError::Full));
+    let (tickets, of_client, bytes) = (1, 1, 1000);
+    assert_eq!(kept(TicketLimits { tickets, ..limits }), full);
+    assert_eq!(
+        kept(TicketLimits {
+            of_client,
+            ..limits
+        }),
+        full
+    );
+    assert_eq!(kept(TicketLimits { bytes, ..limits }), full);
+}
+
+/// A folder that is removed in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("stria-tickets-{name}-{}", std::process::id());
+        let path = env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn open(&self, network: &Network) -> Arc<dyn Tickets> {
+        let tickets = FolderTickets::open(&self.0, network, TicketLimits::default());
+        Arc::new(tickets.unwrap())
+    }
+
+    fn tickets(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.0).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let is_ticket = |path: &PathBuf| path.extension().is_some_and(|end| end == "ticket");
+        paths.filter(is_ticket).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_folder_outlasts_the_server_but_no_copy_of_itself() {
+    let folder = Folder::new("restart");
+    let network = Plain::tiny().network();
+    let tickets = folder.open(&network);
+    let stored = prepared::<Chunks<1>, Segments>(&network, &tickets, 8, 3).unwrap();
+    assert_eq!(folder.tickets().len(), 3);
+    assert!(
+        FolderTickets::open(&folder.0, &network, TicketLimits::default()).is_err(),
+        "two servers keep tickets in one folder"
+    );
+    let mut client: Client<Chunks<1>> = Client::closed();
+    drop(tickets);
+
+    // The same network after a restart, and another one.
+    let tickets = folder.open(&network);
+    redeemed(&mut client, &mut server(&network, &tickets, 3), &stored[0]).unwrap();
+    assert_eq!(folder.tickets().len(), 2);
+    client.close();
+    drop(tickets);
+    let mut other = Plain::tiny();
+    other.layers[0].1[0] += 1;
+    let other = other.network();
+    let told = redeemed(
+        &mut client,
+        &mut server(&other, &folder.open(&other), 3),
+        &stored[1],
+    );
+    assert_eq!(told, Err(Error::Ticket(TicketError::Model)));
+
+    // Damage.
+    let damaged = folder.tickets();
+    for path in &damaged {
+        let mut bytes = fs::read(path).unwrap();
+        let last = bytes.len() - 20;
+        bytes[last] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+    client.close();
+    let tickets = folder.open(&network);
+    let told = redeemed(&mut client, &mut server(&network, &tickets, 3), &stored[1]);
+    assert_eq!(told, Err(Error::Ticket(TicketError::Unknown)));
+    drop(tickets);
+
+    // Copied away and back.
+    let epoch = folder.0.join("epoch");
+    let copy = fs::read(&epoch).unwrap();
+    fs::remove_file(&epoch).unwrap();
+    fs::write(
+        folder.0.join("between"),
+        b"so that the number is not used again",
+    )
+    .unwrap();
+    fs::write(&epoch, copy).unwrap();
+    client.close();
+    let tickets = folder.open(&network);
+    assert_eq!(folder.tickets().len(), 0);
+    let told = redeemed(&mut client, &mut server(&network, &tickets, 3), &stored[2]);
+    assert_eq!(told, Err(Error::Ticket(TicketError::Model)));
+}
+
+#[test]
+fn of_two_redemptions_at_once_one_wins() {
+    let folder = Folder::new("race");
+    let network = Plain::tiny().network();
+    for tickets in [memory(), folder.open(&network)] {
+        let stored = prepared::<Chunks<1>, Segments>(&network, &tickets, 8, 4).unwrap();
+        for ticket in &stored {
+            let redeem = || {
+                let mut client: Client<Chunks<1>> = Client::closed();
+                redeemed(&mut client, &mut server(&network, &tickets, 3), ticket)
+            };
+            let results = thread::scope(|scope| {
+                let threads = [(); 3].map(|()| scope.spawn(redeem));
+                threads.map(|thread| thread.join().unwrap())
+            });
+            let won = results.iter().filter(|result| result.is_ok()).count();
+            let lost = Err(Error::Ticket(TicketError::Unknown));
+            assert_eq!(won, 1);
+            assert!(
+                results
+                    .iter()
+                    .all(|result| result.is_ok() || *result == lost)
+            );
+        }
+    }
+}
+
+#[test]
+fn old_tickets_are_dropped() {
+    let network = Plain::tiny().network();
+    let limits = TicketLimits {
+        life: Duration::ZERO,
+        ..TicketLimits::default()
+    };
+    let tickets: Arc<dyn Tickets> = Arc::new(MemoryTickets::new(limits).unwrap());
+    let stored = prepared::<Chunks<1>, Segments>(&network, &tickets, 8, 1).unwrap();
+    thread::sleep(Duration::from_millis(2));
+    let mut client: Client<Chunks<1>> = Client::closed();
+    let told = redeemed(&mut client, &mut server(&network, &tickets, 3), &stored[0]);
+    assert_eq!(told, Err(Error::Ticket(TicketError::Unknown)));
+}
+
+#[test]
+fn a_damaged_ticket_is_refused() {
+    let (network, tickets) = (Plain::tiny().network(), memory());
+    let stored = prepared::<Whole, Segments>(&network, &tickets, 8, 1).unwrap();
+    let ticket = &stored[0];
+    let damaged = Some(Error::Malformed("ticket"));
+    for at in (0..ticket.len()).step_by(ticket.len() / 50) {
+        let mut other = ticket.clone();
+        other[at] ^= 0x10;
+        assert_eq!(Ticket::<Whole>::read(&other).err(), damaged);
+        assert_eq!(Ticket::<Whole>::read(&ticket[..at]).err(), damaged);
+    }
+    // One of another client's kind.
+    assert_eq!(Ticket::<Chunks<1>>::read(ticket).err(), damaged);
+    let other = Client::<Whole, Slots>::closed().redeem(Ticket::read(ticket).unwrap());
+    assert!(matches!(other, Err(Error::ParameterSet { .. })));
+    // A server that says that it has taken something else, or nothing.
+    for kind in [Kind::Welcome, Kind::Prepared, Kind::Layer] {
+        let mut client: Client<Whole> = Client::closed();
+        client.redeem(Ticket::read(ticket).unwrap()).unwrap();
+        let (mut image, mut buffer) = (Image::random(0), [0; MAX_FRAME]);
+        client.poll(&mut image, &mut buffer).unwrap();
+        let len = write_control(&mut buffer, kind, &()).unwrap();
+        let frame = Frame::new_checked(&buffer[..len]).unwrap();
+        assert!(client.handle(&mut image, frame).is_err());
+        assert!(client.is_closed() && client.start().is_err());
+    }
+}
+
+/// Shares, keys and tokens of an inference do not follow from what a later one leaves behind.
+#[test]
+fn every_ticket_has_secrets_of_its_own() {
+    let (network, tickets) = (Plain::tiny().network(), memory());
+    let stored = prepared::<Chunks<1>, Segments>(&network, &tickets, 8, 2).unwrap();
+    let said = |ticket: &[u8]| {
+        let mut client: Client<Chunks<1>> = Client::closed();
+        client.redeem(Ticket::read(ticket).unwrap()).unwrap();
+        let mut buffer = [0; MAX_FRAME];
+        let len = client.poll(&mut Image::random(0), &mut buffer).unwrap();
+        buffer[HEADER..len.unwrap()].to_vec()
+    };
+    let [one, other] = [&stored[0], &stored[1]].map(|ticket| said(ticket));
+    let token = one.len() - 32;
+    assert_ne!(one[token..], other[token..]);
+    // The session is the same, and its number another one.
+    assert_eq!(one[..49], other[..49]);
+    assert_eq!((one[49], other[49]), (0, 1));
+}
+
+/// A server at the end of a line that breaks after so many messages, of both ways together.
+struct Cut<'a> {
+    server: Server,
+    left: &'a mut usize,
+}
+
+impl Cut<'_> {
+    fn arrives(&mut self) -> Result<(), Error> {
+        *self.left = self.left.checked_sub(1).ok_or(Error::Internal("cut"))?;
+        Ok(())
+    }
+}
+
+impl Party for Cut<'_> {
+    fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
+        let len = self.server.poll(out)?;
+        if len.is_some() {
+            self.arrives()?;
+        }
+        Ok(len)
+    }
+    fn handle(&mut self, frame: Frame<'_>) -> Result<(), Error> {
+        self.arrives()?;
+        self.server.handle(frame)
+    }
+    fn rests(&self) -> bool {
+        self.server.is_closed()
+    }
+    fn close(&mut self) {
+        self.server.close();
+    }
+}
+
+/// What became of an inference by ticket.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Outcome {
+    /// The client got no ticket.
+    NotPrepared,
+    /// It had one that was still good after the cut.
+    Kept,
+    /// It had one, and the server has no other half any more.
+    Dead,
+    Answered,
+}
+
+fn cut_after(messages: usize) -> Outcome {
+    let (network, tickets) = (Plain::tiny().network(), memory());
+    let mut client: Client<Chunks<1>> = Client::new(settings(4, 8), &mut rng(1));
+    let mut preparing = server(&network, &tickets, 2);
+    let (mut image, mut buffer) = (Image::random(0), [0; MAX_FRAME]);
+    loopback(&mut (&mut client, &mut image), &mut preparing, &mut buffer).unwrap();
+
+    let (mut left, cut) = (messages, Err(Error::Internal("cut")));
+    client.prepare_ticket(OWNER).unwrap();
+    let mut line = Cut {
+        server: preparing,
+        left: &mut left,
+    };
+    let prepared = loopback(&mut (&mut client, &mut image), &mut line, &mut buffer);
+    let Some(ticket) = client.ticket() else {
+        assert_eq!(prepared, cut);
+        return Outcome::NotPrepared;
+    };
+    assert_eq!(prepared, Ok(()));
+    let stored = ticket.to_bytes().unwrap();
+
+    let mut client: Client<Chunks<1>> = Client::closed();
+    client.redeem(Ticket::read(&stored).unwrap()).unwrap();
+    let mut line = Cut {
+        server: server(&network, &tickets, 3),
+        left: &mut left,
+    };
+    let redeemed_first = loopback(&mut (&mut client, &mut image), &mut line, &mut buffer);
+    if redeemed_first.is_ok() {
+        client.start().unwrap();
+        let answered = loopback(&mut (&mut client, &mut image), &mut line, &mut buffer);
+        assert_eq!(answered.is_ok(), !image.logits.is_empty());
+        // Even a client that did not spend its half gets nothing more.
+        let again = redeemed(
+            &mut Client::<Chunks<1>>::closed(),
+            &mut server(&network, &tickets, 4),
+            &stored,
+        );
+        assert_eq!(again, Err(Error::Ticket(TicketError::Unknown)));
+        return if answered.is_ok() {
+            Outcome::Answered
+        } else {
+            Outcome::Dead
+        };
+    }
+    assert_eq!(redeemed_first, cut);
+    let mut again = server(&network, &tickets, 4);
+    client.close();
+    match redeemed(&mut client, &mut again, &stored) {
+        Ok(()) => Outcome::Kept,
+        told => {
+            assert_eq!(told, Err(Error::Ticket(TicketError::Unknown)));
+            Outcome::Dead
+        }
+    }
+}
+
+/// Wherever the line breaks, the ticket is answered once, still good, or dead.
+#[test]
+fn a_cut_line_gives_no_second_answer() {
+    let mut outcomes = Vec::new();
+    while outcomes.last() != Some(&Outcome::Answered) {
+        outcomes.push(cut_after(outcomes.len()));
+    }
+    assert!(outcomes.is_sorted(), "{outcomes:?}");
+    // `Redeem` is the one message whose loss leaves the ticket good.
+    let count = |outcome| outcomes.iter().filter(|&&other| other == outcome).count();
+    assert_eq!(count(Outcome::Kept), 1);
+    assert!(
+        count(Outcome::NotPrepared) > 10 && count(Outcome::Dead) > 10,
+        "{outcomes:?}"
+    );
+}
