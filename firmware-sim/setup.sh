@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up what the firmware and its tests need: Rust's `core` for the two microcontroller targets,
+# Sets up what the firmware and its tests need: Rust's `core` for the targets of the boards (boards.txt),
 # a linker, and QEMU. May be run again at any time; what is there already is left alone.
 #
 #   firmware-sim/setup.sh            uses rustup's targets, or else Debian's compiler (as root)
@@ -13,7 +13,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-TARGETS=(thumbv7em-none-eabihf riscv32imac-unknown-none-elf)
+mapfile -t TARGETS < <(awk '!/^#/ && NF { print $2 }' firmware-sim/boards.txt | sort -u)
 OUT="${CARGO_TARGET_DIR:-target}/firmware"
 mkdir -p "$OUT"
 OUT="$(cd "$OUT" && pwd)"
@@ -96,9 +96,9 @@ find_linker() {
     apt_install lld && LINKER="$(command -v ld.lld)"
 }
 
-# What the last run found is taken if it is still there, and the compiler is the same.
+# What the last run found is taken if it is still there, and compiler and targets are the same.
 stamp() {
-    echo "$1 $("$1" -V)"
+    echo "$1 $("$1" -V) ${TARGETS[*]}"
 }
 RUSTC="$(sed -n 's/^RUSTC=//p' "$OUT/env" 2>/dev/null || true)"
 if [ -z "$RUSTC" ] || [ ! -x "$RUSTC" ] || [ "$(stamp "$RUSTC")" != "$(cat "$SYSROOT/stamp" 2>/dev/null)" ] ||

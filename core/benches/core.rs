@@ -17,7 +17,8 @@ use stria_core::ot::{Direction, FORWARD, REVERSE, ReceiverTrees, SenderTrees};
 use stria_core::packing::segment::{SegmentLayout, SegmentWeights};
 use stria_core::packing::{Places, Weights};
 use stria_core::protocol::activation::{
-    ClientContext, ClientWindow, Outputs, SCRATCH_WORDS, ServerAnswers, ServerWindow,
+    ClientAnswers, ClientContext, ClientTransfers, ClientWindow, Outputs, Residues, SCRATCH_WORDS,
+    ServerAnswers, ServerWindow, Store,
 };
 use stria_core::protocol::greeting::{LayersHash, relu_params};
 use stria_core::protocol::steps::{CHUNK, Room};
@@ -117,48 +118,51 @@ fn relu(c: &mut Criterion) {
     let params = relu_params(8, 8, 4).expect("parameters that every server takes");
     let forward = trees::<FORWARD>(Direction::Forward).expect("trees of a valid k_s");
     let reverse = trees::<REVERSE>(Direction::Reverse).expect("trees of a valid k_s");
-    let mut client = ClientWindow::empty();
-    let mut store = Whole::EMPTY;
+    let (mut client, mut replies) = (ClientWindow::empty(), ClientAnswers::empty());
+    let (mut store, mut residues) = (Whole::EMPTY, <Whole as Store>::Residues::EMPTY);
     client.begin_session::<Whole>(params, K_S);
     let mut server = ServerWindow::new(params, K_S, Room::Whole, Seed([6; 32]));
     let mut answers = ServerAnswers::new(params, K_S, Room::Whole);
     let mut scratch = Box::new([0; SCRATCH_WORDS]);
     let mut window = || {
         let mut out = [0; MAX_FRAME];
-        client.begin_preparing(0, &mut store);
+        client.begin(0, &mut store);
         for _ in 0..CHUNK {
             client.gather((0, Activation::Relu), 7, &mut store)?;
             server.gather(0, Activation::Relu);
         }
-        client.prepare(&store);
+        client.start(&store);
         server.start();
         let mut context = ClientContext {
             session: &SessionId([1; 32]),
             layers: &LayersHash([0; 32]),
             store: &mut store,
+            seal: &Seed([10; 32]),
+        };
+        let mut transfers = ClientTransfers {
             receiver: &forward.0,
             sender: &reverse.1,
             choices: &Seed([9; 32]),
-            seal: &Seed([10; 32]),
+            residues: &mut residues,
             scratch: &mut scratch,
         };
         while !client.idle() {
             if let Some(len) = server.poll(&reverse.0, &mut out)? {
                 let frame = Frame::new_checked(&out[..len])?;
-                client.handle(frame, &mut context, Ignored)?;
-            } else if let Some(len) = client.poll(&mut context, &mut out)? {
+                client.handle(frame, context.store, &mut transfers)?;
+            } else if let Some(len) = client.poll(&mut context, &mut transfers, &mut out)? {
                 server.handle(Frame::new_checked(&out[..len])?, &forward.1)?;
             }
         }
         let mut chunks: Vec<_> = server.finish(&forward.1)?.map(|(_, chunk)| chunk).collect();
-        client.begin_answering();
-        client.answer((0, Activation::Relu), CHUNK, context.store)?;
+        replies.begin::<Whole>(params, K_S, 0);
+        replies.start((0, Activation::Relu), CHUNK, context.store)?;
         answers.start(&mut chunks, 0, &[7; CHUNK], 8)?;
-        while !client.idle() {
+        while !replies.idle() {
             if let Some(len) = answers.poll(&mut chunks, &mut out) {
                 let frame = Frame::new_checked(&out[..len])?;
-                client.handle(frame, &mut context, Ignored)?;
-            } else if let Some(len) = client.poll(&mut context, &mut out)? {
+                replies.handle(frame, &mut context, Ignored)?;
+            } else if let Some(len) = replies.poll(&mut context, &mut out)? {
                 answers.handle(Frame::new_checked(&out[..len])?, &chunks)?;
             }
         }

@@ -16,11 +16,10 @@ use embedded_io::{ErrorKind, Read, ReadExactError, Write};
 
 use crate::Error;
 use crate::error::Usage;
-use crate::protocol::client::{Application, Client, Memory};
+use crate::protocol::client::{Application, Driven};
 use crate::protocol::frame::{
     Frame, FrameBuf, HEADER, Kind, MAX_FRAME, payload_len, write_failure,
 };
-use crate::protocol::linear::ClientLinear;
 #[cfg(feature = "server")]
 use crate::protocol::server::Server;
 
@@ -42,11 +41,9 @@ pub trait Party {
 }
 
 /// A client, borrowed or in a box, with its app.
-impl<M, L, C, A> Party for (C, A)
+impl<C, A> Party for (C, A)
 where
-    L: ClientLinear,
-    M: Memory,
-    C: DerefMut<Target = Client<M, L>>,
+    C: DerefMut<Target: Driven>,
     A: Application,
 {
     fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
@@ -56,7 +53,7 @@ where
         self.0.handle(&mut self.1, frame)
     }
     fn rests(&self) -> bool {
-        self.0.is_ready() || self.0.is_closed()
+        self.0.rests()
     }
     fn close(&mut self) {
         self.0.close();

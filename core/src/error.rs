@@ -105,8 +105,6 @@ pub enum Usage {
         /// The most that a client makes.
         most: usize,
     },
-    /// A client that redeems tickets was asked to prepare an inference, for which it has no keys.
-    Redeems,
     /// An image of another shape than the network takes.
     Image,
     /// A buffer without room for a frame.
@@ -225,7 +223,6 @@ impl core::fmt::Display for Usage {
                 f,
                 "the network needs {needed} Galois keys, a client makes {most} at most"
             ),
-            Self::Redeems => f.write_str("a client that redeems tickets cannot prepare"),
             Self::Image => f.write_str("an image of another shape than the network takes"),
             Self::Buffer => f.write_str("the buffer has no room for a frame"),
         }

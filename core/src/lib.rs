@@ -182,7 +182,9 @@ pub use network::LayerError;
 pub use network::input::{normalise, softmax_in_place};
 pub use network::name::{Shown, is_clean};
 pub use protocol::activation::Phase;
-pub use protocol::client::{Application, Chunks, Client, Memory, SlotClient, SmallClient, Ticket};
+pub use protocol::client::{
+    AnswerClient, Application, Chunks, Client, Memory, SlotClient, SmallClient, Ticket,
+};
 #[cfg(feature = "alloc")]
 pub use protocol::client::{LargeClient, Whole};
 pub use protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME, MAX_PAYLOAD, write_failure};

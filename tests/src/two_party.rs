@@ -380,7 +380,7 @@ impl<M: Memory, L: ClientLinear> Pair<M, L> {
 
     /// The tensors of the last inference, opened from both parties' shares.
     pub fn open(&self, plain: &Plain, image: &Image) -> Vec<Vec<i32>> {
-        let opened = self.server.audit().open(&self.client).unwrap();
+        let opened = self.server.audit().open(&*self.client).unwrap();
         let relus = opened[..plain.layers.len() - 1].iter();
         let centered = |tensor: &Vec<u32>| tensor.iter().map(|&x| T_MOD.centered(x)).collect();
         [image.pixels.clone()]

@@ -2,10 +2,9 @@
 //! interrupts and without waiting. A call belongs to the work of the frame that it takes or
 //! gives; what it does ahead for the next frame (packing the next input, say) goes with it.
 
-use stria_core::{Error, Frame, FrameBuf, Kind, Party, Phase, SmallClient, T_BITS};
+use stria_core::{Error, Frame, FrameBuf, Kind, Party, Phase, T_BITS};
 
 use crate::board::Stopwatch;
-use crate::picture::Picture;
 
 /// What instructions are spent on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,18 +116,19 @@ impl Meter {
     }
 }
 
-/// The client and its picture, every call counted.
-pub struct Metered<'a> {
-    pub client: &'a mut SmallClient,
-    pub picture: &'a mut Picture,
+/// A client and its picture, every call counted.
+pub struct Metered<'a, P> {
+    pub party: P,
+    /// Where its inference is, if there is one.
+    pub phase: fn(&P) -> Option<Phase>,
     pub meter: &'a mut Meter,
 }
 
-impl Party for Metered<'_> {
+impl<P: Party> Party for Metered<'_, P> {
     fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
-        let at = self.client.position().map(|(phase, _)| phase);
+        let at = (self.phase)(&self.party);
         let watch = Stopwatch::start();
-        let len = self.client.poll(self.picture, out);
+        let len = self.party.poll(out);
         let frame = match len {
             Ok(Some(len)) => Frame::new_checked(&out[..len]).ok(),
             _ => None,
@@ -137,16 +137,16 @@ impl Party for Metered<'_> {
         len
     }
     fn handle(&mut self, frame: Frame<'_>) -> Result<(), Error> {
-        let at = self.client.position().map(|(phase, _)| phase);
+        let at = (self.phase)(&self.party);
         let watch = Stopwatch::start();
-        let result = self.client.handle(self.picture, frame);
+        let result = self.party.handle(frame);
         self.meter.count(at, Some(frame), watch.stop());
         result
     }
     fn rests(&self) -> bool {
-        self.client.is_ready() || self.client.is_closed()
+        self.party.rests()
     }
     fn close(&mut self) {
-        self.client.close();
+        self.party.close();
     }
 }

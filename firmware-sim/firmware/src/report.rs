@@ -40,4 +40,6 @@ pub fn print(picture: &Picture, meter: &Meter, framing: u64) {
     for (name, count) in counts {
         println!("stria {} {}", name, count);
     }
+    #[cfg(program = "answers")]
+    println!("stria tickets_left {}", board::tickets_left());
 }

@@ -8,7 +8,7 @@ use stria_core::protocol::greeting::Settings;
 use stria_host::session::client::{ClientOptions, Connection, Window};
 
 /// As the firmware's.
-const SETTINGS: Settings = Settings {
+pub const SETTINGS: Settings = Settings {
     k_s: 2,
     h: 8,
     labels: false,

@@ -8,10 +8,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use stria_core::network::name::Shown;
+use zeroize::Zeroizing;
 
-use crate::firmware::{Board, Firmware};
+use crate::firmware::{Facts, Firmware};
 
 /// A folder for one run, removed at its end.
 pub struct Folder(PathBuf);
@@ -20,7 +21,12 @@ impl Folder {
     /// Makes it.
     pub fn new() -> std::io::Result<Self> {
         let path = std::env::temp_dir().join(format!("stria-sim-{}", std::process::id()));
-        std::fs::create_dir_all(&path)?;
+        let mut folder = std::fs::DirBuilder::new();
+        folder.recursive(true);
+        // Seeds and tickets are for their user alone.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+        folder.create(&path)?;
         Ok(Self(path))
     }
 
@@ -75,32 +81,52 @@ impl Told {
     }
 }
 
+/// What is in a board's flash beside the program.
+pub struct Flash<'a> {
+    /// The picture's page.
+    pub picture: &'a [u8],
+    /// Tickets, where the board redeems them.
+    pub tickets: &'a [Zeroizing<Vec<u8>>],
+}
+
+impl Flash<'_> {
+    /// Its parts with their addresses.
+    fn parts(&self, firmware: &Firmware) -> anyhow::Result<Vec<(u64, Zeroizing<Vec<u8>>)>> {
+        let mut parts = vec![(firmware.picture, self.picture.to_vec().into())];
+        if let Some(place) = &firmware.tickets {
+            ensure!(self.tickets.len() <= place.count, "too many tickets");
+            for (i, ticket) in self.tickets.iter().enumerate() {
+                ensure!(
+                    ticket.len() + 2 <= place.page,
+                    "a ticket longer than a page"
+                );
+                let bytes = [&(ticket.len() as u16).to_le_bytes()[..], ticket].concat();
+                parts.push((place.at + (i * place.page) as u64, bytes.into()));
+            }
+            // As the rest is when it was erased.
+            let free = place.page * (place.count - self.tickets.len());
+            let at = place.at + (self.tickets.len() * place.page) as u64;
+            parts.push((at, vec![0xFF; free].into()));
+        }
+        Ok(parts)
+    }
+}
+
 /// Starts the machine; its UART connects to the socket `line` in `folder`.
 pub fn start(
-    board: Board,
+    facts: &Facts,
     firmware: &Firmware,
     folder: &Folder,
-    page: &[u8],
+    flash: &Flash<'_>,
     seed: &str,
 ) -> anyhow::Result<Machine> {
-    let picture = folder.path().join("picture");
-    std::fs::write(&picture, page)?;
-    let mut qemu = match board {
-        Board::Hosted => bail!("there is no machine for the hosted client"),
-        Board::Mps2An386 => {
-            let mut qemu = Command::new("qemu-system-arm");
-            qemu.args(["-M", "mps2-an386", "-icount", "shift=6"]);
-            qemu
-        }
-        Board::RiscvVirt => {
-            let mut qemu = Command::new("qemu-system-riscv32");
-            qemu.args(["-M", "virt", "-bios", "none", "-m", "16M"]);
-            qemu.args(["-icount", "shift=0"]);
-            qemu
-        }
-    };
     let line = folder.path().join("line");
-    qemu.args(["-display", "none", "-monitor", "none"])
+    let Some((program, arguments)) = facts.qemu.split_first() else {
+        bail!("the list of boards names no machine for {}", facts.name);
+    };
+    let mut qemu = Command::new(program);
+    qemu.args(arguments)
+        .args(["-display", "none", "-monitor", "none"])
         .arg("-semihosting-config")
         .arg(format!("enable=on,target=native,arg=stria,arg=seed={seed}"))
         .arg("-chardev")
@@ -109,16 +135,17 @@ pub fn start(
             line.display()
         ))
         .args(["-serial", "chardev:line"])
-        .arg("-device")
-        .arg(format!(
-            "loader,file={},addr={:#x},force-raw=on",
-            picture.display(),
-            firmware.picture
-        ))
         .arg("-kernel")
         .arg(&firmware.elf)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
+    for (i, (address, bytes)) in flash.parts(firmware)?.into_iter().enumerate() {
+        let file = folder.path().join(format!("flash-{i}"));
+        std::fs::write(&file, bytes)?;
+        let file = file.display();
+        qemu.arg("-device")
+            .arg(format!("loader,file={file},addr={address:#x},force-raw=on"));
+    }
     let child = qemu.spawn();
     Ok(Machine(
         child.context("cannot start QEMU; see firmware-sim/setup.sh")?,

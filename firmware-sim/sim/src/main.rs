@@ -7,6 +7,7 @@
 mod cable;
 mod client;
 mod firmware;
+mod gateway;
 mod machine;
 mod model;
 mod picture;
@@ -20,15 +21,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use stria_core::network::name::Shown;
 use stria_core::packing::Packing;
+use stria_core::protocol::server::Tickets;
 use stria_host::model::logits::top_k;
 use stria_host::model::reference;
-use stria_host::session::server::network;
+use stria_host::session::server::{MemoryTickets, Served, TicketLimits, network};
 use stria_host::transport::wire::Quality;
 
 use cable::{Cable, Pull};
-use firmware::{Board, Firmware, Incomplete};
+use firmware::{Board, Incomplete};
+use machine::Flash;
 use report::{Device, Outcome, Report};
 use server::ServerThread;
 
@@ -42,8 +46,14 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// Board.
-    #[arg(long, value_enum, default_value_t = Board::Mps2An386)]
+    #[arg(long, value_name = "NAME", default_value = "mps2-an386", value_parser = board())]
     board: Board,
+    /// Tickets that a board which redeems them finds in its flash.
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    tickets: usize,
+    /// Tickets of another server that it finds before them.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    stale: usize,
     /// The firmware's entropy, 64 hexadecimal digits, for runs that can be repeated; without it,
     /// the operating system's.
     #[arg(long, value_name = "HEX")]
@@ -79,6 +89,12 @@ fn seconds(text: &str) -> anyhow::Result<Duration> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
+/// The boards of the list.
+fn board() -> impl TypedValueParser<Value = Board> {
+    let names = PossibleValuesParser::new(Board::all().map(Board::name));
+    names.try_map(|name| name.parse())
+}
+
 /// The exit code that says that the firmware's toolchain or QEMU is missing.
 const INCOMPLETE: u8 = 77;
 
@@ -109,7 +125,21 @@ fn run(args: Args) -> anyhow::Result<()> {
     let reference = reference::trace(&model, &picture.tensor);
     let firmware = match args.board {
         Board::Hosted => None,
-        board => Some(firmware::build(board)?),
+        Board::Emulated(facts) => Some((facts, firmware::build(facts)?)),
+    };
+    let kept: Option<Arc<dyn Tickets>> = match args.board.redeems() {
+        true => Some(Arc::new(MemoryTickets::new(TicketLimits::default())?)),
+        false => None,
+    };
+    let mut tickets = Vec::new();
+    if let Some(kept) = &kept {
+        let other: Arc<dyn Tickets> = Arc::new(MemoryTickets::new(TicketLimits::default())?);
+        tickets = gateway::prepare(&network, &other, args.stale)?;
+        tickets.extend(gateway::prepare(&network, kept, args.tickets)?);
+    }
+    let served = Served {
+        network,
+        tickets: kept,
     };
     let seed = match &args.seed {
         Some(seed) => seed.clone(),
@@ -123,7 +153,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     let folder = machine::Folder::new()?;
     let (near, far) = (folder.path().join("line"), folder.path().join("server"));
     let bar = report::progress(args.json, model.activations());
-    let server = ServerThread::start(&far, network, Duration::from_secs(args.timeout), bar)?;
+    let server = ServerThread::start(&far, served, Duration::from_secs(args.timeout), bar)?;
     let quality = Quality {
         baud: args.baud,
         loss: args.loss,
@@ -136,21 +166,24 @@ fn run(args: Args) -> anyhow::Result<()> {
     let cable = Cable::new(&near, &far, quality, pull)?;
     let start = Instant::now();
     let limit = Duration::from_secs(args.limit);
-    let ran = device(
-        args.board,
-        firmware.as_ref(),
-        &folder,
-        &picture,
-        &seed,
-        limit,
-    );
+    let ran = match &firmware {
+        None => client::classify(&near, &picture.tensor).map(Ran::Hosted),
+        Some((facts, firmware)) => {
+            let flash = Flash {
+                picture: &picture.page,
+                tickets: &tickets,
+            };
+            machine::start(facts, firmware, &folder, &flash, &seed)
+                .and_then(|machine| machine.wait(limit).map(Ran::Emulated))
+        }
+    };
     let wall = start.elapsed();
     let bytes = cable.end();
     let sessions = server.stop(ran.is_ok())?;
     let outcome = match ran? {
         Ran::Hosted(logits) => Outcome::hosted(&logits, &model),
         Ran::Emulated(told) => {
-            let device = firmware.map(|firmware| Device::new(&firmware, &told));
+            let device = firmware.map(|(_, firmware)| Device::new(&firmware, &told));
             Outcome::told(&told, device.transpose()?)
                 .with_context(|| format!("the firmware said:\n{}", told.text))?
         }
@@ -179,25 +212,4 @@ enum Ran {
     Hosted(Vec<i32>),
     /// Everything that the firmware told.
     Emulated(machine::Told),
-}
-
-/// Lets a device classify the picture.
-fn device(
-    board: Board,
-    firmware: Option<&Firmware>,
-    folder: &machine::Folder,
-    picture: &picture::Picture,
-    seed: &str,
-    limit: Duration,
-) -> anyhow::Result<Ran> {
-    match firmware {
-        None => {
-            let line = folder.path().join("line");
-            client::classify(&line, &picture.tensor).map(Ran::Hosted)
-        }
-        Some(firmware) => {
-            let machine = machine::start(board, firmware, folder, &picture.page, seed)?;
-            machine.wait(limit).map(Ran::Emulated)
-        }
-    }
 }

@@ -40,7 +40,11 @@ pub struct Device {
     ram_static: u64,
     ram_stack_peak: u64,
     ram_stack_size: u64,
+    ram: u64,
     flash: u64,
+    /// Tickets in flash at the end, where the board redeems them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tickets_left: Option<u64>,
 }
 
 impl Device {
@@ -65,7 +69,13 @@ impl Device {
             ram_static: firmware.ram_static,
             ram_stack_peak: value("stack_peak")?,
             ram_stack_size: value("stack_size")?,
+            ram: firmware.ram,
             flash: firmware.flash,
+            tickets_left: firmware
+                .tickets
+                .as_ref()
+                .map(|_| value("tickets_left"))
+                .transpose()?,
         })
     }
 }
@@ -231,14 +241,21 @@ fn show_device(device: &Device) {
     ];
     println!("instructions");
     for (what, count, of) in rows {
-        println!("  {what:<20} {count:>12}  {of}");
+        // A board that redeems tickets does some of it only.
+        if count > 0 {
+            println!("  {what:<20} {count:>12}  {of}");
+        }
     }
     println!(
-        "RAM: {} static + {} stack at most (of {}) = {} of 65536; flash: {}",
+        "RAM: {} static + {} stack at most (of {}) = {} of {}; flash: {}",
         device.ram_static,
         device.ram_stack_peak,
         device.ram_stack_size,
         device.ram_static + device.ram_stack_peak,
+        device.ram,
         device.flash
     );
+    if let Some(left) = device.tickets_left {
+        println!("tickets left: {left}");
+    }
 }

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use indicatif::ProgressBar;
-use stria_core::protocol::network::Network;
 use stria_core::protocol::server::Server;
-use stria_host::session::server::{Ended, Observer, ServerOptions, serve};
+use stria_host::session::server::{Ended, Observer, Served, ServerOptions, serve};
 use stria_host::transport::Listener;
 
 /// How long a goodbye that the device has sent may take.
@@ -55,7 +54,7 @@ impl ServerThread {
     /// Serves the line whose socket is at `path`, for whoever is silent no longer than `timeout`.
     pub fn start(
         path: &Path,
-        network: Arc<Network>,
+        served: Served,
         timeout: Duration,
         bar: ProgressBar,
     ) -> anyhow::Result<Self> {
@@ -71,9 +70,8 @@ impl ServerThread {
             ..ServerOptions::default()
         };
         let (stopped, observer) = (stop.clone(), view.clone());
-        let thread = thread::spawn(move || {
-            serve(&[listener], &network.into(), options, &stopped, &*observer)
-        });
+        let thread =
+            thread::spawn(move || serve(&[listener], &served, options, &stopped, &*observer));
         Ok(Self { stop, view, thread })
     }
 

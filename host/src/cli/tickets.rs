@@ -18,6 +18,17 @@ pub enum Args {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Move a ticket out of a folder, into a file for another device. Whoever has it can open the picture
+    /// that it serves.
+    Export {
+        /// The folder.
+        folder: PathBuf,
+        /// File in it, as `list` names it.
+        file: PathBuf,
+        /// Where to put it.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Destroy tickets. The server drops its halves when they are too old.
     Drop {
         /// The folder.
@@ -36,6 +47,18 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             let tickets = open(&folder)?.files()?;
             let tickets = tickets.iter().map(|path| listed(path)).collect();
             output.print(&TicketsReport { tickets }, text::tickets)
+        }
+        Args::Export { folder, file, out } => {
+            let _folder = open(&folder)?;
+            let path = folder.join(file);
+            let shown = path.display();
+            let held = TicketFolder::hold(&path).with_context(|| format!("cannot use {shown}"))?;
+            let held =
+                held.with_context(|| format!("there is no ticket {shown}, or it is in use"))?;
+            let moved = held.export(&out);
+            let moved = moved.with_context(|| format!("cannot write {}", out.display()))?;
+            anyhow::ensure!(moved, "somebody else has used {shown}");
+            Ok(())
         }
         Args::Drop { folder, files, all } => {
             let known = open(&folder)?.files()?;

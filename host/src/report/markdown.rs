@@ -185,7 +185,7 @@ fn paper(bench: &Bench) -> String {
 fn microcontroller(runs: &[Value]) -> Result<String, Missing> {
     let mut text = String::from(
         "\n## On a microcontroller\n\n`stria-sim --json`: the firmware in QEMU, a picture each. Instructions are counted by QEMU, without the interrupts\n\
-         of the line.\n\n",
+         of the line. A board that redeems tickets has nothing to prepare.\n\n",
     );
     let columns: Vec<_> = runs.iter().map(device).collect::<Result<_, _>>()?;
     let Some(first) = columns.first() else {
@@ -208,6 +208,7 @@ fn device(run: &Value) -> Result<[(&'static str, String); 14], Missing> {
     let instructions = |name: &str| {
         let counted = number(&format!("/instructions/{name}"))?;
         Ok(match counted {
+            0 => "-".into(),
             1_000_000.. => format!("{} M instructions", short(counted as f64 / 1e6)),
             _ => format!("{} instructions", count(counted)),
         })

@@ -152,6 +152,8 @@ fn sync(path: &Path) -> Result<()> {
     match path.parent() {
         // Only Unix opens folders.
         #[cfg(unix)]
+        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        #[cfg(unix)]
         Some(folder) => File::open(folder)?.sync_all(),
         _ => Ok(()),
     }

@@ -40,6 +40,12 @@ pub enum SessionError {
     /// Slot packing, with the small client.
     #[error("the client that fits a microcontroller has no room for slot packing")]
     NoRoom,
+    /// A connection that redeems tickets was asked to prepare.
+    #[error("a client that redeems tickets has no keys to prepare with")]
+    Redeems,
+    /// A connection that prepares was asked to redeem a ticket.
+    #[error("a client that prepares does not redeem tickets")]
+    Prepares,
     /// A ticket that could not be taken away, and so is not used.
     #[error("cannot take the ticket away")]
     Spend(#[source] std::io::Error),

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use stria_core::{Ticket, Whole};
 
 use super::command::{Folder, command, failure, json, only_json};
 
@@ -157,6 +158,25 @@ fn tickets_outlast_both_programs() {
     let class = image["top"][0]["class"].as_str().unwrap();
     assert!(name.contains(class), "{name} is taken for {class}");
     assert_eq!([true, false].map(|side| sides.files(side).len()), [2, 1]);
+
+    // One that goes to another device leaves the folder.
+    only_json(sides.prepare(&server, "1").output().unwrap());
+    let moved = sides.files(false).pop().unwrap();
+    let out = sides.client.with_extension("exported");
+    let export = |file: &Path| {
+        let folder = text(&sides.client);
+        let file = file.file_name().unwrap().to_str().unwrap();
+        command(&["tickets", "export", folder, file, "--out", text(&out)])
+            .output()
+            .unwrap()
+    };
+    assert!(export(&moved).status.success());
+    let ticket = fs::read(&out).unwrap();
+    assert!(Ticket::<Whole>::read(&ticket).is_ok() && !moved.exists());
+    assert!(error(&export(&moved)).contains("there is no ticket"));
+    let other = sides.files(false).pop().unwrap();
+    assert!(error(&export(&other)).contains("cannot write"));
+    assert_eq!((fs::read(&out).unwrap(), other.exists()), (ticket, true));
 
     // A copy of the client's file is no ticket.
     let last = sides.files(false).remove(0);

@@ -267,7 +267,7 @@ fn circles_are_found() {
 
 /// What `core` gives its users beside [`stria_core::link`].
 const FACE: &str = "\
-    About Activation Application Budget Chunks Claim Client Counters DriveError Error Frame FrameBuf HEADER InputSpec \
+    About Activation AnswerClient Application Budget Chunks Claim Client Counters DriveError Error Frame FrameBuf HEADER InputSpec \
     Kernel Kind LargeClient Layer LayerCounters LayerError MAX_FRAME MAX_IMAGE_CHANNELS MAX_NAME MAX_PAYLOAD \
     Memory Network NetworkLayer Observer Operations Packing Party PeerError Phase Pool Server Settings Shown \
     Skip SlotClient SmallClient T_BITS Ticket TicketError TicketId Tickets Usage VERSION WeightMemory Welcome Whole drive drive_async \

@@ -434,7 +434,7 @@ fn every_inference_has_shares_of_its_own() {
     let read = |pair: &SmallPair| -> [Vec<u32>; 2] {
         let shares = pair.server.audit();
         let server = shares.tensors().next().unwrap().to_vec();
-        let opened = &shares.open(&pair.client).unwrap()[0];
+        let opened = &shares.open(&*pair.client).unwrap()[0];
         let client = opened.iter().zip(&server).map(|(&x, &y)| T_MOD.sub(x, y));
         [client.collect(), server]
     };

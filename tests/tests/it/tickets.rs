@@ -8,7 +8,7 @@ use std::{env, fs, thread};
 
 use stria_core::arith::field::T_MOD;
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{Chunks, Client, Memory, Ticket, Whole};
+use stria_core::protocol::client::{AnswerClient, Chunks, Client, Memory, Ticket, Whole};
 use stria_core::protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::greeting::{VERSION, write_control};
 use stria_core::protocol::linear::ClientLinear;
@@ -18,7 +18,7 @@ use stria_core::protocol::network::Network;
 use stria_core::protocol::server::{Budget, Server, Tickets};
 use stria_core::protocol::ticket::{Redeem, TicketId, lock};
 use stria_core::random::Seed;
-use stria_core::{Error, Party, TicketError, loopback};
+use stria_core::{Error, Party, TicketError, Usage, loopback};
 use stria_host::session::server::{FolderTickets, MemoryTickets, TicketLimits};
 use stria_tests::rng;
 use stria_tests::two_party::{Image, Plain, settings};
@@ -62,7 +62,7 @@ fn prepared<M: Memory, L: ClientLinear>(
 
 /// A client that has a ticket taken by the server.
 fn redeemed<M: Memory, L: ClientLinear>(
-    client: &mut Client<M, L>,
+    client: &mut AnswerClient<M, L>,
     server: &mut Server,
     ticket: &[u8],
 ) -> Result<(), Error> {
@@ -76,11 +76,11 @@ fn answers_exactly<M: Memory, L: ClientLinear>(packing: Packing) {
     let (network, tickets) = (plain.packed(packing, usize::MAX), memory());
     let stored = prepared::<M, L>(&network, &tickets, 12, 3).unwrap();
     // In another order, and two over one line.
-    let mut client: Client<M, L> = Client::closed();
+    let mut client: AnswerClient<M, L> = AnswerClient::closed();
     let mut server = server(&network, &tickets, 3);
     for (seed, ticket) in [(4, &stored[2]), (5, &stored[0])] {
         redeemed(&mut client, &mut server, ticket).unwrap();
-        assert!(client.is_prepared() && client.prepare_ticket(OWNER).is_err());
+        assert!(client.is_prepared());
         let mut image = Image::random(seed);
         client.start().unwrap();
         let mut buffer = [0; MAX_FRAME];
@@ -94,7 +94,7 @@ fn answers_exactly<M: Memory, L: ClientLinear>(packing: Packing) {
             .collect();
         plain.assert_exact(&tensors, &image.logits, 12);
         assert!(client.is_ready() && !client.is_prepared());
-        assert!(client.prepare().is_err() && client.start().is_err());
+        assert!(client.start().is_err());
     }
     // Answers were paid for when they were prepared.
     let counters = server.counters();
@@ -122,7 +122,7 @@ fn a_ticket_is_redeemed_once_and_by_its_owner() {
     let (network, tickets) = (Plain::tiny().network(), memory());
     let stored = prepared::<Whole, Segments>(&network, &tickets, 8, 1).unwrap();
     let ticket = &stored[0];
-    let mut client: Client<Whole> = Client::closed();
+    let mut client: AnswerClient<Whole> = AnswerClient::closed();
     // What the client says, and the same with each part of it changed.
     client.redeem(Ticket::read(ticket).unwrap()).unwrap();
     let mut buffer = [0; MAX_FRAME];
@@ -187,7 +187,7 @@ fn a_token_opens_its_lock_alone() {
 fn other_networks_and_servers_without_tickets_say_so() {
     let (network, tickets) = (Plain::tiny().network(), memory());
     let stored = prepared::<Chunks<1>, Segments>(&network, &tickets, 8, 1).unwrap();
-    let mut client: Client<Chunks<1>> = Client::closed();
+    let mut client: AnswerClient<Chunks<1>> = AnswerClient::closed();
     let told = redeemed(&mut client, &mut server(&network, &memory(), 3), &stored[0]);
     assert_eq!(told, Err(Error::Ticket(TicketError::Model)));
     client.close();
@@ -268,7 +268,7 @@ fn a_folder_outlasts_the_server_but_no_copy_of_itself() {
         FolderTickets::open(&folder.0, &network, TicketLimits::default()).is_err(),
         "two servers keep tickets in one folder"
     );
-    let mut client: Client<Chunks<1>> = Client::closed();
+    let mut client: AnswerClient<Chunks<1>> = AnswerClient::closed();
     drop(tickets);
 
     // The same network after a restart, and another one.
@@ -326,7 +326,7 @@ fn of_two_redemptions_at_once_one_wins() {
         let stored = prepared::<Chunks<1>, Segments>(&network, &tickets, 8, 4).unwrap();
         for ticket in &stored {
             let redeem = || {
-                let mut client: Client<Chunks<1>> = Client::closed();
+                let mut client: AnswerClient<Chunks<1>> = AnswerClient::closed();
                 redeemed(&mut client, &mut server(&network, &tickets, 3), ticket)
             };
             let results = thread::scope(|scope| {
@@ -355,7 +355,7 @@ fn old_tickets_are_dropped() {
     let tickets: Arc<dyn Tickets> = Arc::new(MemoryTickets::new(limits).unwrap());
     let stored = prepared::<Chunks<1>, Segments>(&network, &tickets, 8, 1).unwrap();
     thread::sleep(Duration::from_millis(2));
-    let mut client: Client<Chunks<1>> = Client::closed();
+    let mut client: AnswerClient<Chunks<1>> = AnswerClient::closed();
     let told = redeemed(&mut client, &mut server(&network, &tickets, 3), &stored[0]);
     assert_eq!(told, Err(Error::Ticket(TicketError::Unknown)));
 }
@@ -374,11 +374,11 @@ fn a_damaged_ticket_is_refused() {
     }
     // One of another client's kind.
     assert_eq!(Ticket::<Chunks<1>>::read(ticket).err(), damaged);
-    let other = Client::<Whole, Slots>::closed().redeem(Ticket::read(ticket).unwrap());
+    let other = AnswerClient::<Whole, Slots>::closed().redeem(Ticket::read(ticket).unwrap());
     assert!(matches!(other, Err(Error::ParameterSet { .. })));
     // A server that says that it has taken something else, or nothing.
     for kind in [Kind::Welcome, Kind::Prepared, Kind::Layer] {
-        let mut client: Client<Whole> = Client::closed();
+        let mut client: AnswerClient<Whole> = AnswerClient::closed();
         client.redeem(Ticket::read(ticket).unwrap()).unwrap();
         let (mut image, mut buffer) = (Image::random(0), [0; MAX_FRAME]);
         client.poll(&mut image, &mut buffer).unwrap();
@@ -395,7 +395,7 @@ fn every_ticket_has_secrets_of_its_own() {
     let (network, tickets) = (Plain::tiny().network(), memory());
     let stored = prepared::<Chunks<1>, Segments>(&network, &tickets, 8, 2).unwrap();
     let said = |ticket: &[u8]| {
-        let mut client: Client<Chunks<1>> = Client::closed();
+        let mut client: AnswerClient<Chunks<1>> = AnswerClient::closed();
         client.redeem(Ticket::read(ticket).unwrap()).unwrap();
         let mut buffer = [0; MAX_FRAME];
         let len = client.poll(&mut Image::random(0), &mut buffer).unwrap();
@@ -407,6 +407,62 @@ fn every_ticket_has_secrets_of_its_own() {
     // The session is the same, and its number another one.
     assert_eq!(one[..49], other[..49]);
     assert_eq!((one[49], other[49]), (0, 1));
+}
+
+/// The client that redeems does one thing after the other, and after an error nothing.
+#[test]
+fn an_answer_client_keeps_its_order() {
+    let (network, tickets) = (Plain::tiny().network(), memory());
+    let stored = prepared::<Chunks<1>, Segments>(&network, &tickets, 8, 3).unwrap();
+    let ticket = |i: usize| Ticket::<Chunks<1>>::read(&stored[i]).unwrap();
+    let not_ready = Err(Error::Usage(Usage::NotReady));
+    let (mut image, mut buffer) = (Image::random(4), [0; MAX_FRAME]);
+    let mut client: AnswerClient = AnswerClient::closed();
+    let mut server = server(&network, &tickets, 3);
+    assert_eq!((client.start(), client.finish()), (not_ready, not_ready));
+    assert!(client.is_closed() && client.welcome().is_none());
+    client.redeem(ticket(0)).unwrap();
+    let stuck = |client: &mut AnswerClient| {
+        assert_eq!((client.start(), client.finish()), (not_ready, not_ready));
+        assert_eq!(client.redeem(ticket(1)), not_ready);
+        assert!(!client.is_closed() && !client.is_ready());
+    };
+    // Before it has said so, before the server has, and while it is answered.
+    stuck(&mut client);
+    let len = client.poll(&mut image, &mut buffer).unwrap().unwrap();
+    stuck(&mut client);
+    let frame = Frame::new_checked(&buffer[..len]).unwrap();
+    server.handle(frame).unwrap();
+    loopback(&mut (&mut client, &mut image), &mut server, &mut buffer).unwrap();
+    assert!(client.is_prepared() && client.redeem(ticket(1)) == not_ready);
+    client.start().unwrap();
+    stuck(&mut client);
+    loopback(&mut (&mut client, &mut image), &mut server, &mut buffer).unwrap();
+    assert!(client.is_ready() && !client.is_prepared() && client.start() == not_ready);
+    assert_eq!(image.logits.len(), 5);
+    let shares = server.audit();
+    assert!(shares.open(&client).is_some());
+
+    // An error while it is answered ends it, and nothing of it is left for the next ticket.
+    redeemed(&mut client, &mut server, &stored[1]).unwrap();
+    client.start().unwrap();
+    client.poll(&mut image, &mut buffer).unwrap().unwrap();
+    let len = write_control(&mut buffer, Kind::Redeemed, &()).unwrap();
+    let frame = Frame::new_checked(&buffer[..len]).unwrap();
+    assert!(client.handle(&mut image, frame).is_err());
+    assert!(client.is_closed() && client.start() == not_ready);
+    assert!(shares.open(&client).is_none() && server.audit().open(&client).is_none());
+    let mut server = self::server(&network, &tickets, 5);
+    redeemed(&mut client, &mut server, &stored[2]).unwrap();
+    image.logits.clear();
+    client.start().unwrap();
+    loopback(&mut (&mut client, &mut image), &mut server, &mut buffer).unwrap();
+    assert_eq!(image.logits.len(), 5);
+
+    // At rest it takes no frame.
+    let len = write_control(&mut buffer, Kind::Redeemed, &()).unwrap();
+    let frame = Frame::new_checked(&buffer[..len]).unwrap();
+    assert!(client.handle(&mut image, frame).is_err() && client.is_closed());
 }
 
 /// A server at the end of a line that breaks after so many messages, of both ways together.
@@ -475,7 +531,7 @@ fn cut_after(messages: usize) -> Outcome {
     assert_eq!(prepared, Ok(()));
     let stored = ticket.to_bytes().unwrap();
 
-    let mut client: Client<Chunks<1>> = Client::closed();
+    let mut client: AnswerClient<Chunks<1>> = AnswerClient::closed();
     client.redeem(Ticket::read(&stored).unwrap()).unwrap();
     let mut line = Cut {
         server: server(&network, &tickets, 3),
@@ -488,7 +544,7 @@ fn cut_after(messages: usize) -> Outcome {
         assert_eq!(answered.is_ok(), !image.logits.is_empty());
         // Even a client that did not spend its half gets nothing more.
         let again = redeemed(
-            &mut Client::<Chunks<1>>::closed(),
+            &mut AnswerClient::<Chunks<1>>::closed(),
             &mut server(&network, &tickets, 4),
             &stored,
         );

@@ -1,12 +1,14 @@
-//! The client's side of a window. `docs/design.md#relu`.
+//! The client's side of a window while it is prepared. `docs/design.md#relu`; the server's side is in
+//! `server`.
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::store::{Chunk, Store};
-use super::{CHUNK, ChunkShape, Part, Phase, Row, Shape, Step};
+use super::cursor::{ClientContext, Cursor};
+use super::store::{Residues, Store};
+use super::{ChunkShape, Part, Phase, Row};
 use crate::Error;
-use crate::arith::bits::{pack, packed_len, unpack};
-use crate::arith::field::{T, T_BITS, T_MOD};
+use crate::arith::bits::pack;
+use crate::arith::field::T_BITS;
 use crate::network::layer::Activation;
 use crate::ot::{
     Code, Direction, Lane, Plane, REVERSE, ReceiverTrees, RowUse, SenderTrees, receiver_words,
@@ -14,54 +16,36 @@ use crate::ot::{
 };
 use crate::protocol::base;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
-use crate::protocol::greeting::LayersHash;
-use crate::protocol::seal::{self, Place, TAG};
-use crate::random::{Seed, SessionId, Stream};
+use crate::protocol::seal::{self, TAG};
+use crate::random::{Seed, Stream};
 use crate::relu::{Record, ReluParams};
 
 /// Words of scratch of a window: those of a forward extension, which are enough for a reverse one.
 pub const SCRATCH_WORDS: usize = receiver_words(Direction::Forward);
 const _: () = assert!(sender_words(Direction::Reverse, 8) <= SCRATCH_WORDS);
 
-/// The client's side, with its chunks in a [`Store`].
+/// The client's side of windows that are prepared, with the chunks in a [`Store`].
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct ClientWindow {
     #[zeroize(skip)]
-    shape: Shape,
-    #[zeroize(skip)]
-    step: Step,
-    /// Number of the inference in this session.
-    #[zeroize(skip)]
-    inference: u64,
+    cursor: Cursor,
     /// Chunks of this session's earlier inferences.
     #[zeroize(skip)]
     before: u64,
-    /// Chunks of this inference before this window.
-    #[zeroize(skip)]
-    done: usize,
-    /// Chunks in this window.
-    #[zeroize(skip)]
-    count: usize,
     /// Choices of the forward extension that is run.
     lanes: [Lane; 2],
 }
 
-/// The client's keys and scratch, as a window borrows them.
-pub struct ClientContext<'a, S> {
-    /// The session.
-    pub session: &'a SessionId,
-    /// The layers that were described, up to the window's.
-    pub layers: &'a LayersHash,
-    /// Its chunks.
-    pub store: &'a mut S,
+/// The client's keys and scratch, as a window borrows them while it is prepared.
+pub struct ClientTransfers<'a, R> {
     /// Trees of the forward direction.
     pub receiver: &'a ReceiverTrees,
     /// Trees of the reverse direction.
     pub sender: &'a SenderTrees<REVERSE>,
     /// Gives beta; serves nothing else.
     pub choices: &'a Seed,
-    /// Seals records of this inference; serves nothing else.
-    pub seal: &'a Seed,
+    /// What is sent of each activation.
+    pub residues: &'a mut R,
     /// Memory that no one else uses during a window.
     pub scratch: &'a mut [u32; SCRATCH_WORDS],
 }
@@ -70,16 +54,8 @@ impl ClientWindow {
     /// The window of no session.
     pub const fn empty() -> Self {
         Self {
-            shape: Shape {
-                relu: ReluParams::NONE,
-                k_s: 0,
-                sealed: false,
-            },
-            step: Step::IDLE,
-            inference: 0,
+            cursor: Cursor::NONE,
             before: 0,
-            done: 0,
-            count: 0,
             lanes: [Lane::UNUSED, Lane::UNUSED],
         }
     }
@@ -87,64 +63,49 @@ impl ClientWindow {
     /// Begins a session, with the window empty. Trees and choices must be the session's own: chunks
     /// are counted from 0 again.
     pub fn begin_session<S: Store>(&mut self, relu: ReluParams, k_s: u32) {
-        self.shape = Shape::new(relu, k_s, S::ROOM);
-        (self.step, self.before, self.done) = (Step::IDLE, 0, 0);
+        self.cursor = Cursor::of_session(relu, k_s, S::ROOM);
+        self.before = 0;
     }
 
     /// Begins to prepare an inference of this number.
-    pub fn begin_preparing(&mut self, inference: u64, store: &mut impl Store) {
-        self.inference = inference;
-        self.before += self.done as u64;
-        (self.done, self.count) = (0, 0);
+    pub fn begin(&mut self, inference: u64, store: &mut impl Store) {
+        self.before += self.cursor.done as u64;
+        self.cursor.begin(inference);
         // Those of the last one, whether its answer was asked for or not.
         store.clear();
     }
 
-    /// Goes on with an inference that was prepared in another session.
-    pub fn redeem(&mut self, inference: u64) {
-        self.inference = inference;
-    }
-
-    /// How its ReLUs are done.
+    /// How the session's ReLUs are done.
     pub fn relu(&self) -> ReluParams {
-        self.shape.relu
-    }
-
-    /// Number of the inference in the session that prepared it.
-    pub fn inference(&self) -> u64 {
-        self.inference
-    }
-
-    /// Begins to answer it.
-    pub fn begin_answering(&mut self) {
-        (self.done, self.count) = (0, 0);
+        self.cursor.shape.relu
     }
 
     /// The layer of the next frame; none where the window is idle.
     pub fn layer(&self, store: &impl Store) -> Option<u16> {
-        let shape = self.shapes(store)(self.step.chunk)?;
+        let shape = self.cursor.shapes(store)(self.cursor.step.chunk)?;
         (!self.idle()).then_some(shape.layer)
     }
 
-    /// While preparing: adds the next output of a layer, of which the client has this share: mod 2^k
-    /// before a ReLU, else mod t, as [`ClientWindow::handle`] or the server needs it.
+    /// Adds the next output of a layer, of which the client has this share: mod 2^k before a ReLU,
+    /// else mod t, as [`super::ClientAnswers::handle`] or the server needs it.
     pub fn gather(
         &mut self,
         (layer, activation): (u16, Activation),
         share: u32,
         store: &mut impl Store,
     ) -> Result<(), Error> {
-        let last = |window: &Self| window.done_here() + window.count - 1;
+        let last = |cursor: &Cursor| cursor.done_here() + cursor.count - 1;
         let goes_on = |shape: ChunkShape| shape.takes(layer);
-        if self.count == 0 || !store.shape(last(self)).is_some_and(goes_on) {
-            store.push(ChunkShape {
+        let cursor = &mut self.cursor;
+        if cursor.count == 0 || !store.shape(last(cursor)).is_some_and(goes_on) {
+            let shape = ChunkShape {
                 layer,
                 activation,
                 len: 0,
-            })?;
-            self.count += 1;
+            };
+            cursor.add(shape, store)?;
         }
-        let chunk = store.chunk(last(self));
+        let chunk = store.chunk(last(cursor));
         let chunk = chunk.ok_or(Error::Internal("no chunk to gather into"))?;
         let record = &mut chunk.records[chunk.shape.len];
         match activation {
@@ -156,137 +117,73 @@ impl ClientWindow {
     }
 
     /// Starts to prepare what was gathered.
-    pub fn prepare(&mut self, store: &impl Store) {
-        self.start(Phase::Prepare, store);
-    }
-
-    /// Starts to answer the next outputs of a layer.
-    pub fn answer(
-        &mut self,
-        (layer, activation): (u16, Activation),
-        outputs: usize,
-        store: &mut impl Store,
-    ) -> Result<(), Error> {
-        for shape in ChunkShape::split(layer, activation, outputs) {
-            if self.shape.sealed {
-                store.push(shape)?;
-            } else if store.shape(self.done + self.count) != Some(shape) {
-                return Err(Error::Internal("chunks that were not prepared"));
-            }
-            self.count += 1;
-        }
-        self.start(Phase::Answer, store);
-        Ok(())
-    }
-
-    /// While answering: goes past a layer's outputs, which were prepared to the end.
-    pub fn pass(&mut self, outputs: usize) {
-        self.done += outputs.div_ceil(CHUNK);
-    }
-
-    fn start(&mut self, phase: Phase, store: &impl Store) {
-        let chunks = self.shapes(store);
-        self.step = Step::first(phase, &self.shape, chunks);
-        self.rest_if_idle();
+    pub fn start(&mut self, store: &impl Store) {
+        self.cursor.start(Phase::Prepare, store);
     }
 
     /// Whether the window has been worked off.
     pub fn idle(&self) -> bool {
-        self.step == Step::IDLE
+        self.cursor.idle()
     }
 
-    /// Chunks of the store before this window.
-    fn done_here(&self) -> usize {
-        if self.shape.sealed { 0 } else { self.done }
+    /// Number of the step's chunk in the session.
+    fn number(&self) -> u64 {
+        self.before + (self.cursor.done + self.cursor.step.chunk) as u64
     }
 
-    /// The shapes of this window's chunks.
-    fn shapes<'a, S: Store>(
-        &self,
-        store: &'a S,
-    ) -> impl Fn(usize) -> Option<ChunkShape> + use<'a, S> {
-        let (first, count) = (self.done_here(), self.count);
-        move |chunk| store.shape(first + chunk).filter(|_| chunk < count)
+    /// Number of its forward extension in the session.
+    fn forward_number(&self, call: usize) -> u64 {
+        self.number() * self.cursor.shape.calls() as u64 + call as u64
     }
 
-    fn advance(&mut self, store: &mut impl Store) {
-        self.step = self.step.advance(&self.shape, self.shapes(&*store));
-        if self.idle() && self.shape.sealed {
-            store.clear();
-        }
-        self.rest_if_idle();
-    }
-
-    fn rest_if_idle(&mut self) {
-        if self.idle() {
-            self.done += self.count;
-            self.count = 0;
-        }
-    }
-
-    /// Number of a chunk in the session.
-    fn number(&self, chunk: usize) -> u64 {
-        self.before + (self.done + chunk) as u64
-    }
-
-    /// Number of a chunk's forward extension in the session.
-    fn forward_number(&self, chunk: usize, call: usize) -> u64 {
-        self.number(chunk) * self.shape.calls() as u64 + call as u64
-    }
-
-    /// beta of a chunk's activations.
-    fn beta(&self, chunk: usize, seed: &Seed) -> Zeroizing<Plane> {
-        let number = self.number(chunk);
+    /// beta of the step's chunk.
+    fn beta(&self, seed: &Seed) -> Zeroizing<Plane> {
+        let number = self.number();
         let mut stream = Stream::new(seed, [0, (number >> 32) as u32, number as u32]);
         Zeroizing::new(core::array::from_fn(|_| stream.next_u32()))
     }
 
-    /// Where the records of the step's frame belong; their count is left open.
-    fn place<S>(&self, context: &ClientContext<'_, S>) -> Place {
-        Place {
-            session: *context.session,
-            layers: *context.layers,
-            inference: self.inference,
-            chunk: (self.done + self.step.chunk) as u64,
-            piece: self.step.frame as u16,
-            count: 0,
-        }
-    }
-
-    /// The chunk of the step.
-    fn chunk<'a>(&self, store: &'a mut impl Store) -> Result<&'a mut Chunk, Error> {
-        let chunk = store.chunk(self.done_here() + self.step.chunk);
-        chunk.ok_or(Error::Internal("a window without its chunk"))
+    /// What is sent of the step's chunk.
+    fn residues<'a>(&self, residues: &'a mut impl Residues) -> Result<&'a mut [[u32; 3]], Error> {
+        let index = self.cursor.done_here() + self.cursor.step.chunk;
+        let of_chunk = residues.of_chunk(index);
+        of_chunk
+            .map(|of_chunk| &mut of_chunk[..])
+            .ok_or(Error::Internal("a chunk without residues"))
     }
 
     /// Writes the next frame; none while the server's is awaited.
+    // Not inlined: inside the driver's large function it took an eighth more instructions on a
+    // Cortex-M4.
+    #[inline(never)]
     pub fn poll<S: Store>(
         &mut self,
         context: &mut ClientContext<'_, S>,
+        transfers: &mut ClientTransfers<'_, S::Residues>,
         out: &mut FrameBuf,
     ) -> Result<Option<usize>, Error> {
-        let (shape, step) = (self.shape, self.step);
+        let cursor = &self.cursor;
+        let (shape, step) = (cursor.shape, cursor.step);
         let Some(part) = step.part() else {
             return Ok(None);
         };
-        let place = self.place(context);
-        let chunk = self.chunk(context.store)?;
-        let (records, range) = (&chunk.records, shape.piece_range(chunk.shape, step.frame));
+        let chunk = cursor.chunk(context.store)?;
+        let range = shape.piece_range(chunk.shape, step.frame);
         let len = match part {
             Part::Residues => {
-                let residues = chunk.residues[range].as_flattened().iter();
+                let residues = self.residues(transfers.residues)?[range].as_flattened();
                 write(out, Kind::Residues, |payload| {
-                    pack(payload, T_BITS, residues.copied())
+                    pack(payload, T_BITS, residues.iter().copied())
                 })
             }
-            Part::Forward(call) => self.forward(call, context, out)?,
+            Part::Forward(call) => self.forward(call, context.store, transfers, out)?,
             Part::Reshares => {
-                let kept = records[..chunk.shape.len].iter().map(Record::kept);
+                let kept = chunk.records[..chunk.shape.len].iter().map(Record::kept);
                 write(out, Kind::Reshare, |payload| pack(payload, T_BITS, kept))
             }
             Part::Store => {
-                let count = range.len() as u16;
-                let place = Place { count, ..place };
+                let place = cursor.place(context, range.len());
+                let chunk = cursor.chunk(context.store)?;
                 let mut result = Ok(());
                 let len = write(out, Kind::Records, |payload| {
                     let len = chunk.pack(&shape.relu, range, payload);
@@ -299,39 +196,40 @@ impl ClientWindow {
                 });
                 result.map(|()| len)?
             }
-            Part::Replies => {
-                let replies = || records[range.clone()].iter().map(Record::reply);
-                write(out, Kind::Replies, |payload| {
-                    let first = pack(payload, 1, replies().map(|(e, _)| e));
-                    debug_assert_eq!(first, packed_len(range.len(), 1));
-                    first + pack(&mut payload[first..], T_BITS, replies().map(|(_, out)| out))
-                })
-            }
-            Part::Reverse | Part::Recall | Part::Answers | Part::Logits => return Ok(None),
+            _ => return Ok(None),
         };
-        self.advance(context.store);
+        self.advance(context.store, transfers);
         Ok(Some(len))
+    }
+
+    fn advance<S: Store>(
+        &mut self,
+        store: &mut S,
+        transfers: &mut ClientTransfers<'_, S::Residues>,
+    ) {
+        self.cursor.advance(store);
+        if self.idle() {
+            // They have been sent.
+            transfers.residues.zeroize();
+        }
     }
 
     /// A frame of a forward extension; with its last one the records take their pads.
     fn forward<S: Store>(
         &mut self,
         call: usize,
-        context: &mut ClientContext<'_, S>,
+        store: &mut S,
+        transfers: &mut ClientTransfers<'_, S::Residues>,
         out: &mut FrameBuf,
     ) -> Result<usize, Error> {
-        let (shape, step) = (self.shape, self.step);
-        let Chunk {
-            shape: of_chunk,
-            records,
-            ..
-        } = self.chunk(context.store)?;
-        let records = &mut records[..of_chunk.len];
-        let number = self.forward_number(step.chunk, call);
-        let public = shape.forward(*of_chunk, call);
+        let (shape, step) = (self.cursor.shape, self.cursor.step);
+        let chunk = self.cursor.chunk(store)?;
+        let number = self.forward_number(call);
+        let public = shape.forward(chunk.shape, call);
         let rows_of = shape.rows(call);
+        let records = &mut chunk.records[..chunk.shape.len];
         if step.frame == 0 {
-            let beta = self.beta(step.chunk, context.choices);
+            let beta = self.beta(transfers.choices);
             for (lane, rows) in self.lanes.iter_mut().zip(rows_of) {
                 match rows {
                     Some(Row::Digit(digit)) => {
@@ -343,13 +241,13 @@ impl ClientWindow {
                 }
             }
         }
-        let trees = context.receiver;
+        let trees = transfers.receiver;
         let lanes = (trees, self.lanes.each_ref());
-        let len = public.write(number, step.frame, lanes, &mut context.scratch[..], out)?;
+        let len = public.write(number, step.frame, lanes, &mut transfers.scratch[..], out)?;
         if step.frame + 1 < public.frames() {
             return Ok(len);
         }
-        let rows = trees.rows(number, &context.scratch[..])?;
+        let rows = trees.rows(number, &transfers.scratch[..])?;
         for (lane, of_lane) in rows_of.into_iter().enumerate() {
             let records = records.iter_mut().enumerate();
             match of_lane {
@@ -367,78 +265,35 @@ impl ClientWindow {
         Ok(len)
     }
 
-    /// Takes the server's next frame. Of an activation `share` gives the pseudo-random share that
-    /// takes the place of the client's; of a logit it takes the value mod t.
+    /// Takes the server's next frame.
+    // As above.
+    #[inline(never)]
     pub fn handle<S: Store>(
         &mut self,
         frame: Frame<'_>,
-        context: &mut ClientContext<'_, S>,
-        mut outputs: impl Outputs,
+        store: &mut S,
+        transfers: &mut ClientTransfers<'_, S::Residues>,
     ) -> Result<(), Error> {
-        let (shape, step) = (self.shape, self.step);
-        let Some(part) = step.part() else {
+        let (shape, step) = (self.cursor.shape, self.cursor.step);
+        if step.part() != Some(Part::Reverse) {
             return Err(frame.unexpected());
-        };
-        let number = base::CALL + 1 + self.number(step.chunk);
-        let place = self.place(context);
-        let chunk = self.chunk(context.store)?;
-        let range = shape.piece_range(chunk.shape, step.frame);
-        let (_, kind, expected) = shape.frame(part, chunk.shape, step.frame);
-        match part {
-            Part::Reverse => {
-                // The first call of the session was for base transfers.
-                let (sender, scratch) = (context.sender, &mut context.scratch[..]);
-                let call = shape.reverse(chunk.shape);
-                if call.absorb(number, (frame, step.frame), sender, scratch)? {
-                    let rows = sender.rows(number, scratch)?;
-                    let one = rows.word(Code::Bit, 1);
-                    let records = chunk.records.iter_mut().zip(&mut chunk.residues);
-                    for (i, (record, residues)) in records.take(call.rows).enumerate() {
-                        let [tau, product] =
-                            [0, 1].map(|lane| rows.hashes(lane, i, RowUse::Product, &one));
-                        *residues = record.products(&shape.relu, &tau, &product);
-                    }
-                }
-            }
-            Part::Recall => {
-                let payload = frame.expect_len(kind, expected)?;
-                let count = range.len() as u16;
-                let place = Place { count, ..place };
-                let (sealed, tag) = payload
-                    .split_last_chunk::<TAG>()
-                    .ok_or(Error::Internal("no tag"))?;
-                let bytes = &mut Zeroizing::new([0; super::MAX_PAYLOAD])[..sealed.len()];
-                bytes.copy_from_slice(sealed);
-                seal::open(context.seal, &place, bytes, tag)?;
-                chunk.unpack(&shape.relu, range, kind as u8, bytes)?;
-            }
-            Part::Answers => {
-                let payload = frame.expect_len(kind, expected)?;
-                let answers = payload.chunks_exact(shape.relu.answer_bytes());
-                for (record, answer) in chunk.records[range].iter_mut().zip(answers) {
-                    record.answer(&shape.relu, answer, outputs.share()?)?;
-                }
-            }
-            Part::Logits => {
-                let payload = frame.expect(kind)?;
-                let (records, mut result) = (&chunk.records[range], Ok(()));
-                unpack(kind as u8, payload, T_BITS, T, records.len(), |i, x| {
-                    let logit = outputs.logit(T_MOD.add(records[i].kept(), x));
-                    result = result.and(logit);
-                })?;
-                result?;
-            }
-            _ => return Err(frame.unexpected()),
         }
-        self.advance(context.store);
+        // The first call of the session was for base transfers.
+        let number = base::CALL + 1 + self.number();
+        let chunk = self.cursor.chunk(store)?;
+        let (sender, scratch) = (transfers.sender, &mut transfers.scratch[..]);
+        let call = shape.reverse(chunk.shape);
+        if call.absorb(number, (frame, step.frame), sender, scratch)? {
+            let rows = sender.rows(number, scratch)?;
+            let one = rows.word(Code::Bit, 1);
+            let residues = self.residues(transfers.residues)?;
+            let records = chunk.records.iter_mut().zip(residues);
+            for (i, (record, residues)) in records.take(call.rows).enumerate() {
+                let [tau, product] = [0, 1].map(|lane| rows.hashes(lane, i, RowUse::Product, &one));
+                *residues = record.products(&shape.relu, &tau, &product);
+            }
+        }
+        self.advance(store, transfers);
         Ok(())
     }
-}
-
-/// The outputs of a layer, one after the other, as a window is answered.
-pub trait Outputs {
-    /// The pseudo-random share mod t of the next one, an activation's.
-    fn share(&mut self) -> Result<u32, Error>;
-    /// The value mod t of the next one, a logit.
-    fn logit(&mut self, value: u32) -> Result<(), Error>;
 }

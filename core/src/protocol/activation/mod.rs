@@ -1,5 +1,5 @@
-//! A window of outputs, and what follows each: what both parties share here, their sides in `client`
-//! and `server`.
+//! A window of outputs, and what follows each: what both parties share here. Their sides are in `client`
+//! and `server` while it is prepared, in `replies` and `answers` while it is answered.
 //! `docs/design.md#relu`; the mathematics is in [`crate::relu`].
 //!
 //! | message | from | bits per activation, at h = 8 and k_s = 4 |
@@ -16,6 +16,8 @@
 #[cfg(feature = "server")]
 mod answers;
 mod client;
+mod cursor;
+mod replies;
 #[cfg(feature = "server")]
 mod server;
 mod store;
@@ -24,10 +26,12 @@ mod traffic;
 
 #[cfg(feature = "server")]
 pub use answers::{Answerable, ServerAnswers, StoredChunks};
-pub use client::{ClientContext, ClientWindow, Outputs, SCRATCH_WORDS};
+pub use client::{ClientTransfers, ClientWindow, SCRATCH_WORDS};
+pub use cursor::ClientContext;
+pub use replies::{ClientAnswers, Outputs};
 #[cfg(feature = "server")]
 pub use server::ServerWindow;
-pub use store::{Chunk, Store};
+pub use store::{Chunk, Residues, Store};
 #[cfg(feature = "server")]
 pub use traffic::WindowTraffic;
 

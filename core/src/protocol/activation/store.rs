@@ -19,8 +19,6 @@ pub struct Chunk {
     #[zeroize(skip)]
     pub(in crate::protocol) shape: ChunkShape,
     pub(super) records: [Record; CHUNK],
-    /// What is sent of each activation while its share is prepared.
-    pub(super) residues: [[u32; 3]; CHUNK],
 }
 
 impl Chunk {
@@ -28,7 +26,6 @@ impl Chunk {
     pub const EMPTY: Self = Self {
         shape: ChunkShape::EMPTY,
         records: [const { Record::EMPTY }; CHUNK],
-        residues: [[0; 3]; CHUNK],
     };
 }
 
@@ -77,6 +74,8 @@ impl Chunk {
 pub trait Store {
     /// What there is room for.
     const ROOM: Room;
+    /// What there is beside its chunks while they are prepared.
+    type Residues: Residues;
     /// A chunk by its number since the last [`Store::clear`].
     fn chunk(&mut self, index: usize) -> Option<&mut Chunk>;
     /// What is public of it.
@@ -85,4 +84,24 @@ pub trait Store {
     fn push(&mut self, shape: ChunkShape) -> Result<(), Error>;
     /// Erases all chunks.
     fn clear(&mut self);
+}
+
+/// What is sent of each activation while its share is prepared, by chunk of a [`Store`].
+pub trait Residues: Zeroize {
+    /// Of no chunk.
+    const EMPTY: Self;
+    /// Bytes outside of itself: at most so far.
+    fn allocated(&self) -> usize {
+        0
+    }
+    /// Those of a chunk that there is room for.
+    fn of_chunk(&mut self, index: usize) -> Option<&mut [[u32; 3]; CHUNK]>;
+}
+
+impl<const N: usize> Residues for [[[u32; 3]; CHUNK]; N] {
+    const EMPTY: Self = [[[0; 3]; CHUNK]; N];
+
+    fn of_chunk(&mut self, index: usize) -> Option<&mut [[u32; 3]; CHUNK]> {
+        self.get_mut(index)
+    }
 }

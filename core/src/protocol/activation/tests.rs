@@ -16,6 +16,8 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 const SESSION: SessionId = SessionId([3; 32]);
+const LAYERS: LayersHash = LayersHash([2; 32]);
+const SEAL: Seed = Seed([10; 32]);
 
 /// Room for windows of `N` chunks, or for all where `N` is 0.
 struct Memory<const N: u16>(Vec<Chunk>);
@@ -25,6 +27,7 @@ impl<const N: u16> Store for Memory<N> {
         0 => Room::Whole,
         chunks => Room::Chunks(chunks),
     };
+    type Residues = [[[u32; 3]; CHUNK]; 8];
     fn chunk(&mut self, index: usize) -> Option<&mut Chunk> {
         self.0.get_mut(index)
     }
@@ -47,10 +50,13 @@ struct Session<const N: u16> {
     forward: (ReceiverTrees, Box<SenderTrees<FORWARD>>),
     reverse: (ReceiverTrees, Box<SenderTrees<REVERSE>>),
     store: Memory<N>,
+    residues: Box<[[[u32; 3]; CHUNK]; 8]>,
     client: ClientWindow,
+    replies: ClientAnswers,
     server: ServerWindow,
     answers: ServerAnswers,
     relu: ReluParams,
+    k_s: u32,
     stream: Stream,
     frames: Vec<(bool, Vec<u8>)>,
     inferences: u64,
@@ -90,10 +96,13 @@ impl<const N: u16> Session<N> {
             forward,
             reverse,
             store: Memory(Vec::new()),
+            residues: Box::new(Residues::EMPTY),
             client,
+            replies: ClientAnswers::empty(),
             server: ServerWindow::new(relu, k_s, room, Seed([seed ^ 1; 32])),
             answers: ServerAnswers::new(relu, k_s, room),
             relu,
+            k_s,
             stream,
             frames: Vec::new(),
             inferences: 0,
@@ -105,7 +114,7 @@ impl<const N: u16> Session<N> {
     /// it where nothing does.
     fn run(&mut self, layers: &[Layer<'_>]) -> Vec<Vec<u32>> {
         self.inferences += 1;
-        (self.client).begin_preparing(self.inferences, &mut self.store);
+        self.client.begin(self.inferences, &mut self.store);
         let mut chunks: Vec<Vec<Answerable>> = layers.iter().map(|_| Vec::new()).collect();
         let capacity = Memory::<N>::ROOM.capacity();
         for (layer, &(activation, own, _)) in layers.iter().enumerate() {
@@ -126,14 +135,14 @@ impl<const N: u16> Session<N> {
             self.prepare(&mut chunks);
         }
 
-        self.client.begin_answering();
+        (self.replies).begin::<Memory<N>>(self.relu, self.k_s, self.inferences);
         let mut results = Vec::new();
         for (layer, (&(activation, own, shares), mut chunks)) in
             layers.iter().zip(chunks).enumerate()
         {
             let mut result = Vec::new();
             if activation == Linear {
-                self.client.pass(own.len());
+                self.replies.pass(own.len());
                 let reshares = chunks.iter().flat_map(|chunk| chunk.reshares.iter());
                 result.extend(reshares);
             } else {
@@ -155,24 +164,47 @@ impl<const N: u16> Session<N> {
 
     /// Prepares a window.
     fn prepare(&mut self, chunks: &mut [Vec<Answerable>]) {
-        self.client.prepare(&self.store);
+        self.client.start(&self.store);
         self.server.start();
         assert_eq!(self.client.idle(), self.server.idle());
+        let mut transfers = ClientTransfers {
+            receiver: &self.forward.0,
+            sender: &self.reverse.1,
+            choices: &Seed([9; 32]),
+            residues: &mut *self.residues,
+            scratch: &mut self.scratch,
+        };
+        let mut context = ClientContext {
+            store: &mut self.store,
+            session: &SESSION,
+            layers: &LAYERS,
+            seal: &SEAL,
+        };
         let mut out = [0; MAX_FRAME];
         loop {
-            let sent = self.server.poll(&self.reverse.0, &mut out).unwrap();
-            if !self.exchange(
-                sent,
-                &mut out,
-                &mut Vec::new(),
-                |server, _, frame, sender| {
-                    server.handle(frame, sender).unwrap();
-                },
-            ) {
+            if let Some(len) = self.server.poll(&self.reverse.0, &mut out).unwrap() {
+                self.frames.push((false, out[..len].to_vec()));
+                let frame = Frame::new_checked(&out[..len]).unwrap();
+                let handled = self.client.handle(frame, context.store, &mut transfers);
+                handled.unwrap();
+            } else if let Some(len) =
+                (self.client.poll(&mut context, &mut transfers, &mut out)).unwrap()
+            {
+                self.frames.push((true, out[..len].to_vec()));
+                let frame = Frame::new_checked(&out[..len]).unwrap();
+                self.server.handle(frame, &self.forward.1).unwrap();
+            } else {
                 break;
             }
         }
         assert!(self.client.idle() && self.server.idle());
+        assert!(
+            self.residues
+                .as_flattened()
+                .as_flattened()
+                .iter()
+                .all(|&x| x == 0)
+        );
         for (layer, chunk) in self.server.finish(&self.forward.1).unwrap() {
             chunks[layer].push(chunk);
         }
@@ -186,58 +218,37 @@ impl<const N: u16> Session<N> {
         chunks: &mut [Answerable],
         first: usize,
     ) -> Vec<u32> {
-        (self.client)
-            .answer((layer, activation), shares.len(), &mut self.store)
+        (self.replies)
+            .start((layer, activation), shares.len(), &mut self.store)
             .unwrap();
         self.answers.start(chunks, first, shares, 0).unwrap();
+        let mut context = ClientContext {
+            store: &mut self.store,
+            session: &SESSION,
+            layers: &LAYERS,
+            seal: &SEAL,
+        };
         let (mut taken, mut out) = (Vec::new(), [0; MAX_FRAME]);
         loop {
-            let sent = self.answers.poll(chunks, &mut out);
-            if !self.exchange(sent, &mut out, &mut taken, |_, server, frame, _| {
-                server.handle(frame, chunks).unwrap();
-            }) {
+            if let Some(len) = self.answers.poll(chunks, &mut out) {
+                self.frames.push((false, out[..len].to_vec()));
+                let frame = Frame::new_checked(&out[..len]).unwrap();
+                let outputs = Taken(&mut self.stream, &mut taken);
+                self.replies.handle(frame, &mut context, outputs).unwrap();
+            } else if let Some(len) = self.replies.poll(&mut context, &mut out).unwrap() {
+                self.frames.push((true, out[..len].to_vec()));
+                let frame = Frame::new_checked(&out[..len]).unwrap();
+                self.answers.handle(frame, chunks).unwrap();
+            } else {
                 break;
             }
         }
-        assert!(self.client.idle() && self.answers.idle());
+        assert!(self.replies.idle() && self.answers.idle());
         if activation == Logits {
             return taken;
         }
         let shares = self.answers.outputs().iter().zip(taken);
         shares.map(|(x, y)| T_MOD.add(*x, y)).collect()
-    }
-
-    /// Takes the server's frame to the client, or the client's to the server; false if there is none.
-    fn exchange(
-        &mut self,
-        sent: Option<usize>,
-        out: &mut [u8; MAX_FRAME],
-        taken: &mut Vec<u32>,
-        handle: impl FnOnce(&mut ServerWindow, &mut ServerAnswers, Frame<'_>, &SenderTrees<FORWARD>),
-    ) -> bool {
-        let mut context = ClientContext {
-            session: &SESSION,
-            layers: &LayersHash([2; 32]),
-            store: &mut self.store,
-            receiver: &self.forward.0,
-            sender: &self.reverse.1,
-            choices: &Seed([9; 32]),
-            seal: &Seed([10; 32]),
-            scratch: &mut self.scratch,
-        };
-        if let Some(len) = sent {
-            self.frames.push((false, out[..len].to_vec()));
-            let frame = Frame::new_checked(&out[..len]).unwrap();
-            let outputs = Taken(&mut self.stream, taken);
-            self.client.handle(frame, &mut context, outputs).unwrap();
-        } else if let Some(len) = self.client.poll(&mut context, out).unwrap() {
-            self.frames.push((true, out[..len].to_vec()));
-            let frame = Frame::new_checked(&out[..len]).unwrap();
-            handle(&mut self.server, &mut self.answers, frame, &self.forward.1);
-        } else {
-            return false;
-        }
-        true
     }
 
     fn relu(&mut self, a: &[u32], b: &[u32]) -> Vec<u32> {

@@ -2,35 +2,87 @@
 //! replies to the server's answers, layer by layer. Nothing is encrypted.
 //! `docs/design.md#two-phases`; the server's half is in [`super::super::server`].
 
-use super::layer::Current;
+use super::Application;
+use super::inference::{AnswerAt, Inference};
+use super::layer::{Current, Running};
 use super::memory::Memory;
-use super::session::Session;
-use super::{Application, Client, Step};
 use crate::Error;
 use crate::arith::bits::pack;
 use crate::arith::field::{T_BITS, T_MOD};
 use crate::network::layer::Activation;
+use crate::packing::Layout;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::LayersHash;
-use crate::protocol::linear::ClientLinear;
 use crate::protocol::steps::{Answer, AnswerSteps, LayerFacts, Room, image_piece};
 
-/// The message that the answering is at.
-pub(super) enum At {
-    /// Sends this frame of the image.
-    Image(usize),
-    /// Awaits the description of this layer.
-    Enter(usize),
-    Window,
-}
-
-impl<M: Memory, L: ClientLinear> Session<M, L> {
+impl<M: Memory, P: Layout> Inference<M, P> {
     /// Begins with what is prepared.
-    pub(super) fn begin_answering(&mut self) {
+    pub(super) fn begin_answering(&mut self) -> Result<(), Error> {
         self.layers_hash = LayersHash::default();
+        self.running = Running::Nothing;
         let (layers, image) = (self.welcome.layers.into(), self.welcome.input.values());
-        self.answer = AnswerSteps::new(M::ROOM, layers, image);
-        self.window.begin_answering();
+        self.steps = AnswerSteps::new(M::ROOM, layers, image);
+        self.next_answer()
+    }
+
+    /// The layer that the answering's next frame, of either side, belongs to; none at rest.
+    pub(super) fn answered_layer(&self) -> Option<u16> {
+        match self.at {
+            AnswerAt::Rest => None,
+            AnswerAt::Image(_) => Some(0),
+            AnswerAt::Enter(layer) => Some(layer as u16),
+            AnswerAt::Window => Some(self.running.index()),
+        }
+    }
+
+    /// Writes the next frame of the answering; none while the server's is awaited.
+    pub(super) fn poll_answer(
+        &mut self,
+        app: &mut impl Application,
+        out: &mut FrameBuf,
+    ) -> Result<Option<usize>, Error> {
+        let (len, done) = match self.at {
+            AnswerAt::Image(frame) => (self.image(app, frame, out), true),
+            AnswerAt::Window => {
+                let (answers, mut context, ..) = self.parts();
+                let Some(len) = answers.poll(&mut context, out)? else {
+                    return Ok(None);
+                };
+                (len, answers.idle())
+            }
+            AnswerAt::Rest | AnswerAt::Enter(_) => return Ok(None),
+        };
+        if done {
+            self.next_answer()?;
+        }
+        Ok(Some(len))
+    }
+
+    /// Takes a frame of the answering.
+    pub(super) fn handle_answer(
+        &mut self,
+        app: &mut impl Application,
+        frame: Frame<'_>,
+    ) -> Result<(), Error> {
+        let done = match self.at {
+            AnswerAt::Enter(index) => {
+                let current = self.described(index, frame)?;
+                self.enter(current);
+                true
+            }
+            AnswerAt::Window => {
+                let (answers, mut context, shares, running) = self.parts();
+                let outputs = running.layer()?.answered(shares, app);
+                answers.handle(frame, &mut context, outputs)?;
+                answers.idle()
+            }
+            // This side has the word.
+            AnswerAt::Rest | AnswerAt::Image(_) => return Err(frame.unexpected()),
+        };
+        if done {
+            self.next_answer()?;
+        }
+        Ok(())
     }
 
     /// Writes a frame of the image, less its shares.
@@ -49,105 +101,38 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
         })
     }
 
-    /// What is to be done where a layer was entered.
-    fn entered(&mut self, current: &Current<L::Layout>) {
+    fn enter(&mut self, current: Current<P>) {
         let facts = current.facts();
         if facts.activation == Activation::Linear {
-            self.window.pass(facts.outputs);
+            self.answers.pass(facts.outputs);
         }
-    }
-}
-
-impl<M: Memory, L: ClientLinear> Client<M, L> {
-    /// Writes the next frame of the answering; none while the server's is awaited.
-    pub(super) fn poll_answer(
-        &mut self,
-        app: &mut impl Application,
-        out: &mut FrameBuf,
-    ) -> Result<Option<usize>, Error> {
-        let session = &mut self.session;
-        let Step::Answer(at) = &mut self.step else {
-            return Ok(None);
-        };
-        let (len, done) = match at {
-            At::Image(frame) => (session.image(app, *frame, out), true),
-            At::Window => {
-                let (window, mut context, _) = session.window();
-                let Some(len) = window.poll(&mut context, out)? else {
-                    return Ok(None);
-                };
-                (len, window.idle())
-            }
-            At::Enter(_) => return Ok(None),
-        };
-        if done {
-            self.answer_on()?;
-        }
-        Ok(Some(len))
+        self.running.set(current);
     }
 
-    /// Takes a frame of the answering.
-    pub(super) fn handle_answer(
-        &mut self,
-        app: &mut impl Application,
-        frame: Frame<'_>,
-    ) -> Result<(), Error> {
-        let session = &mut self.session;
-        let Step::Answer(at) = &mut self.step else {
-            return Err(frame.unexpected());
-        };
-        let done = match at {
-            At::Enter(index) => {
-                let current = session.described(*index, frame)?;
-                session.entered(&current);
-                self.running.set(current);
-                true
-            }
-            At::Window => {
-                let (window, mut context, shares) = session.window();
-                let outputs = self.running.layer()?.answered(shares, app);
-                window.handle(frame, &mut context, outputs)?;
-                window.idle()
-            }
-            // This side has the word.
-            At::Image(_) => return Err(frame.unexpected()),
-        };
-        if done {
-            self.answer_on()?;
-        }
-        Ok(())
-    }
-
-    /// Goes on to the next message, or to what comes after the answer.
-    pub(super) fn answer_on(&mut self) -> Result<(), Error> {
-        loop {
-            let session = &mut self.session;
+    /// Goes on to the next message, or to rest.
+    fn next_answer(&mut self) -> Result<(), Error> {
+        self.at = loop {
             let current = self.running.layer().ok();
             let facts = current.as_ref().map_or(LayerFacts::NONE, |c| c.facts());
-            let at = match (session.answer.next(&facts), current) {
-                (Answer::Image(frame), _) => At::Image(frame),
+            break match (self.steps.next(&facts), current) {
+                (Answer::Image(frame), _) => AnswerAt::Image(frame),
                 (Answer::Enter(index), _) => {
                     if M::ROOM == Room::Whole {
-                        let current = session.known(index)?;
-                        session.entered(&current);
-                        self.running.set(current);
+                        let current = self.known(index)?;
+                        self.enter(current);
                         continue;
                     }
-                    At::Enter(index)
+                    AnswerAt::Enter(index)
                 }
                 (Answer::Window(count), Some(current)) => {
-                    let Session { window, memory, .. } = session;
-                    window.answer((current.index, facts.activation), count, memory)?;
-                    At::Window
+                    let layer = (current.index, facts.activation);
+                    self.answers.start(layer, count, &mut self.memory)?;
+                    AnswerAt::Window
                 }
                 (Answer::Window(_), None) => return Err(Error::Internal("no layer is answered")),
-                (Answer::Done, _) => {
-                    self.answered();
-                    return Ok(());
-                }
+                (Answer::Done, _) => AnswerAt::Rest,
             };
-            self.step = Step::Answer(at);
-            return Ok(());
-        }
+        };
+        Ok(())
     }
 }

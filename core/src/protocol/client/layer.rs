@@ -2,8 +2,6 @@
 //! `docs/design.md#from-shares-to-activations`.
 
 use super::Application;
-use super::memory::Memory;
-use super::session::Session;
 use crate::Error;
 use crate::arith::field::{T, T_MOD};
 use crate::network::LayerError;
@@ -11,10 +9,40 @@ use crate::network::layer::{Activation, Layer};
 use crate::packing::{Layout, Output, OutputCursor, Places};
 use crate::protocol::activation::Outputs;
 use crate::protocol::frame::{Frame, Kind};
-use crate::protocol::greeting::{Welcome, read_control};
-use crate::protocol::linear::ClientLinear;
+use crate::protocol::greeting::{LayersHash, Welcome, read_control};
 use crate::protocol::share::{SharePrf, to_ring};
 use crate::protocol::steps::LayerFacts;
+
+/// The layer that is run, or the last one; all of it is public. Not a part of a step: a step that is
+/// much larger than most of its values would keep what the stack held before, through
+/// [`super::Client::close`] too.
+#[repr(u8)]
+pub(super) enum Running<P> {
+    /// All zeros, so that a static client takes no flash.
+    Nothing = 0,
+    Layer(Current<P>),
+}
+
+impl<P> Running<P> {
+    pub(super) fn set(&mut self, current: Current<P>) {
+        *self = Self::Layer(current);
+    }
+
+    pub(super) fn layer(&mut self) -> Result<&mut Current<P>, Error> {
+        match self {
+            Self::Nothing => Err(Error::Internal("no layer is run")),
+            Self::Layer(current) => Ok(current),
+        }
+    }
+
+    /// Its index; that of the first, before there is one.
+    pub(super) fn index(&self) -> u16 {
+        match self {
+            Self::Nothing => 0,
+            Self::Layer(current) => current.index,
+        }
+    }
+}
 
 /// The layer that is being prepared or answered; all of it is public.
 pub(super) struct Current<P> {
@@ -111,41 +139,32 @@ impl<P: Places, A: Application> Outputs for Answered<'_, P, A> {
     }
 }
 
-impl<M: Memory, L: ClientLinear> Session<M, L> {
-    /// Takes the description of a layer.
-    #[inline(never)]
+impl<P: Layout> Current<P> {
+    /// Takes the description of a layer, which goes into the hash of all.
     pub(super) fn described(
-        &mut self,
+        welcome: &Welcome,
+        hash: &mut LayersHash,
         index: usize,
         frame: Frame<'_>,
-    ) -> Result<Current<L::Layout>, Error> {
+    ) -> Result<Self, Error> {
         let payload = frame.expect(Kind::Layer)?;
-        self.layers_hash.add(payload);
-        let current = self.enter(index, read_control(payload, "layer")?)?;
-        let last = index + 1 == usize::from(self.welcome.layers);
-        if last && self.layers_hash.0 != self.welcome.layers_hash {
+        hash.add(payload);
+        let current = Self::enter(welcome, index, read_control(payload, "layer")?)?;
+        let last = index + 1 == usize::from(welcome.layers);
+        if last && hash.0 != welcome.layers_hash {
             return Err(Error::LayersMismatch);
         }
         Ok(current)
     }
 
-    /// A layer that was described.
-    pub(super) fn known(&self, index: usize) -> Result<Current<L::Layout>, Error> {
-        let layer = self.memory.layer(index);
-        self.enter(
-            index,
-            layer.ok_or(Error::Internal("a layer without description"))?,
-        )
-    }
-
     /// Checks a layer and lays it out.
     #[inline(never)]
-    fn enter(&self, index: usize, layer: Layer) -> Result<Current<L::Layout>, Error> {
+    pub(super) fn enter(welcome: &Welcome, index: usize, layer: Layer) -> Result<Self, Error> {
         let index = index as u16;
         let fail = |reason| Error::Layer { index, reason };
-        let layout = L::Layout::new(&layer).map_err(fail)?;
-        check_reads(&layer, &layout, index, &self.welcome).map_err(fail)?;
-        Ok(Current::new(index, layer, layout))
+        let layout = P::new(&layer).map_err(fail)?;
+        check_reads(&layer, &layout, index, welcome).map_err(fail)?;
+        Ok(Self::new(index, layer, layout))
     }
 }
 

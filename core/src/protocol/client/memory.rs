@@ -8,7 +8,7 @@ use crate::network::LayerError;
 use crate::network::layer::Layer;
 use crate::protocol::activation::{Chunk, ChunkShape, Store};
 use crate::protocol::greeting::MAX_WINDOW;
-use crate::protocol::steps::Room;
+use crate::protocol::steps::{CHUNK, Room};
 use crate::relu::ReluParams;
 
 /// The memory of a client.
@@ -97,6 +97,7 @@ impl<const N: usize> Store for Chunks<N> {
         let () = Self::FITS;
         Room::Chunks(N as u16)
     };
+    type Residues = [[[u32; 3]; CHUNK]; N];
 
     fn chunk(&mut self, index: usize) -> Option<&mut Chunk> {
         self.chunks.get_mut(..self.used)?.get_mut(index)

@@ -3,18 +3,19 @@
 //! needed.
 
 mod answer;
+mod inference;
 mod layer;
 mod memory;
 mod prepare;
+mod redeem;
 mod session;
 mod setup;
 mod tickets;
 #[cfg(feature = "alloc")]
 mod whole;
 
-use self::layer::Current;
 use self::session::{Goal, Has, Session};
-use super::activation::Phase;
+use super::activation::{Phase, Residues};
 use super::frame::{Frame, FrameBuf, Kind, write};
 use super::greeting::{Settings, Welcome};
 use super::linear::ClientLinear;
@@ -25,10 +26,11 @@ use super::share::SharePrf;
 use crate::Error;
 use crate::error::Usage;
 #[cfg(feature = "audit")]
-use crate::random::{Kdf, Purpose, SessionId};
+use crate::random::SessionId;
 use rand_core::CryptoRng;
 
 pub use memory::{Chunks, Memory};
+pub use redeem::AnswerClient;
 pub use tickets::Ticket;
 #[cfg(feature = "alloc")]
 pub use whole::Whole;
@@ -46,6 +48,26 @@ pub trait Application {
     fn logit(&mut self, class: u16, value: i32);
 }
 
+/// What a driver needs of a client: [`Client`] and [`AnswerClient`] have it, and nobody else.
+pub trait Driven {
+    /// See [`Client::poll`].
+    fn poll(
+        &mut self,
+        app: &mut impl Application,
+        out: &mut FrameBuf,
+    ) -> Result<Option<usize>, Error>;
+    /// See [`Client::handle`].
+    fn handle(&mut self, app: &mut impl Application, frame: Frame<'_>) -> Result<(), Error>;
+    /// Whether it awaits no frame.
+    fn rests(&self) -> bool;
+    /// See [`Client::close`].
+    fn close(&mut self);
+    /// The pseudo-random shares of the last inference, if it was this session's. Whoever has these and
+    /// the server's shares has the image.
+    #[cfg(feature = "audit")]
+    fn last_shares(&self, session: &SessionId) -> Option<SharePrf>;
+}
+
 /// A client for 64 KiB of RAM, in segment and coefficient packing: it works on one chunk of
 /// activations at a time, and the server keeps its records.
 pub type SmallClient = Client<Chunks<1>>;
@@ -61,32 +83,7 @@ pub type SlotClient<M> = Client<M, Slots>;
 /// `L` is the packing's part.
 pub struct Client<M: Memory, L: ClientLinear = Segments> {
     step: Step,
-    /// The layer of [`Step::Prepare`] and [`Step::Answer`].
-    running: Running<L::Layout>,
     session: Session<M, L>,
-}
-
-/// The layer that is run, or the last one; all of it is public. Not a part of the step: a step that
-/// is much larger than most of its values would keep what the stack held before, through
-/// [`Client::close`] too.
-#[repr(u8)]
-enum Running<P> {
-    /// All zeros, so that a static client takes no flash.
-    Nothing = 0,
-    Layer(Current<P>),
-}
-
-impl<P> Running<P> {
-    fn set(&mut self, current: Current<P>) {
-        *self = Self::Layer(current);
-    }
-
-    fn layer(&mut self) -> Result<&mut Current<P>, Error> {
-        match self {
-            Self::Nothing => Err(Error::Internal("no layer is run")),
-            Self::Layer(current) => Ok(current),
-        }
-    }
 }
 
 /// What comes next, with what exists during that step alone. The first is all zeros, so that a
@@ -99,8 +96,7 @@ enum Step {
     Ready,
     Begin,
     Prepare(prepare::At),
-    Answer(answer::At),
-    Redeem(tickets::At),
+    Answer,
     Bye,
 }
 
@@ -116,7 +112,6 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     pub const fn closed() -> Self {
         Self {
             step: Step::Closed,
-            running: Running::Nothing,
             session: Session::EMPTY,
         }
     }
@@ -144,7 +139,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     pub fn welcome(&self) -> Option<&Welcome> {
         match self.step {
             Step::Closed | Step::Setup(setup::At::Hello | setup::At::Welcome) => None,
-            _ => Some(&self.session.welcome),
+            _ => Some(&self.session.inference.welcome),
         }
     }
 
@@ -166,26 +161,28 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     /// Where an inference is that is prepared or answered: the phase, and the index of the layer that
     /// its next frame, of either side, belongs to.
     pub fn position(&self) -> Option<(Phase, u16)> {
-        let (Session { window, memory, .. }, running) = (&self.session, &self.running);
-        let current = match running {
-            Running::Nothing => 0,
-            Running::Layer(current) => current.index,
-        };
-        Some(match &self.step {
-            Step::Begin => (Phase::Prepare, 0),
-            Step::Prepare(prepare::At::Enter(layer)) => (Phase::Prepare, *layer as u16),
-            Step::Prepare(prepare::At::Window) => (Phase::Prepare, window.layer(memory)?),
-            Step::Prepare(_) => (Phase::Prepare, current),
-            Step::Answer(answer::At::Image(_)) => (Phase::Answer, 0),
-            Step::Answer(answer::At::Enter(layer)) => (Phase::Answer, *layer as u16),
-            Step::Answer(answer::At::Window) => (Phase::Answer, current),
+        let Session {
+            window, inference, ..
+        } = &self.session;
+        let layer = match &self.step {
+            Step::Answer => return Some((Phase::Answer, inference.answered_layer()?)),
+            Step::Begin => 0,
+            Step::Prepare(prepare::At::Enter(layer)) => *layer as u16,
+            Step::Prepare(prepare::At::Window) => window.layer(&inference.memory)?,
+            Step::Prepare(_) => inference.running.index(),
             _ => return None,
-        })
+        };
+        Some((Phase::Prepare, layer))
     }
 
     /// Bytes of its whole state: at most so far, if its memory grows.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.session.memory.allocated()
+        let Session {
+            residues,
+            inference,
+            ..
+        } = &self.session;
+        size_of::<Self>() + residues.allocated() + inference.memory.allocated()
     }
 
     /// Starts to prepare an inference, for which no image is needed; nothing if one is prepared.
@@ -197,9 +194,6 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     }
 
     fn begin(&mut self, goal: Goal) -> Result<(), Error> {
-        if self.session.redeems {
-            return Err(Error::Usage(Usage::Redeems));
-        }
         self.leave_ready(Step::Begin)?;
         (self.session.goal, self.session.has) = (goal, Has::Nothing);
         Ok(())
@@ -217,9 +211,9 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     fn begin_answering(&mut self) -> Result<(), Error> {
         // It is spent from its first byte on, whatever becomes of it.
         self.session.has = Has::Nothing;
-        self.session.begin_answering();
-        self.running = Running::Nothing;
-        self.answer_on()
+        self.session.inference.begin_answering()?;
+        self.step = Step::Answer;
+        Ok(())
     }
 
     /// What comes after the preparing.
@@ -234,17 +228,14 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         Ok(())
     }
 
-    /// What comes after the answer.
-    fn answered(&mut self) {
+    /// What comes after a frame of the answer.
+    fn answer_on(&mut self) {
         let session = &mut self.session;
-        // Only whoever opens shares needs them again.
-        #[cfg(feature = "audit")]
-        let inference = Kdf::of(session.inference.secret().clone());
-        session.forget();
-        #[cfg(feature = "audit")]
-        (session.inference = inference);
-        session.wipe();
-        self.step = Step::Ready;
+        if session.inference.answered_layer().is_none() {
+            session.inference.answered();
+            session.wipe();
+            self.step = Step::Ready;
+        }
     }
 
     /// Says goodbye.
@@ -258,18 +249,6 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         }
         self.step = next;
         Ok(())
-    }
-
-    /// The pseudo-random shares of the last inference, if there was one. Whoever has these and the
-    /// server's shares has the image.
-    #[cfg(feature = "audit")]
-    pub(super) fn last_shares(&self, session: &SessionId) -> Option<SharePrf> {
-        let begun = self.session.inferences > 0 || self.session.redeems;
-        if self.session.id != *session || !begun {
-            return None;
-        }
-        let seed = self.session.inference.seed(Purpose::Shares, 0);
-        Some(SharePrf::new(&seed))
     }
 
     /// Writes the next frame; none while the server's is awaited, or when ready or closed. After
@@ -304,13 +283,15 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
             Step::Setup(_) => return self.poll_setup(out),
             Step::Begin => {
                 let len = self.session.begin_preparing(out)?;
-                self.running = Running::Nothing;
                 self.prepare_on()?;
                 len
             }
             Step::Prepare(_) => return self.poll_prepare(out),
-            Step::Answer(_) => return self.poll_answer(app, out),
-            Step::Redeem(_) => return self.poll_redeem(out),
+            Step::Answer => {
+                let len = self.session.inference.poll_answer(app, out)?;
+                self.answer_on();
+                return Ok(len);
+            }
             Step::Bye => {
                 self.close();
                 write(out, Kind::Bye, |_| 0)
@@ -323,12 +304,42 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     fn handle_inner(&mut self, app: &mut impl Application, frame: Frame<'_>) -> Result<(), Error> {
         match &self.step {
             Step::Setup(_) => self.handle_setup(app, frame),
-            Step::Prepare(_) => self.handle_prepare(app, frame),
-            Step::Answer(_) => self.handle_answer(app, frame),
-            Step::Redeem(_) => self.handle_redeem(frame),
+            Step::Prepare(_) => self.handle_prepare(frame),
+            Step::Answer => {
+                self.session.inference.handle_answer(app, frame)?;
+                self.answer_on();
+                Ok(())
+            }
             // This side has the word.
             _ => Err(frame.unexpected()),
         }
+    }
+}
+
+impl<M: Memory, L: ClientLinear> Driven for Client<M, L> {
+    fn poll(
+        &mut self,
+        app: &mut impl Application,
+        out: &mut FrameBuf,
+    ) -> Result<Option<usize>, Error> {
+        Self::poll(self, app, out)
+    }
+    fn handle(&mut self, app: &mut impl Application, frame: Frame<'_>) -> Result<(), Error> {
+        Self::handle(self, app, frame)
+    }
+    fn rests(&self) -> bool {
+        self.is_ready() || self.is_closed()
+    }
+    fn close(&mut self) {
+        Self::close(self);
+    }
+    #[cfg(feature = "audit")]
+    fn last_shares(&self, session: &SessionId) -> Option<SharePrf> {
+        let begun = self.session.inferences > 0;
+        self.session
+            .inference
+            .last_shares(session)
+            .filter(|_| begun)
     }
 }
 

@@ -2,12 +2,13 @@
 //! result, and takes its shares of all outputs through the transfers. No image is needed.
 //! `docs/design.md#two-phases`; the server's half is in [`super::super::server`].
 
-use super::layer::Current;
+use super::layer::{Current, Running};
 use super::memory::Memory;
 use super::session::Session;
-use super::{Application, Client, Step};
+use super::{Client, Step};
 use crate::Error;
 use crate::arith::field::T_MOD;
+use crate::packing::Output;
 use crate::protocol::frame::{Frame, FrameBuf, Kind, write};
 use crate::protocol::greeting::{LayersHash, write_control};
 use crate::protocol::linear::ClientLinear;
@@ -29,24 +30,29 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
     /// Begins with fresh shares.
     pub(super) fn begin_preparing(&mut self, out: &mut FrameBuf) -> Result<usize, Error> {
         let number = self.inferences;
-        self.inference = Kdf::of(self.ratchet.seed(Purpose::Inference, number));
+        let inference = &mut self.inference;
+        inference.draw(Kdf::of(self.ratchet.seed(Purpose::Inference, number)));
         self.ratchet = Kdf::of(self.ratchet.seed(Purpose::Ratchet, number));
-        self.draw();
-        self.window.begin_preparing(number, &mut self.memory);
+        self.window.begin(number, &mut inference.memory);
+        let k_s = self.settings.k_s.into();
+        inference
+            .answers
+            .begin::<M>(self.window.relu(), k_s, number);
         self.inferences += 1;
-        self.layers_hash = LayersHash::default();
-        self.prepare = PrepareSteps::new(M::ROOM, self.welcome.layers.into());
+        inference.layers_hash = LayersHash::default();
+        inference.running = Running::Nothing;
+        self.prepare = PrepareSteps::new(M::ROOM, inference.welcome.layers.into());
         match self.deposit() {
             None => Ok(write(out, Kind::Begin, |_| 0)),
             Some(deposit) => write_control(out, Kind::Begin, &deposit),
         }
     }
 
-    /// Packs input ciphertext `i` of a layer.
-    fn input(&mut self, current: &Current<L::Layout>, i: usize) -> SendUpload {
-        let layer = &current.layer;
+    /// Packs input ciphertext `i` of the layer that is run.
+    fn input(&mut self, i: usize) -> Result<SendUpload, Error> {
+        let (_, _, shares, running) = self.inference.parts();
+        let Current { layer, layout, .. } = running.layer()?;
         let (tensor, side) = (layer.input, usize::from(layer.in_side));
-        let shares = &mut self.shares;
         let value = |channel, row, col| {
             layer.pooled(row, col).fold(0, |sum, (row, col)| {
                 let position = row * side + col;
@@ -55,7 +61,19 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
             })
         };
         let seeds = UploadSeeds::next(&self.kdf, &mut self.uploads, UploadSeeds::CIPHERTEXT);
-        (self.linear).upload(&mut self.work, &current.layout, i, seeds, value)
+        Ok((self.linear).upload(&mut self.work, layout, i, seeds, value))
+    }
+
+    /// Puts the next output into the window.
+    fn gather(&mut self, output: Output) -> Result<(), Error> {
+        let shift = self.inference.welcome.shift.into();
+        let value = self.linear.value(&self.work, output.coefficient);
+        let (_, context, shares, running) = self.inference.parts();
+        let current = running.layer()?;
+        let value = current.gathered(output, value, shares, shift);
+        let layer = (current.index, current.layer.activation);
+        self.window.gather(layer, value, context.store)?;
+        current.take().map(drop)
     }
 }
 
@@ -69,8 +87,8 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         let (len, done) = match at {
             At::Input(upload) => session.linear.poll_upload(&mut session.work, upload, out),
             At::Window => {
-                let (window, mut context, _) = session.window();
-                let Some(len) = window.poll(&mut context, out)? else {
+                let (window, mut context, mut transfers) = session.window();
+                let Some(len) = window.poll(&mut context, &mut transfers, out)? else {
                     return Ok(None);
                 };
                 (len, window.idle())
@@ -84,29 +102,24 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     }
 
     /// Takes a frame of the preparing.
-    pub(super) fn handle_prepare(
-        &mut self,
-        app: &mut impl Application,
-        frame: Frame<'_>,
-    ) -> Result<(), Error> {
+    pub(super) fn handle_prepare(&mut self, frame: Frame<'_>) -> Result<(), Error> {
         let session = &mut self.session;
         let Step::Prepare(at) = &mut self.step else {
             return Err(frame.unexpected());
         };
         let done = match at {
             At::Enter(index) => {
-                self.running.set(session.described(*index, frame)?);
+                let current = session.inference.described(*index, frame)?;
+                session.inference.running.set(current);
                 true
             }
             At::Response(download) => {
-                let Session { linear, work, .. } = session;
-                let layout = &self.running.layer()?.layout;
-                linear.receive(work, layout, download, frame)?
+                let layout = &session.inference.running.layer()?.layout;
+                (session.linear).receive(&mut session.work, layout, download, frame)?
             }
             At::Window => {
-                let (window, mut context, shares) = session.window();
-                let outputs = self.running.layer()?.answered(shares, app);
-                window.handle(frame, &mut context, outputs)?;
+                let (window, context, mut transfers) = session.window();
+                window.handle(frame, context.store, &mut transfers)?;
                 window.idle()
             }
             At::Confirm => {
@@ -126,40 +139,34 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     pub(super) fn prepare_on(&mut self) -> Result<(), Error> {
         loop {
             let session = &mut self.session;
-            let current = self.running.layer().ok();
-            let (facts, pending) = match &current {
-                Some(current) => (current.facts(), current.pending),
-                None => (LayerFacts::NONE, None),
+            let (facts, pending) = match session.inference.running.layer() {
+                Ok(current) => (current.facts(), current.pending),
+                Err(_) => (LayerFacts::NONE, None),
             };
-            let at = match (session.prepare.next(&facts, pending), current) {
-                (Prepare::Enter(index), _) => {
+            let at = match session.prepare.next(&facts, pending) {
+                Prepare::Enter(index) => {
                     if M::ROOM == Room::Whole {
-                        self.running.set(session.known(index)?);
+                        let current = session.inference.known(index)?;
+                        session.inference.running.set(current);
                         continue;
                     }
                     At::Enter(index)
                 }
-                (Prepare::Input(i), Some(current)) => At::Input(session.input(current, i)),
-                (Prepare::Response, _) => At::Response(ReceiveResponse::default()),
-                (Prepare::Gather(output), Some(current)) => {
-                    let value = session.linear.value(&session.work, output.coefficient);
-                    let shift = session.welcome.shift.into();
-                    let value = current.gathered(output, value, &mut session.shares, shift);
-                    let Session { window, memory, .. } = session;
-                    window.gather((current.index, current.layer.activation), value, memory)?;
-                    current.take()?;
+                Prepare::Input(i) => At::Input(session.input(i)?),
+                Prepare::Response => At::Response(ReceiveResponse::default()),
+                Prepare::Gather(output) => {
+                    session.gather(output)?;
                     continue;
                 }
-                (Prepare::Window, _) => {
-                    session.window.prepare(&session.memory);
+                Prepare::Window => {
+                    session.window.start(&session.inference.memory);
                     if session.window.idle() {
                         continue;
                     }
                     At::Window
                 }
-                (Prepare::Confirm, _) => At::Confirm,
-                (Prepare::Done, _) => return self.prepared(),
-                _ => return Err(Error::Internal("no layer is prepared")),
+                Prepare::Confirm => At::Confirm,
+                Prepare::Done => return self.prepared(),
             };
             self.step = Step::Prepare(at);
             return Ok(());

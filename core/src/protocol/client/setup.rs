@@ -63,21 +63,21 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
         let payload = frame.expect(Kind::Welcome)?;
         let welcome: Welcome = read_greeting(payload)?;
         let relu = welcome.check(&self.settings)?;
-        self.id = self.hello().session_id(payload)?;
-        self.kdf = Kdf::new(&self.secret, &self.id);
+        let id = self.hello().session_id(payload)?;
+        self.kdf = Kdf::new(&self.secret, &id);
         self.secret.zeroize();
 
         let k_s = self.settings.k_s.into();
         let roots = self.kdf.seed(Purpose::GgmRoots, 0);
-        self.receiver
-            .plant(Direction::Forward, k_s, &self.id, &roots)?;
+        self.receiver.plant(Direction::Forward, k_s, &id, &roots)?;
         let mut stream = Stream::new(&self.kdf.seed(Purpose::Delta, 0), [0; 3]);
-        self.sender.choose(k_s, &self.id, || stream.next_u32())?;
+        self.sender.choose(k_s, &id, || stream.next_u32())?;
         self.choices = self.kdf.seed(Purpose::Choices, 0);
         self.ratchet = Kdf::of(self.kdf.seed(Purpose::Ratchet, 0));
         self.window.begin_session::<M>(relu, k_s);
-        self.layers_hash = LayersHash::default();
-        self.welcome = welcome;
+        self.inference.session = id;
+        self.inference.layers_hash = LayersHash::default();
+        self.inference.welcome = welcome;
         Ok(())
     }
 
@@ -132,7 +132,7 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
     /// Takes a frame of the messages that the client chooses from; the keys are in the slots of the
     /// polynomial.
     fn take_messages(&mut self, frame: Frame<'_>, index: usize) -> Result<(), Error> {
-        let (id, slots) = (&self.id, &self.work.poly);
+        let (id, slots) = (&self.inference.session, &self.work.poly);
         let key = |transfer| base::slot_key_chosen(id, transfer, slots);
         base::read_messages(frame, index, &mut self.sender, id, key)
     }
@@ -150,7 +150,8 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
         let rows = self.sender.rows(base::CALL, scratch)?;
         let keys = base::row_keys(&rows);
         let trees = &self.receiver;
-        Ok(base::write_messages(trees, &self.id, frame, keys, out))
+        let id = &self.inference.session;
+        Ok(base::write_messages(trees, id, frame, keys, out))
     }
 }
 
@@ -213,20 +214,21 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
             At::Labels(class) => {
                 app.label(*class, label(frame)?);
                 *class += 1;
-                if *class == session.welcome.classes {
+                if *class == session.inference.welcome.classes {
                     self.step = session.after(Setup::Labels)?;
                 }
             }
             At::Layers(index) => {
-                let current = session.described(*index, frame)?;
+                let inference = &mut session.inference;
+                let current = inference.described(*index, frame)?;
                 let (layer, outputs) = (current.layer, current.facts().outputs);
                 let fail = |reason| Error::Layer {
                     index: current.index,
                     reason,
                 };
-                session.memory.describe(layer, outputs).map_err(fail)?;
+                inference.memory.describe(layer, outputs).map_err(fail)?;
                 *index += 1;
-                if *index == usize::from(session.welcome.layers) {
+                if *index == usize::from(inference.welcome.layers) {
                     self.step = session.after(Setup::Layers)?;
                 }
             }

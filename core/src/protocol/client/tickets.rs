@@ -1,5 +1,5 @@
-//! Tickets of the client: what it keeps of a prepared inference beyond the session, and how it comes
-//! back with it. `docs/design.md#tickets`; the server's half is in [`super::super::server`].
+//! Tickets of the client: what it keeps of a prepared inference beyond the session. `redeem` comes back
+//! with it. `docs/design.md#tickets`; the server's half is in [`super::super::server`].
 
 #[cfg(feature = "alloc")]
 use alloc::vec;
@@ -12,42 +12,40 @@ use zeroize::Zeroize;
 #[cfg(feature = "alloc")]
 use zeroize::Zeroizing;
 
+use super::Client;
 use super::memory::Memory;
 use super::session::{Goal, Has, Session};
-use super::{Client, Running, Step};
 use crate::Error;
 use crate::error::Usage;
-use crate::protocol::activation::ChunkShape;
-use crate::protocol::frame::{Frame, FrameBuf, Kind};
-use crate::protocol::greeting::{Settings, VERSION, Welcome, write_control};
+use crate::protocol::greeting::{Settings, VERSION, Welcome};
 use crate::protocol::linear::ClientLinear;
 use crate::protocol::steps::Room;
-use crate::protocol::ticket::{Deposit, Owner, Redeem, TicketId, lock};
-use crate::random::{Kdf, Purpose, Seed, SessionId};
+use crate::protocol::ticket::{Deposit, Owner, TicketId, lock};
+use crate::random::{Kdf, Purpose, Seed};
 use crate::relu::ReluParams;
 
 /// A prepared inference that the server keeps as well: it answers one image, once, in a session of
 /// its own. With the server's half whoever has it can open the image, so it must be gone for good
-/// before the image leaves: see [`Client::redeem`].
+/// before the image leaves: see [`super::AnswerClient::redeem`].
 pub struct Ticket<M: Memory> {
-    about: About,
+    pub(super) about: About,
     /// What its shares, the key of its records and its token follow from.
-    secret: Seed,
-    relu: ReluParams,
-    kept: M::Kept,
+    pub(super) secret: Seed,
+    pub(super) relu: ReluParams,
+    pub(super) kept: M::Kept,
 }
 
 /// What is public of a ticket, to both parties.
 #[derive(Clone, Serialize, Deserialize)]
-struct About {
+pub(super) struct About {
     version: u16,
-    parameters: u16,
+    pub(super) parameters: u16,
     window: u16,
-    k_s: u8,
+    pub(super) k_s: u8,
     h: u8,
-    id: TicketId,
-    owner: Owner,
-    welcome: Welcome,
+    pub(super) id: TicketId,
+    pub(super) owner: Owner,
+    pub(super) welcome: Welcome,
 }
 
 /// The longest head of a stored ticket, in bytes: what is public, and the secret.
@@ -145,32 +143,21 @@ impl About {
     }
 }
 
-/// The message that the redeeming is at.
-pub(super) enum At {
-    Redeem,
-    Redeemed,
+/// What redeems an inference.
+pub(super) fn token(inference: &Kdf) -> Seed {
+    inference.seed(Purpose::Token, 0)
 }
 
 impl<M: Memory, L: ClientLinear> Session<M, L> {
-    /// What redeems the inference.
-    fn token(&self) -> Seed {
-        self.inference.seed(Purpose::Token, 0)
-    }
-
     /// What the server is told of an inference that becomes a ticket.
     pub(super) fn deposit(&self) -> Option<Deposit> {
         match self.goal {
             Goal::Ticket(owner) => Some(Deposit {
                 owner,
-                lock: lock(&self.token().0),
+                lock: lock(&token(&self.inference.kdf).0),
             }),
             Goal::Rest | Goal::Answer => None,
         }
-    }
-
-    /// Its name, which both parties know without a word.
-    fn ticket_id(&self) -> TicketId {
-        TicketId::new(&self.id, self.window.inference())
     }
 }
 
@@ -192,114 +179,24 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
             return None;
         }
         session.has = Has::Nothing;
+        let inference = &mut session.inference;
         let about = About {
             version: VERSION,
             parameters: L::PARAMETER_SET,
             window: M::ROOM.window(),
             k_s: session.settings.k_s,
             h: session.settings.h,
-            id: session.ticket_id(),
+            id: TicketId::new(&inference.session, session.inferences - 1),
             owner,
-            welcome: session.welcome.clone(),
+            welcome: inference.welcome.clone(),
         };
         let ticket = Ticket {
             about,
-            secret: session.inference.secret().clone(),
+            secret: inference.kdf.secret().clone(),
             relu: session.window.relu(),
-            kept: session.memory.take(),
+            kept: inference.memory.take(),
         };
-        session.forget();
+        inference.forget();
         Some(ticket)
-    }
-
-    /// Begins a session in which a ticket is redeemed: the client is ready once the server has taken
-    /// it, and then [`Client::start`] has an image answered. A closed client does so, or one that has
-    /// redeemed another ticket before, over the same line.
-    ///
-    /// **Between the two** every copy of the ticket must be gone, durably: whoever sends two images
-    /// under one ticket tells their difference.
-    pub fn redeem(&mut self, ticket: Ticket<M>) -> Result<(), Error> {
-        if !(self.is_closed() || self.is_ready() && self.session.redeems) {
-            return Err(Error::Usage(Usage::NotReady));
-        }
-        let result = self.begin_redeeming(ticket);
-        if result.is_err() {
-            self.close();
-        }
-        result
-    }
-
-    fn begin_redeeming(&mut self, mut ticket: Ticket<M>) -> Result<(), Error> {
-        self.close();
-        if ticket.about.parameters != L::PARAMETER_SET {
-            return Err(Error::ParameterSet {
-                ours: L::PARAMETER_SET,
-                theirs: ticket.about.parameters,
-            });
-        }
-        let session = &mut self.session;
-        let About { id, owner, .. } = ticket.about;
-        session.settings = ticket.about.settings();
-        session.id = SessionId(id.session);
-        session.inference = Kdf::of(ticket.secret.clone());
-        session.draw();
-        session.redeems = true;
-        session.has = Has::Ticket(owner);
-        let k_s = session.settings.k_s.into();
-        session.window.begin_session::<M>(ticket.relu, k_s);
-        session.window.redeem(id.inference);
-        session.welcome = ticket.about.welcome.clone();
-        session.memory.put(&mut ticket.kept);
-        session.check_kept()?;
-        self.running = Running::Nothing;
-        self.step = Step::Redeem(At::Redeem);
-        Ok(())
-    }
-
-    /// Writes the greeting.
-    pub(super) fn poll_redeem(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
-        let session = &self.session;
-        let (Step::Redeem(At::Redeem), Has::Ticket(owner)) = (&self.step, session.has) else {
-            return Ok(None);
-        };
-        let (model, id) = (session.welcome.model, session.ticket_id());
-        let redeem = Redeem::new(model, id, owner, &session.token());
-        self.step = Step::Redeem(At::Redeemed);
-        write_control(out, Kind::Redeem, &redeem).map(Some)
-    }
-
-    /// Takes the server's word that it has taken the ticket.
-    pub(super) fn handle_redeem(&mut self, frame: Frame<'_>) -> Result<(), Error> {
-        if !matches!(self.step, Step::Redeem(At::Redeemed)) {
-            return Err(frame.unexpected());
-        }
-        frame.expect_array::<0>(Kind::Redeemed)?;
-        self.session.has = Has::Prepared;
-        self.step = Step::Ready;
-        Ok(())
-    }
-}
-
-impl<M: Memory, L: ClientLinear> Session<M, L> {
-    /// Whether a ticket's records are those of its layers, where the client keeps them.
-    fn check_kept(&self) -> Result<(), Error> {
-        if M::ROOM != Room::Whole {
-            return Ok(());
-        }
-        let mut kept = 0;
-        for index in 0..usize::from(self.welcome.layers) {
-            let current = self.known(index)?;
-            let activation = current.layer.activation;
-            for shape in ChunkShape::split(current.index, activation, current.facts().outputs) {
-                if self.memory.shape(kept) != Some(shape) {
-                    return Err(Error::Malformed("ticket: records of other layers"));
-                }
-                kept += 1;
-            }
-        }
-        match self.memory.shape(kept) {
-            None => Ok(()),
-            Some(_) => Err(Error::Malformed("ticket: records of no layer")),
-        }
     }
 }

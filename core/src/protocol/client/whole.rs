@@ -11,7 +11,7 @@ use super::memory::Memory;
 use crate::Error;
 use crate::network::LayerError;
 use crate::network::layer::Layer;
-use crate::protocol::activation::{Chunk, ChunkShape, Store};
+use crate::protocol::activation::{Chunk, ChunkShape, Residues, Store};
 use crate::protocol::steps::{CHUNK, Room};
 use crate::relu::ReluParams;
 
@@ -143,8 +143,46 @@ impl Memory for Whole {
     }
 }
 
+/// Residues as they come, on the heap.
+pub struct WholeResidues {
+    #[expect(clippy::vec_box, reason = "no copy stays behind where the list grows")]
+    chunks: Vec<Box<[[u32; 3]; CHUNK]>>,
+    /// Chunks at most so far.
+    most: usize,
+}
+
+impl Zeroize for WholeResidues {
+    fn zeroize(&mut self) {
+        self.chunks
+            .iter_mut()
+            .for_each(|of_chunk| of_chunk.zeroize());
+        self.chunks.clear();
+    }
+}
+
+impl Residues for WholeResidues {
+    const EMPTY: Self = Self {
+        chunks: Vec::new(),
+        most: 0,
+    };
+
+    fn allocated(&self) -> usize {
+        let each = size_of::<[[u32; 3]; CHUNK]>() + size_of::<Box<[[u32; 3]; CHUNK]>>();
+        self.most * each
+    }
+
+    fn of_chunk(&mut self, index: usize) -> Option<&mut [[u32; 3]; CHUNK]> {
+        while self.chunks.len() <= index {
+            self.chunks.push(Box::new([[0; 3]; CHUNK]));
+        }
+        self.most = self.most.max(self.chunks.len());
+        Some(&mut **self.chunks.get_mut(index)?)
+    }
+}
+
 impl Store for Whole {
     const ROOM: Room = Room::Whole;
+    type Residues = WholeResidues;
 
     fn chunk(&mut self, index: usize) -> Option<&mut Chunk> {
         Some(&mut **self.chunks.get_mut(index)?)

@@ -6,8 +6,7 @@ use zeroize::Zeroize;
 
 use super::{Server, State};
 use crate::arith::field::T_MOD;
-use crate::protocol::client::{Client, Memory};
-use crate::protocol::linear::ClientLinear;
+use crate::protocol::client::Driven;
 use crate::random::SessionId;
 
 /// A copy of the server's shares of the tensors of an inference, without the image and what has not
@@ -59,7 +58,7 @@ impl ServerShares {
 
     /// Adds the shares of the client, whose last inference must be the same: what both share,
     /// shaped as [`Self::tensors`]. None if the client has begun none, or is of another session.
-    pub fn open<M: Memory, L: ClientLinear>(&self, client: &Client<M, L>) -> Option<Vec<Vec<u32>>> {
+    pub fn open(&self, client: &impl Driven) -> Option<Vec<Vec<u32>>> {
         let mut shares = client.last_shares(&self.session?)?;
         let open = |(i, (share, area)): (usize, &(Vec<u32>, usize))| {
             let value = |(j, &x): (usize, &u32)| {

@@ -1,27 +1,10 @@
-//! What the application needs of a board. A port to another board is one more module here with
-//! these items, and a memory map in `memory/`:
-//!
-//! | item | is |
-//! |---|---|
-//! | the runtime's entry | calls `crate::start` with the statics set up and interrupts off |
-//! | `init` | starts the UART and the counters; guards the stack's end; enables interrupts |
-//! | [`Uart`] | the line as `embedded-io` `Read`, `ReadReady`, `Write` and `WriteReady` |
-//! | `millis`, `wait` | a clock, and sleep until an interrupt; the clock's tick is one |
-//! | `entropy` | 256 random bits; **a product must take them from its TRNG** |
-//! | [`Stopwatch`] | counts instructions (or cycles), without those of interrupts |
-//! | `exit` | ends the program; on a product, resets |
+//! What the application needs of a board, made of what the board's own module exports: docs/porting.md lists
+//! that.
 
 mod ring;
 
-#[cfg(feature = "mps2-an386")]
-mod mps2_an386;
-#[cfg(feature = "mps2-an386")]
-use mps2_an386 as machine;
-
-#[cfg(feature = "riscv-virt")]
-mod riscv_virt;
-#[cfg(feature = "riscv-virt")]
-use riscv_virt as machine;
+// The board's own module, as `machine`: build.rs takes it from the list of boards.
+include!(concat!(env!("OUT_DIR"), "/board.rs"));
 
 use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
@@ -30,6 +13,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use critical_section::Mutex;
 pub use machine::{init, wait};
 use ring::Ring;
+pub use ring::SIZE as RECEIVES;
 
 /// Bytes that came and were not read yet.
 static RECEIVED: Mutex<RefCell<Ring>> = Mutex::new(RefCell::new(Ring::new()));
@@ -207,6 +191,63 @@ fn read_seed(arg: &str, seed: &mut [u8; 32]) -> bool {
         }
     }
     true
+}
+
+#[cfg(program = "answers")]
+unsafe extern "C" {
+    /// Where tickets begin; the linker script's.
+    static _tickets: u8;
+    /// Where they end; the linker script's.
+    static _tickets_end: u8;
+    /// At the address that is the number of bytes of a page; the linker script's.
+    static _ticket_page: u8;
+}
+
+/// A page of flash for a ticket: its length, 16 bits, little-endian, and its bytes. An erased page has
+/// none.
+#[cfg(program = "answers")]
+#[derive(Clone, Copy)]
+pub struct TicketPage(usize);
+
+#[cfg(program = "answers")]
+impl TicketPage {
+    /// All pages.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let range = &raw const _tickets as usize..&raw const _tickets_end as usize;
+        range.step_by(Self::bytes()).map(Self)
+    }
+
+    fn bytes() -> usize {
+        &raw const _ticket_page as usize
+    }
+
+    /// Reads its ticket, if there is one.
+    pub fn read<R>(self, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        // SAFETY: the linker script sets these pages aside in readable memory. Only `erase` writes them,
+        // and while `take` runs nobody calls it.
+        let page = unsafe { core::slice::from_raw_parts(self.0 as *const u8, Self::bytes()) };
+        let (len, bytes) = page.split_first_chunk::<2>()?;
+        bytes.get(..u16::from_le_bytes(*len).into()).map(take)
+    }
+
+    /// Erases it: when this returns, the ticket is gone whatever happens to the power.
+    pub fn erase(self) {
+        machine::erase(self.0);
+        for at in (self.0..self.0 + Self::bytes()).step_by(4) {
+            // SAFETY: a word of the page. Volatile: the compiler does not see what erases it.
+            if unsafe { (at as *const u32).read_volatile() } != u32::MAX {
+                semihosting::println!("stria error a ticket cannot be erased");
+                exit(4);
+            }
+        }
+    }
+}
+
+/// Pages that have a ticket.
+#[cfg(program = "answers")]
+pub fn tickets_left() -> usize {
+    let has = |page: &TicketPage| page.read(|_| ()).is_some();
+    TicketPage::all().filter(has).count()
 }
 
 /// Ends the emulation.

@@ -1,9 +1,11 @@
 //! A ring of received bytes.
 
-/// Bytes that fit. While the client computes, a peer can send a whole window of the link (four
-/// packets of 256 bytes), some of it twice, and acknowledgements: on a line that cannot hold it
-/// back, what finds no room would have to be sent again.
-const SIZE: usize = 2048;
+/// Bytes that fit: what a peer may send while the client computes (see `crate::line`).
+pub const SIZE: usize = if cfg!(program = "answers") {
+    1024
+} else {
+    2048
+};
 
 /// The ring.
 pub struct Ring {

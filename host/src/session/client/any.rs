@@ -3,7 +3,9 @@
 use rand_core::CryptoRng;
 use stria_core::packing::Packing;
 use stria_core::protocol::activation::Phase;
-use stria_core::protocol::client::{Client, Memory, SmallClient, Ticket, Whole};
+use stria_core::protocol::client::{
+    AnswerClient, Chunks, Client, Memory, SmallClient, Ticket, Whole,
+};
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::linear::segment::Segments;
@@ -17,31 +19,89 @@ use super::super::error::SessionError;
 use super::classification::Classification;
 use super::options::{ClientOptions, Window};
 
-/// The client that the options ask for.
-pub(super) fn client(
-    options: &ClientOptions,
-    rng: &mut impl CryptoRng,
-) -> Result<Box<dyn AnyClient>, SessionError> {
-    let settings = options.settings;
-    Ok(match (options.window, options.packing) {
-        (Window::Small, Packing::Slot) => return Err(SessionError::NoRoom),
-        (Window::Small, _) => Box::new(SmallClient::new(settings, rng)),
-        (Window::Large, Packing::Slot) => Box::new(Client::<Whole, Slots>::new(settings, rng)),
-        (Window::Large, _) => Box::new(Client::<Whole, Segments>::new(settings, rng)),
-    })
+/// A client, by what it can do before the image.
+pub(super) enum Kind {
+    /// It prepares inferences.
+    Prepares(Box<dyn Prepares>),
+    /// It redeems those that are prepared.
+    Redeems(Box<dyn Redeems>),
 }
 
-/// A client without a session, of the kind that the options ask for.
-pub(super) fn closed(options: &ClientOptions) -> Result<Box<dyn AnyClient>, SessionError> {
-    Ok(match (options.window, options.packing) {
-        (Window::Small, Packing::Slot) => return Err(SessionError::NoRoom),
-        (Window::Small, _) => Box::new(SmallClient::closed()),
-        (Window::Large, Packing::Slot) => Box::new(Client::<Whole, Slots>::closed()),
-        (Window::Large, _) => Box::new(Client::<Whole, Segments>::closed()),
-    })
+impl Kind {
+    /// The client that the options ask for.
+    pub fn preparing(
+        options: &ClientOptions,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, SessionError> {
+        let settings = options.settings;
+        Ok(Self::Prepares(match (options.window, options.packing) {
+            (Window::Small, Packing::Slot) => return Err(SessionError::NoRoom),
+            (Window::Small, _) => Box::new(SmallClient::new(settings, rng)),
+            (Window::Large, Packing::Slot) => Box::new(Client::<Whole, Slots>::new(settings, rng)),
+            (Window::Large, _) => Box::new(Client::<Whole, Segments>::new(settings, rng)),
+        }))
+    }
+
+    /// The client for tickets that were prepared with these options.
+    pub fn redeeming(options: &ClientOptions) -> Result<Self, SessionError> {
+        Ok(Self::Redeems(match (options.window, options.packing) {
+            (Window::Small, Packing::Slot) => return Err(SessionError::NoRoom),
+            (Window::Small, _) => Box::new(AnswerClient::<Chunks<1>>::closed()),
+            (Window::Large, Packing::Slot) => Box::new(AnswerClient::<Whole, Slots>::closed()),
+            (Window::Large, _) => Box::new(AnswerClient::<Whole>::closed()),
+        }))
+    }
+
+    /// What both have.
+    pub fn any(&self) -> &dyn AnyClient {
+        match self {
+            Self::Prepares(client) => &**client,
+            Self::Redeems(client) => &**client,
+        }
+    }
+
+    /// What both have.
+    pub fn any_mut(&mut self) -> &mut dyn AnyClient {
+        match self {
+            Self::Prepares(client) => &mut **client,
+            Self::Redeems(client) => &mut **client,
+        }
+    }
+
+    /// The client that prepares.
+    pub fn prepares(&mut self) -> Result<&mut dyn Prepares, SessionError> {
+        match self {
+            Self::Prepares(client) => Ok(&mut **client),
+            Self::Redeems(_) => Err(SessionError::Redeems),
+        }
+    }
+
+    /// The client that redeems.
+    pub fn redeems(&mut self) -> Result<&mut dyn Redeems, SessionError> {
+        match self {
+            Self::Prepares(_) => Err(SessionError::Prepares),
+            Self::Redeems(client) => Ok(&mut **client),
+        }
+    }
 }
 
-/// A client of either size.
+/// A client that prepares inferences.
+pub(super) trait Prepares: AnyClient {
+    /// See [`Client::prepare`].
+    fn prepare(&mut self) -> Result<(), Error>;
+    /// See [`Client::prepare_ticket`].
+    fn prepare_ticket(&mut self, owner: Owner) -> Result<(), Error>;
+    /// The bytes of [`Client::ticket`].
+    fn ticket(&mut self) -> Result<Zeroizing<Vec<u8>>, SessionError>;
+}
+
+/// A client that redeems tickets.
+pub(super) trait Redeems: AnyClient {
+    /// See [`AnswerClient::redeem`].
+    fn redeem(&mut self, ticket: &[u8]) -> Result<(), Error>;
+}
+
+/// A client of either kind.
 pub(super) trait AnyClient: Send {
     /// See [`Client::poll`].
     fn poll(
@@ -55,75 +115,89 @@ pub(super) trait AnyClient: Send {
     fn close(&mut self);
     /// See [`Client::position`].
     fn position(&self) -> Option<(Phase, u16)>;
-    fn prepare(&mut self) -> Result<(), SessionError>;
     fn is_prepared(&self) -> bool;
-    fn start(&mut self) -> Result<(), SessionError>;
-    /// See [`Client::prepare_ticket`].
-    fn prepare_ticket(&mut self, owner: Owner) -> Result<(), SessionError>;
-    /// The bytes of [`Client::ticket`].
-    fn ticket(&mut self) -> Result<Zeroizing<Vec<u8>>, SessionError>;
-    /// See [`Client::redeem`].
-    fn redeem(&mut self, ticket: &[u8]) -> Result<(), SessionError>;
-    fn finish(&mut self) -> Result<(), SessionError>;
+    /// See [`Client::start`].
+    fn start(&mut self) -> Result<(), Error>;
+    fn finish(&mut self) -> Result<(), Error>;
     fn welcome(&self) -> Option<&Welcome>;
     fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>>;
     fn bytes(&self) -> usize;
 }
 
-impl<M, L> AnyClient for Client<M, L>
+macro_rules! any_client {
+    ($client:ident) => {
+        impl<M, L> AnyClient for $client<M, L>
+        where
+            M: Memory<Residues: Send> + Send,
+            L: ClientLinear<Layout: Send> + Send,
+        {
+            fn poll(
+                &mut self,
+                app: &mut Classification,
+                out: &mut FrameBuf,
+            ) -> Result<Option<usize>, Error> {
+                self.poll(app, out)
+            }
+            fn handle(&mut self, app: &mut Classification, frame: Frame<'_>) -> Result<(), Error> {
+                self.handle(app, frame)
+            }
+            fn rests(&self) -> bool {
+                self.is_ready() || self.is_closed()
+            }
+            fn close(&mut self) {
+                self.close();
+            }
+            fn position(&self) -> Option<(Phase, u16)> {
+                self.position()
+            }
+            fn is_prepared(&self) -> bool {
+                self.is_prepared()
+            }
+            fn start(&mut self) -> Result<(), Error> {
+                self.start()
+            }
+            fn finish(&mut self) -> Result<(), Error> {
+                self.finish()
+            }
+            fn welcome(&self) -> Option<&Welcome> {
+                self.welcome()
+            }
+            fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>> {
+                server.open(self)
+            }
+            fn bytes(&self) -> usize {
+                self.bytes()
+            }
+        }
+    };
+}
+
+any_client!(Client);
+any_client!(AnswerClient);
+
+impl<M, L> Prepares for Client<M, L>
 where
-    M: Memory + Send,
-    L: ClientLinear + Send,
-    L::Layout: Send,
+    M: Memory<Residues: Send> + Send,
+    L: ClientLinear<Layout: Send> + Send,
 {
-    fn poll(
-        &mut self,
-        app: &mut Classification,
-        out: &mut FrameBuf,
-    ) -> Result<Option<usize>, Error> {
-        self.poll(app, out)
+    fn prepare(&mut self) -> Result<(), Error> {
+        self.prepare()
     }
-    fn handle(&mut self, app: &mut Classification, frame: Frame<'_>) -> Result<(), Error> {
-        self.handle(app, frame)
-    }
-    fn rests(&self) -> bool {
-        self.is_ready() || self.is_closed()
-    }
-    fn close(&mut self) {
-        self.close();
-    }
-    fn position(&self) -> Option<(Phase, u16)> {
-        self.position()
-    }
-    fn prepare(&mut self) -> Result<(), SessionError> {
-        Ok(self.prepare()?)
-    }
-    fn is_prepared(&self) -> bool {
-        self.is_prepared()
-    }
-    fn start(&mut self) -> Result<(), SessionError> {
-        Ok(self.start()?)
-    }
-    fn prepare_ticket(&mut self, owner: Owner) -> Result<(), SessionError> {
-        Ok(self.prepare_ticket(owner)?)
+    fn prepare_ticket(&mut self, owner: Owner) -> Result<(), Error> {
+        self.prepare_ticket(owner)
     }
     fn ticket(&mut self) -> Result<Zeroizing<Vec<u8>>, SessionError> {
         let ticket = self.ticket().ok_or(SessionError::Closed)?;
         Ok(ticket.to_bytes()?)
     }
-    fn redeem(&mut self, ticket: &[u8]) -> Result<(), SessionError> {
-        Ok(self.redeem(Ticket::read(ticket)?)?)
-    }
-    fn finish(&mut self) -> Result<(), SessionError> {
-        Ok(self.finish()?)
-    }
-    fn welcome(&self) -> Option<&Welcome> {
-        self.welcome()
-    }
-    fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>> {
-        server.open(self)
-    }
-    fn bytes(&self) -> usize {
-        self.bytes()
+}
+
+impl<M, L> Redeems for AnswerClient<M, L>
+where
+    M: Memory<Residues: Send> + Send,
+    L: ClientLinear<Layout: Send> + Send,
+{
+    fn redeem(&mut self, ticket: &[u8]) -> Result<(), Error> {
+        self.redeem(Ticket::read(ticket)?)
     }
 }

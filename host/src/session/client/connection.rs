@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::super::entropy;
 use super::super::error::SessionError;
-use super::any::{AnyClient, client, closed};
+use super::any::Kind;
 use super::classification::Classification;
 use super::mark::{Deadlines, Marked, Marks};
 use super::options::ClientOptions;
@@ -26,7 +26,7 @@ use crate::transport::{self, FrameSocket, Socket, shape};
 
 /// A session with a server whose set-up is done.
 pub struct Connection {
-    client: Box<dyn AnyClient>,
+    client: Kind,
     line: Option<FrameSocket>,
     classification: Classification,
     marks: Marks,
@@ -49,7 +49,7 @@ impl Connection {
     pub fn open(socket: Box<dyn Socket>, options: ClientOptions) -> Result<Self, SessionError> {
         let start = Instant::now();
         let mut rng = entropy::session_rng("client")?;
-        let mut session = Self::new(client(&options, &mut rng)?, socket, options)?;
+        let mut session = Self::new(Kind::preparing(&options, &mut rng)?, socket, options)?;
         session.run()?;
         session.setup_seconds = start.elapsed().as_secs_f64();
         session.input()?;
@@ -57,7 +57,7 @@ impl Connection {
     }
 
     fn new(
-        client: Box<dyn AnyClient>,
+        client: Kind,
         socket: Box<dyn Socket>,
         options: ClientOptions,
     ) -> Result<Self, SessionError> {
@@ -84,7 +84,7 @@ impl Connection {
         };
         let start = Instant::now();
         let socket = transport::connect(address, options.baud, options.timeout).map_err(refused)?;
-        let mut session = Self::new(closed(&options)?, socket, options)?;
+        let mut session = Self::new(Kind::redeeming(&options)?, socket, options)?;
         session.setup_seconds = start.elapsed().as_secs_f64();
         Ok(session)
     }
@@ -98,13 +98,13 @@ impl Connection {
         spend: impl FnOnce() -> std::io::Result<bool>,
     ) -> Result<(), SessionError> {
         let start = Instant::now();
-        self.client.redeem(ticket)?;
+        self.client.redeems()?.redeem(ticket)?;
         self.run()?;
         match spend() {
             Ok(true) => {}
             unspent => {
                 // Nothing of it leaves.
-                self.client.close();
+                self.client.any_mut().close();
                 unspent.map_err(SessionError::Spend)?;
                 return Err(SessionError::Spent);
             }
@@ -119,16 +119,16 @@ impl Connection {
         owner: Owner,
     ) -> Result<(Zeroizing<Vec<u8>>, PhasePart), SessionError> {
         self.begin(Phase::Prepare)?;
-        self.client.prepare_ticket(owner)?;
+        self.client.prepares()?.prepare_ticket(owner)?;
         self.run()?;
-        Ok((self.client.ticket()?, self.marks.prepare))
+        Ok((self.client.prepares()?.ticket()?, self.marks.prepare))
     }
 
     /// Exchanges frames until the client rests. After an error the session is dead.
     fn run(&mut self) -> Result<(), SessionError> {
         let line = self.line.as_mut().ok_or(SessionError::Closed)?;
         let mut party = Marked {
-            client: &mut *self.client,
+            client: self.client.any_mut(),
             app: &mut self.classification,
             marks: &mut self.marks,
         };
@@ -145,7 +145,7 @@ impl Connection {
 
     /// What the server told of its network.
     pub fn welcome(&self) -> Option<&Welcome> {
-        self.client.welcome()
+        self.client.any().welcome()
     }
 
     /// Class names, in the order of the logits, if they were asked for.
@@ -166,11 +166,11 @@ impl Connection {
 
     /// Prepares an inference, if none is prepared: no image is needed.
     pub fn prepare(&mut self) -> Result<(), SessionError> {
-        if self.client.is_prepared() {
+        if self.client.any().is_prepared() {
             return Ok(());
         }
         self.begin(Phase::Prepare)?;
-        self.client.prepare()?;
+        self.client.prepares()?.prepare()?;
         self.run()
     }
 
@@ -194,11 +194,11 @@ impl Connection {
         self.classification.side = side;
         self.classification.logits = vec![0; classes];
         self.classification.received = 0;
-        self.begin(match self.client.is_prepared() {
+        self.begin(match self.client.any().is_prepared() {
             true => Phase::Answer,
             false => Phase::Prepare,
         })?;
-        self.client.start()?;
+        self.client.any_mut().start()?;
         self.run()?;
         if self.classification.received != classes {
             return Err(ProtocolError::Malformed("answer: not one logit a class").into());
@@ -222,7 +222,7 @@ impl Connection {
 
     /// Says goodbye.
     pub fn finish(mut self) -> Result<(), SessionError> {
-        self.client.finish()?;
+        self.client.any_mut().finish()?;
         self.run()
     }
 
@@ -238,12 +238,12 @@ impl Connection {
 
     /// Bytes of the client's whole state.
     pub fn state_bytes(&self) -> usize {
-        self.client.bytes()
+        self.client.any().bytes()
     }
 
     /// See [`ServerShares::open`].
     pub fn opened(&self, server: &ServerShares) -> Option<Vec<Vec<u32>>> {
-        self.client.opened(server)
+        self.client.any().opened(server)
     }
 }
 

@@ -111,6 +111,19 @@ impl HeldTicket {
     pub fn spend(&self) -> io::Result<bool> {
         durable::spend(&self.path)
     }
+
+    /// Moves it into a file of its own, as [`Ticket::write`] made it: for another device. It leaves the
+    /// folder first, so that a crash loses it and does not copy it. False if somebody else took it.
+    pub fn export(&self, out: &Path) -> io::Result<bool> {
+        if out.exists() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        if !self.spend()? {
+            return Ok(false);
+        }
+        durable::create(out, |file| file.write_all(&self.ticket.bytes))?;
+        Ok(true)
+    }
 }
 
 impl TicketFolder {
