@@ -239,40 +239,69 @@ impl SenderRows<'_> {
 }
 
 /// Ends a call, once: transposes every block of 32 columns by 32 rows in place, so that rows can be read.
-pub fn transpose(direction: Direction, scratch: &mut [u32]) -> Result<(), Error> {
+/// Where a lane's code covers no tree of a block there are zeros.
+pub fn transpose(
+    direction: Direction,
+    codes: [Code; 2],
+    k_s: u32,
+    scratch: &mut [u32],
+) -> Result<(), Error> {
     let columns: &mut [Column] = scratch.as_chunks_mut().0;
     let columns = columns.get_mut(..direction.columns()).ok_or(SMALL)?;
-    for group in columns.chunks_exact_mut(32) {
-        for word in 0..BLOCK_WORDS {
-            let mut block = Zeroizing::new([0u32; 32]);
-            for (b, column) in block.iter_mut().zip(group.iter()) {
-                *b = column[word];
-            }
-            transpose_32(&mut block);
-            for (b, column) in block.iter().zip(group.iter_mut()) {
-                column[word] = *b;
+    for (block, columns) in columns.as_chunks_mut().0.iter_mut().enumerate() {
+        let trees = (32 * block..32 * (block + 1)).step_by(k_s as usize);
+        for (lane, code) in codes.into_iter().enumerate() {
+            if trees
+                .clone()
+                .any(|column| code.covers(column / k_s as usize, k_s))
+            {
+                for word in 0..LANE / 32 {
+                    transpose_32(columns, lane * LANE / 32 + word);
+                }
             }
         }
     }
     Ok(())
 }
 
-/// Transposes a 32 x 32 bit matrix, bit c of word r being its element (r, c), by halving
-/// (Warren, Hacker's Delight, section 7-3).
-fn transpose_32(a: &mut [u32; 32]) {
-    let (mut half, mut low) = (16, 0x0000_FFFFu32);
-    while half > 0 {
-        let mut r = 0;
-        while r < 32 {
-            let swap = (a[r] >> half ^ a[r + half]) & low;
-            a[r] ^= swap << half;
-            a[r + half] ^= swap;
-            // The next row whose bit `half` is clear.
-            r = (r + half + 1) & !half;
+/// Transposes the 32 x 32 bits in one word of 32 columns by halving (Warren, Hacker's Delight, section
+/// 7-3): bit c of row r becomes bit r of row c. As many rows at a time as registers hold.
+fn transpose_32(columns: &mut [Column; 32], word: usize) {
+    // Halves of 16, 8 and 4 rows: those whose distance is a multiple of 4.
+    for first in 0..4 {
+        let mut rows: [u32; 8] = core::array::from_fn(|i| columns[first + 4 * i][word]);
+        for i in 0..4 {
+            exchange(&mut rows, i, i + 4, 16, 0x0000_FFFF);
         }
-        half >>= 1;
-        low ^= low << half;
+        for i in [0, 1, 4, 5] {
+            exchange(&mut rows, i, i + 2, 8, 0x00FF_00FF);
+        }
+        for i in [0, 2, 4, 6] {
+            exchange(&mut rows, i, i + 1, 4, 0x0F0F_0F0F);
+        }
+        for (i, row) in rows.into_iter().enumerate() {
+            columns[first + 4 * i][word] = row;
+        }
     }
+    // Halves of 2 rows and of one: four neighbours.
+    for columns in columns.as_chunks_mut::<4>().0 {
+        let mut rows = columns.each_ref().map(|column| column[word]);
+        exchange(&mut rows, 0, 2, 2, 0x3333_3333);
+        exchange(&mut rows, 1, 3, 2, 0x3333_3333);
+        exchange(&mut rows, 0, 1, 1, 0x5555_5555);
+        exchange(&mut rows, 2, 3, 1, 0x5555_5555);
+        for (column, row) in columns.iter_mut().zip(rows) {
+            column[word] = row;
+        }
+    }
+}
+
+/// Exchanges bits of row `j` that `low` selects with those of row `i` that are `half` higher.
+#[inline(always)]
+fn exchange<const ROWS: usize>(rows: &mut [u32; ROWS], i: usize, j: usize, half: u32, low: u32) {
+    let swap = (rows[i] >> half ^ rows[j]) & low;
+    rows[i] ^= swap << half;
+    rows[j] ^= swap;
 }
 
 #[cfg(test)]
@@ -317,7 +346,7 @@ mod tests {
                 .unwrap();
         }
         for scratch in [&mut left, &mut right] {
-            transpose(direction, scratch).unwrap();
+            transpose(direction, codes, k_s, scratch).unwrap();
         }
         let v = receiver.rows(call, &left).unwrap();
         let q = sender.rows(call, &right).unwrap();
@@ -338,12 +367,13 @@ mod tests {
 
         #[test]
         fn transposes(block: [u32; 32]) {
-            let mut t = block;
-            transpose_32(&mut t);
+            let mut columns = block.map(|word| [word; BLOCK_WORDS]);
+            transpose_32(&mut columns, 3);
             for (r, row) in block.iter().enumerate() {
-                for (c, column) in t.iter().enumerate() {
-                    prop_assert_eq!(column >> r & 1, row >> c & 1);
+                for (c, column) in columns.iter().enumerate() {
+                    prop_assert_eq!(column[3] >> r & 1, row >> c & 1);
                 }
+                prop_assert_eq!((columns[r][2], columns[r][4]), (*row, *row));
             }
         }
 
@@ -452,8 +482,8 @@ mod tests {
         assert!(absorb(63, words + 64).is_ok());
         assert!(absorb(63, words + 63).is_err());
         assert!(absorb(64, words + 64).is_err());
-        assert!(transpose(Direction::Forward, &mut scratch[..words - 1]).is_err());
-        assert!(transpose(Direction::Forward, &mut scratch).is_ok());
+        assert!(transpose(Direction::Forward, codes, 4, &mut scratch[..words - 1]).is_err());
+        assert!(transpose(Direction::Forward, codes, 4, &mut scratch).is_ok());
         assert!(receiver.rows(0, &scratch[..words - 1]).is_err());
         assert!(sender.rows(0, &scratch[..words - 1]).is_err());
         assert!(sender.rows(0, &scratch).is_ok());

@@ -1,4 +1,5 @@
-//! GGM trees: a root expands to 2^k_s leaves; the other party knows all leaves but one.
+//! GGM trees: one secret expands to 2^k_s leaves; the other party knows all leaves but one. There is no
+//! root: it would make the two nodes of the first level and nothing else, so these are drawn.
 //! Goldreich, Goldwasser, Micali (1986); Roy, CRYPTO 2022, section 5.1;
 //! `docs/design.md#oblivious-transfer`.
 //!
@@ -22,14 +23,16 @@ fn walk(
     depth: u32,
     mut take: impl FnMut(usize, &Key),
 ) {
-    // The right siblings, by level, of the path to the node at hand.
+    // The left node of the first level, and from there on the right siblings, by level, of the path to
+    // the node at hand.
     let mut siblings = Zeroizing::new([[0; 4]; MAX_DEPTH + 1]);
-    siblings[0] = hash.root(seed, tree);
+    [siblings[0], siblings[1]] = hash.first_level(seed, tree);
     for i in 0..1u32 << depth {
         // The walk goes through the indices with their bits reversed.
         let index = i.reverse_bits() >> (32 - depth);
         let mut level = depth - i.trailing_zeros().min(depth);
         let mut node = Zeroizing::new(siblings[level as usize]);
+        level = level.max(1);
         while level < depth {
             let position = 1 << level | (index as usize & ((1 << level) - 1));
             let [left, right] = hash.children(&node, tree, position);
@@ -45,14 +48,15 @@ fn walk(
 /// side away from that path. The path's own nodes come out as zero. Constant-time: the same 2^k_s
 /// steps for every delta.
 fn expand_punctured(hash: &Hash, tree: usize, sums: &[Key], delta: u32, nodes: &mut [Key]) {
-    nodes[0] = [0; 4];
+    nodes[..2].fill([0; 4]);
     for (level, sum) in sums.iter().enumerate() {
         let width = 1 << level;
         let path = delta & (width as u32 - 1);
         let side = 1 ^ (delta >> level & 1);
         let right_side = mask(side);
         let mut missing = *sum;
-        for p in 0..width {
+        // The first level follows from nothing.
+        for p in 0..if level == 0 { 0 } else { width } {
             let known = !mask_eq(p as u32, path);
             let [mut left, mut right] = hash.children(&nodes[p], tree, width + p);
             for w in 0..4 {
@@ -72,8 +76,8 @@ fn expand_punctured(hash: &Hash, tree: usize, sums: &[Key], delta: u32, nodes: &
     }
 }
 
-/// The extension receiver's trees: it knows all leaves. A root is made again from the seed whenever
-/// its tree is expanded.
+/// The extension receiver's trees: it knows all leaves. The first level of a tree is made again from the
+/// seed whenever it is expanded.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct ReceiverTrees {
     seed: [[u32; 4]; 2],

@@ -11,7 +11,7 @@
 //! **Columns, trees and levels.** Column c = i k_s + l is bit l of tree i, in every place where it
 //! occurs: the c-th base transfer gives level l of tree i, bit c of delta (bit c mod 32 of word
 //! c / 32) is bit l of the leaf that tree i is punctured at, and column c of an extension sums the
-//! leaves whose index has bit l. Level 0 is next to the root and decides bit 0, the lowest, of the
+//! leaves whose index has bit l. Level 0 is the first and decides bit 0, the lowest, of the
 //! leaf's index.
 //!
 //! **Rows.** In each of 512 rows the receiver chooses a word of a [`Code`], one bit a tree. It gets
@@ -95,8 +95,8 @@ enum Domain {
     Node = 1,
     /// A leaf's 512 bits of one call; the nonce goes on with the call, the counter is the leaf.
     Leaf = 2,
-    /// Root of a tree, from the receiver's seed; the nonce goes on with the tree.
-    Root = 6,
+    /// The first level of a tree, from the receiver's seed; the nonce goes on with the tree.
+    First = 6,
     /// What a base transfer's message is confirmed by; the nonce goes on with its index.
     Confirm = 7,
 }
@@ -131,14 +131,14 @@ impl Hash {
 
     /// A block keyed by a 128-bit secret, and half of the session's name.
     fn keyed(&self, key: &Key, nonce: [u32; 3], counter: u32) -> [u32; BLOCK_WORDS] {
-        let [s0, s1, s2, s3, ..] = self.session;
-        random::block([key, &[s0, s1, s2, s3]], nonce, counter)
+        random::block([key, &self.session.as_chunks().0[0]], nonce, counter)
     }
 
-    /// Root of a tree.
-    fn root(&self, seed: &[[u32; 4]; 2], tree: usize) -> Key {
-        let nonce = self.nonce(Domain::Root as u32, tree as u64);
-        first_key(&random::block(seed.each_ref(), nonce, 0))
+    /// Both nodes of the first level of a tree.
+    fn first_level(&self, seed: &[[u32; 4]; 2], tree: usize) -> [Key; 2] {
+        let nonce = self.nonce(Domain::First as u32, tree as u64);
+        let b = random::block(seed.each_ref(), nonce, 0);
+        [[b[0], b[1], b[2], b[3]], [b[4], b[5], b[6], b[7]]]
     }
 
     /// Left and right child of a node, whose `position` is 2^level + index.

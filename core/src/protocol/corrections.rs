@@ -55,7 +55,7 @@ impl Call {
     fn end(&self, frame: usize, scratch: &mut [u32]) -> Result<bool, Error> {
         let last = frame + 1 == self.frames();
         if last {
-            transpose(self.direction, scratch)?;
+            transpose(self.direction, self.codes, self.k_s, scratch)?;
         }
         Ok(last)
     }

@@ -70,7 +70,7 @@ pub enum Purpose {
     CiphertextError = 5,
     /// The client's activation shares of one inference.
     Shares = 6,
-    /// Roots of the client's GGM trees.
+    /// First levels of the client's GGM trees.
     GgmRoots = 7,
     /// The client's half of the correlation of the reverse direction.
     Delta = 8,

@@ -46,14 +46,14 @@ fn digests<M: Memory, L: ClientLinear>(pair: &Pair<M, L>) -> [String; 2] {
 const RECORDED: (u16, [&str; 2]) = (
     5,
     [
-        "7d180f67114f26c03338619ff175ec6c793a4584815ef23cca58d168cacf121f",
-        "87ae80d2ef0a990ef2aaa33403afebd7472519f406d854151e74e1fa20770855",
+        "5e38b6f4074b35284c46edc53b92f17f0c264468478a404f5e03b652ceafb823",
+        "53297ed18bc913c111280b98ecaa707d1f1a313a909fb4d92f5f9207845a09cc",
     ],
 );
 /// As [`RECORDED`], of a client that keeps its records.
 const RECORDED_WHOLE: [&str; 2] = [
-    "6f4a112d5476c34ab87c376c80b9fe451a8c8e95fdff4097e855fb4d58877893",
-    "ffecb0273c5df468de2dd8c1e133c2ac3eb8babd3fcbcbbc244fb9d492f1e708",
+    "879a09090824be36d89c6d4f36e952141657f57d9654d064e43bf82fc9c23a23",
+    "37227b83b61a915551a4d14c32565e08c74d5cb2338adb6c3c9ba78447419476",
 ];
 
 #[test]
@@ -76,12 +76,12 @@ fn bytes_are_those_recorded() {
 
 /// As [`RECORDED`], in coefficient and in slot packing.
 const RECORDED_COEFFICIENT: [&str; 2] = [
-    "9bf86a8d786ee61a038790afd68da8f8e4d96f0edce8e4f186dbb9e3e929ce17",
-    "d38590d369643afa897c47cd8bfb91032135972483cccdd88ca36e85076541d4",
+    "173a93f38c946726554dca4b1145f529b1542ff2288e4050cc681544960e26ad",
+    "a8e556b54cad9bb40de7d5c57da55c4cbdca0d68c9b6dd1453159d6adfa47d50",
 ];
 const RECORDED_SLOT: [&str; 2] = [
-    "0f4498a982d2d6aec7a7285ffb3749920602a8897551f6000d40e035a32a3840",
-    "6c19368ff95199b10adef69acd61e5b2a914b96e9509b4dfa0c936a84731e8bb",
+    "ea20a5e551613aa65ec547405e6d8899e2e64eab8ae6607dc69a35f8fa8e81c9",
+    "63a99d3bc45435a6e7d5a2f8a77e31fa7ff9175ca0eceda369adde9e5e240967",
 ];
 
 #[test]

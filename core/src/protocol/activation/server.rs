@@ -132,7 +132,7 @@ impl Chunk {
             for (tree, corrections) in corrections.take(trees.count()).enumerate() {
                 trees.absorb(number, tree, public.codes, corrections, &mut scratch)?;
             }
-            transpose(public.direction, &mut scratch)?;
+            transpose(public.direction, public.codes, trees.k_s(), &mut scratch)?;
             let rows = trees.rows(number, &scratch)?;
             for (lane, of_lane) in shape.rows(call).into_iter().enumerate() {
                 match of_lane {
