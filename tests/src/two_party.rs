@@ -202,6 +202,16 @@ impl Plain {
         plain
     }
 
+    /// The image and what both parties share of its tensors, as [`Plain::assert_exact`] takes them.
+    pub fn opened(&self, image: &Image, shared: &[Vec<u32>]) -> Vec<Vec<i32>> {
+        let relus = shared[..self.layers.len() - 1].iter();
+        let centered = |tensor: &Vec<u32>| tensor.iter().map(|&x| T_MOD.centered(x)).collect();
+        [image.pixels.clone()]
+            .into_iter()
+            .chain(relus.map(centered))
+            .collect()
+    }
+
     /// Whether every opened tensor is the layer's function of the opened inputs, within a unit, but
     /// for small positives that h bits do not see; and the logits exactly, modulo t. Gives each
     /// layer's number of positives.
@@ -380,12 +390,6 @@ impl<M: Memory, L: ClientLinear> Pair<M, L> {
 
     /// The tensors of the last inference, opened from both parties' shares.
     pub fn open(&self, plain: &Plain, image: &Image) -> Vec<Vec<i32>> {
-        let opened = self.server.audit().open(&*self.client).unwrap();
-        let relus = opened[..plain.layers.len() - 1].iter();
-        let centered = |tensor: &Vec<u32>| tensor.iter().map(|&x| T_MOD.centered(x)).collect();
-        [image.pixels.clone()]
-            .into_iter()
-            .chain(relus.map(centered))
-            .collect()
+        plain.opened(image, &self.server.audit().open(&*self.client).unwrap())
     }
 }

@@ -56,7 +56,8 @@ fn expand_punctured(hash: &Hash, tree: usize, sums: &[Key], delta: u32, nodes: &
         let right_side = mask(side);
         let mut missing = *sum;
         // The first level follows from nothing.
-        for p in 0..if level == 0 { 0 } else { width } {
+        let parents = if level == 0 { 0 } else { width };
+        for p in 0..parents {
             let known = !mask_eq(p as u32, path);
             let [mut left, mut right] = hash.children(&nodes[p], tree, width + p);
             for w in 0..4 {

@@ -137,15 +137,13 @@ impl Hash {
     /// Both nodes of the first level of a tree.
     fn first_level(&self, seed: &[[u32; 4]; 2], tree: usize) -> [Key; 2] {
         let nonce = self.nonce(Domain::First as u32, tree as u64);
-        let b = random::block(seed.each_ref(), nonce, 0);
-        [[b[0], b[1], b[2], b[3]], [b[4], b[5], b[6], b[7]]]
+        two_keys(&random::block(seed.each_ref(), nonce, 0))
     }
 
     /// Left and right child of a node, whose `position` is 2^level + index.
     fn children(&self, node: &Key, tree: usize, position: usize) -> [Key; 2] {
         let index = (tree as u64) << 32 | position as u64;
-        let b = self.keyed(node, self.nonce(Domain::Node as u32, index), 0);
-        [[b[0], b[1], b[2], b[3]], [b[4], b[5], b[6], b[7]]]
+        two_keys(&self.keyed(node, self.nonce(Domain::Node as u32, index), 0))
     }
 
     /// 512 pseudo-random bits of a leaf, whose `position` counts over all trees.
@@ -160,6 +158,11 @@ impl Hash {
         let halves = [&[k0, k1, k2, k3], &[k4, k5, k6, k7]];
         random::hash_block(halves, self.nonce(usage as u32, index))
     }
+}
+
+/// The first and the second 128 bits of a block.
+fn two_keys(b: &[u32; BLOCK_WORDS]) -> [Key; 2] {
+    [[b[0], b[1], b[2], b[3]], [b[4], b[5], b[6], b[7]]]
 }
 
 /// The first 128 bits of a block.

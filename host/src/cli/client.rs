@@ -5,6 +5,36 @@ use std::time::Duration;
 use stria_core::packing::Packing;
 use stria_core::protocol::greeting::Settings;
 use stria_host::session::client::{ClientOptions, Window};
+use stria_host::transport::serial::DEFAULT_BAUD;
+
+use super::setting::LinkArgs;
+
+/// Where a server listens if nobody says so.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7433";
+
+/// How the client of one session runs, and its line.
+#[derive(clap::Args)]
+pub struct SessionArgs {
+    /// Bits a second of a serial port.
+    #[arg(long, value_name = "RATE", default_value_t = DEFAULT_BAUD)]
+    baud: u32,
+    /// Send as slowly as on this link, for measurements; the server needs the same.
+    #[command(flatten)]
+    link: LinkArgs,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl SessionArgs {
+    /// The same for a session.
+    pub fn options(&self) -> anyhow::Result<ClientOptions> {
+        Ok(ClientOptions {
+            baud: self.baud,
+            pace: self.link.pace()?,
+            ..self.client.options()
+        })
+    }
+}
 
 /// How the client runs.
 #[derive(clap::Args)]

@@ -12,15 +12,10 @@ use stria_host::report::text::{self, Colours, Seen};
 use stria_host::report::{InferReport, InferredImage, machine};
 use stria_host::session::SessionError;
 use stria_host::session::client::{ClientOptions, Connection, SavedTicket, TicketFolder};
-use stria_host::transport::serial::DEFAULT_BAUD;
 
-use super::client::ClientArgs;
+use super::client::{DEFAULT_ADDRESS, SessionArgs};
 use super::output::{OutputArgs, progress, watch};
 use super::pictures::{Picture, guesses, pictures};
-use super::setting::LinkArgs;
-
-/// Where a server is if nobody says so.
-const DEFAULT_ADDRESS: &str = "127.0.0.1:7433";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -35,14 +30,8 @@ pub struct Args {
     /// is left to do. How a ticket's client runs was chosen when it was prepared.
     #[arg(long, value_name = "DIR")]
     tickets: Option<PathBuf>,
-    /// Bits a second of a serial port.
-    #[arg(long, value_name = "RATE", default_value_t = DEFAULT_BAUD)]
-    baud: u32,
-    /// Send as slowly as on this link, for measurements; the server needs the same.
     #[command(flatten)]
-    link: LinkArgs,
-    #[command(flatten)]
-    client: ClientArgs,
+    session: SessionArgs,
     /// How many of the most likely classes to show.
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     top: usize,
@@ -51,11 +40,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let options = ClientOptions {
-        baud: args.baud,
-        pace: args.link.pace()?,
-        ..args.client.options()
-    };
+    let options = args.session.options()?;
     let mut report = InferReport {
         images: Vec::new(),
         bytes_setup: 0,

@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use stria_host::report::{PhasePart, PrepareReport, text};
-use stria_host::session::client::{ClientOptions, Connection, TicketAbout, TicketFolder};
-use stria_host::transport::serial::DEFAULT_BAUD;
+use stria_host::session::client::{Connection, TicketAbout, TicketFolder};
 
-use super::client::ClientArgs;
+use super::client::{DEFAULT_ADDRESS, SessionArgs};
 use super::output::{OutputArgs, progress, watch};
-use super::setting::LinkArgs;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,26 +20,16 @@ pub struct Args {
           value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
     /// The server: HOST:PORT, unix:PATH, or serial:DEVICE.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7433")]
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ADDRESS)]
     connect: String,
-    /// Bits a second of a serial port.
-    #[arg(long, value_name = "RATE", default_value_t = DEFAULT_BAUD)]
-    baud: u32,
-    /// Send as slowly as on this link, for measurements; the server needs the same.
     #[command(flatten)]
-    link: LinkArgs,
-    #[command(flatten)]
-    client: ClientArgs,
+    session: SessionArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let options = ClientOptions {
-        baud: args.baud,
-        pace: args.link.pace()?,
-        ..args.client.options()
-    };
+    let options = args.session.options()?;
     let folder = TicketFolder::open(&args.out)
         .with_context(|| format!("cannot keep tickets in {}", args.out.display()))?;
     let owner = folder.owner().context("cannot make a client's name")?;

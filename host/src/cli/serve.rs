@@ -20,11 +20,9 @@ use stria_host::session::server::{
 use stria_host::transport::Listener;
 use stria_host::transport::serial::DEFAULT_BAUD;
 
+use super::client::DEFAULT_ADDRESS;
 use super::models::ModelArgs;
 use super::setting::LinkArgs;
-
-/// Where a server listens if it is not told.
-const DEFAULT_ADDRESS: &str = "127.0.0.1:7433";
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -149,13 +149,14 @@ fn erase(path: &Path) -> Result<()> {
 
 /// Puts what happened to a file's name on the disk.
 fn sync(path: &Path) -> Result<()> {
-    match path.parent() {
-        // Only Unix opens folders.
-        #[cfg(unix)]
-        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        #[cfg(unix)]
-        Some(folder) => File::open(folder)?.sync_all(),
-        _ => Ok(()),
+    let named = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = named.unwrap_or(Path::new("."));
+    // Only Unix opens folders.
+    match cfg!(unix) {
+        true => File::open(folder)?.sync_all(),
+        false => Ok(()),
     }
 }
 

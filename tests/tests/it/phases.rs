@@ -52,13 +52,7 @@ fn needs_no_image<M: Memory>() {
         client.start().unwrap();
         loopback(&mut (&mut client, &mut image), &mut server, &mut buffer).unwrap();
         assert!(client.is_ready() && !client.is_prepared());
-        let opened = server.audit().open(&client).unwrap();
-        let tensors = opened[..plain.layers.len() - 1].iter();
-        let centered = |tensor: &Vec<u32>| tensor.iter().map(|&x| T_MOD.centered(x)).collect();
-        let tensors: Vec<Vec<i32>> = [image.pixels.clone()]
-            .into_iter()
-            .chain(tensors.map(centered))
-            .collect();
+        let tensors = plain.opened(&image, &server.audit().open(&client).unwrap());
         plain.assert_exact(&tensors, &image.logits, 12);
     }
     // Each was paid for when it was begun.

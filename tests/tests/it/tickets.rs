@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use stria_core::arith::field::T_MOD;
 use stria_core::packing::Packing;
 use stria_core::protocol::client::{AnswerClient, Chunks, Client, Memory, Ticket, Whole};
 use stria_core::protocol::frame::{Frame, FrameBuf, HEADER, Kind, MAX_FRAME};
@@ -85,13 +84,7 @@ fn answers_exactly<M: Memory, L: ClientLinear>(packing: Packing) {
         client.start().unwrap();
         let mut buffer = [0; MAX_FRAME];
         loopback(&mut (&mut client, &mut image), &mut server, &mut buffer).unwrap();
-        let opened = server.audit().open(&client).unwrap();
-        let tensors = opened[..plain.layers.len() - 1].iter();
-        let centered = |tensor: &Vec<u32>| tensor.iter().map(|&x| T_MOD.centered(x)).collect();
-        let tensors: Vec<Vec<i32>> = [image.pixels.clone()]
-            .into_iter()
-            .chain(tensors.map(centered))
-            .collect();
+        let tensors = plain.opened(&image, &server.audit().open(&client).unwrap());
         plain.assert_exact(&tensors, &image.logits, 12);
         assert!(client.is_ready() && !client.is_prepared());
         assert!(client.start().is_err());
