@@ -126,7 +126,7 @@ fn relu(c: &mut Criterion) {
     let mut scratch = Box::new([0; SCRATCH_WORDS]);
     let mut window = || {
         let mut out = [0; MAX_FRAME];
-        client.begin(0, &mut store);
+        client.begin(0, 0, &mut store);
         for _ in 0..CHUNK {
             client.gather((0, Activation::Relu), 7, &mut store)?;
             server.gather(0, Activation::Relu);

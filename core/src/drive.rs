@@ -33,8 +33,8 @@ pub trait Party {
     fn poll(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error>;
     /// Takes the peer's next frame.
     fn handle(&mut self, frame: Frame<'_>) -> Result<(), Error>;
-    /// Whether it awaits no frame, so that the driver returns: a client that is ready or closed, a
-    /// server that is closed.
+    /// Whether it awaits no frame, so that the driver returns: a client that is ready or closed or has a
+    /// ticket, a server that is closed.
     fn rests(&self) -> bool;
     /// Ends the session without a goodbye, and erases its secrets.
     fn close(&mut self);
@@ -288,8 +288,8 @@ fn ended<E>(error: ReadExactError<E>) -> DriveError<E> {
     }
 }
 
-/// Carries frames between two parties in one thread, without a line, until neither has one for the
-/// other. After an error of one party, the other is as it was.
+/// Carries frames between two parties in one thread, without a line, until the client rests or neither
+/// has one for the other. After an error of one party, the other is as it was.
 pub fn loopback(
     client: &mut (impl Party + ?Sized),
     server: &mut (impl Party + ?Sized),
@@ -301,7 +301,9 @@ pub fn loopback(
             server.handle(Frame::new_checked(&buffer[..len])?)?;
             quiet = false;
         }
-        while let Some(len) = server.poll(buffer)? {
+        while !client.rests()
+            && let Some(len) = server.poll(buffer)?
+        {
             client.handle(Frame::new_checked(&buffer[..len])?)?;
             quiet = false;
         }

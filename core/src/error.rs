@@ -107,6 +107,13 @@ pub enum Usage {
     },
     /// An image of another shape than the network takes.
     Image,
+    /// Tickets were asked for while an inference is prepared, which waits for its image.
+    Prepared,
+    /// No tickets at once, or more than the server prepares together.
+    Batch {
+        /// The most that it does.
+        most: u16,
+    },
     /// A buffer without room for a frame.
     Buffer,
 }
@@ -224,6 +231,10 @@ impl core::fmt::Display for Usage {
                 "the network needs {needed} Galois keys, a client makes {most} at most"
             ),
             Self::Image => f.write_str("an image of another shape than the network takes"),
+            Self::Prepared => f.write_str("an inference is prepared and waits for its image"),
+            Self::Batch { most } => {
+                write!(f, "the server prepares 1 to {most} tickets together")
+            }
             Self::Buffer => f.write_str("the buffer has no room for a frame"),
         }
     }

@@ -148,6 +148,8 @@ pub fn damaged(
     let with = |payload: &[u8]| frame(kind, payload);
     let wrong_length = match carries {
         Carries::Control | Carries::Name | Carries::Elements => MALFORMED,
+        // Empty, or a deposit.
+        Carries::Nothing if kind == Kind::Begin => MALFORMED,
         _ => LENGTH,
     };
     Some(match damage {

@@ -122,12 +122,17 @@ impl<P: Residues> Ntt<P> {
 
     /// The inverse transform, times `scale` / 2^32.
     fn inverse_scaled(&self, a: &mut P, depth: usize, scale: u32) {
+        self.inverse_lazy(a, depth);
+        self.scale(a, scale);
+    }
+
+    /// The inverse transform times 2^depth, as words, which may be above q.
+    fn inverse_lazy(&self, a: &mut P, depth: usize) {
         match self.laziness() {
             Laziness::Full => inverse_layers(Lazy(self.modulus), &self.roots, a, depth),
             Laziness::Half => inverse_layers(HalfLazy(self.modulus), &self.roots, a, depth),
             Laziness::None => inverse_layers(Exact(self.modulus), &self.roots, a, depth),
         }
-        self.scale(a, scale);
     }
 
     /// a = a * scale / 2^32, words in, residues below q out.
@@ -147,6 +152,23 @@ impl<P: Residues> Ntt<P> {
         // The products lack a factor 2^32, which the scale of the inverse makes up for.
         let scale = self.modulus.montgomery(self.scale[Self::LOG_N]);
         self.inverse_scaled(a, Self::LOG_N, scale);
+    }
+
+    /// The factor of [`Ntt::multiply_inverse`].
+    pub fn factor(&self) -> u32 {
+        self.scale[Self::LOG_N]
+    }
+
+    /// a = a * b / [`Ntt::factor`] as polynomials, residues below q: a and b are in the NTT domain, the
+    /// result in the coefficient domain. Whoever makes b with that factor saves a pass.
+    pub fn multiply_inverse(&self, a: &mut P, b: &P) {
+        for (x, &y) in a.as_mut().iter_mut().zip(b.as_ref()) {
+            *x = self.modulus.mul_montgomery(*x, y);
+        }
+        self.inverse_lazy(a, Self::LOG_N);
+        if self.laziness() != Laziness::None {
+            self.scale(a, self.scale[0]);
+        }
     }
 
     /// How many multiples of q fit a word.

@@ -8,6 +8,7 @@
 //! v'_j + delta_j (u' + correction) is q_j = v_j + delta_j word: a row of q is a row of v, plus the
 //! tree's part of delta where the word has a one.
 
+use super::ggm::bit_reversed;
 use super::{CALL, Code, Hash, Key, LANE, Lane, Plane, ReceiverTrees, Row, RowUse, SenderTrees};
 use super::{Direction, mask, mask_eq, xor};
 use crate::Error;
@@ -38,16 +39,63 @@ fn of_tree(columns: &mut [u32], tree: usize, k_s: u32) -> Result<&mut [Column], 
         .ok_or(SMALL)
 }
 
-/// Adds a leaf's bits to the sum of all, and to the columns that its index selects (public).
-#[inline(always)]
-fn add_leaf(all: &mut Column, columns: &mut [Column], x: usize, bits: &Column) {
-    for (sum, b) in all.iter_mut().zip(bits) {
-        *sum ^= b;
+/// Sums over a tree's leaves: of all, and for each bit j of an index of those that have it, which is
+/// column j. Leaves come in the order of their indices with the bits reversed, so four that follow each
+/// other differ in the two highest bits alone. They are added together, and their sum where a lower bit
+/// says so: half as many additions as one leaf after the other takes.
+struct Sums {
+    all: Zeroizing<Column>,
+    /// Those that wait for the rest of their four.
+    four: Zeroizing<[Column; 4]>,
+    waiting: usize,
+}
+
+impl Sums {
+    fn new() -> Self {
+        Self {
+            all: Zeroizing::new([0; BLOCK_WORDS]),
+            four: Zeroizing::new([[0; BLOCK_WORDS]; 4]),
+            waiting: 0,
+        }
     }
-    for (j, column) in columns.iter_mut().enumerate() {
-        if x >> j & 1 == 1 {
-            for (sum, b) in column.iter_mut().zip(bits) {
-                *sum ^= b;
+
+    /// Adds the next leaf's bits; `x` is its index.
+    #[inline(always)]
+    fn add(&mut self, columns: &mut [Column], x: usize, bits: Column) {
+        self.four[self.waiting] = bits;
+        self.waiting += 1;
+        // A tree of two leaves has no four.
+        if self.waiting == 1 << columns.len().min(2) {
+            self.add_four(columns, x);
+            self.waiting = 0;
+        }
+    }
+
+    fn add_four(&mut self, columns: &mut [Column], x: usize) {
+        let mut none = [0; BLOCK_WORDS];
+        let (highest, columns) = match columns {
+            [columns @ .., highest] => (highest, columns),
+            [] => (&mut none, columns),
+        };
+        let mut none = [0; BLOCK_WORDS];
+        let (second, columns) = match columns {
+            [columns @ .., second] => (second, columns),
+            [] => (&mut none, columns),
+        };
+        let [a, b, c, d] = &mut *self.four;
+        for i in 0..BLOCK_WORDS {
+            let (with_highest, with_second) = (b[i] ^ d[i], c[i] ^ d[i]);
+            highest[i] ^= with_highest;
+            second[i] ^= with_second;
+            a[i] ^= c[i] ^ with_highest;
+            self.all[i] ^= a[i];
+        }
+        for (j, column) in columns.iter_mut().enumerate() {
+            if x >> j & 1 == 1 {
+                column
+                    .iter_mut()
+                    .zip(&*a)
+                    .for_each(|(sum, four)| *sum ^= four);
             }
         }
     }
@@ -84,13 +132,13 @@ impl ReceiverTrees {
         if !codes.iter().any(|code| code.covers(tree, k_s)) {
             return Ok(());
         }
-        let mut sum = Zeroizing::new([0; BLOCK_WORDS]);
+        let mut sums = Sums::new();
         self.leaves(tree, |x, leaf| {
             let bits = self.hash.leaf(leaf, call, tree << k_s | x);
-            add_leaf(&mut sum, columns, x, &bits);
+            sums.add(columns, x, bits);
         });
         leave_out(columns, codes, tree, k_s);
-        let sums = sum.as_chunks().0.iter();
+        let sums = sums.all.as_chunks().0.iter();
         for (half, (sum, lane)) in sums.zip(lanes).enumerate() {
             if lane.code().covers(tree, k_s) {
                 emit(half, &xor(sum, &lane.column(tree, k_s)));
@@ -129,20 +177,17 @@ impl<const COLUMNS: usize> SenderTrees<COLUMNS> {
         let nodes: &mut [Key] = nodes.as_chunks_mut().0.get_mut(..1 << k_s).ok_or(SMALL)?;
         self.expand(tree, nodes);
         let missing = self.missing_leaf(tree);
-        let mut sum = Zeroizing::new([0; BLOCK_WORDS]);
-        sum.copy_from_slice(corrections.as_flattened());
-        for (x, leaf) in nodes.iter().enumerate() {
+        let mut sums = Sums::new();
+        for x in bit_reversed(k_s) {
             let known = !mask_eq(x as u32, missing);
-            let bits = self
-                .hash
-                .leaf(leaf, call, tree << k_s | x)
-                .map(|b| b & known);
-            add_leaf(&mut sum, columns, x, &bits);
+            let bits = (self.hash).leaf(&nodes[x], call, tree << k_s | x);
+            sums.add(columns, x, bits.map(|b| b & known));
         }
         for (j, column) in columns.iter_mut().enumerate() {
             let bit = mask(missing >> j);
-            for (q, s) in column.iter_mut().zip(sum.iter()) {
-                *q ^= bit & s;
+            let sum = sums.all.iter().zip(corrections.as_flattened());
+            for (q, (s, correction)) in column.iter_mut().zip(sum) {
+                *q ^= bit & (s ^ correction);
             }
         }
         leave_out(columns, codes, tree, k_s);

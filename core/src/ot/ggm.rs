@@ -14,8 +14,13 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// The most levels of a tree.
 const MAX_DEPTH: usize = 8;
 
-/// Hands out the nodes of level `depth` (at least 1) of a tree, each with its index, and keeps no more than one
-/// node a level. Constant-time.
+/// The indices of the nodes of level `depth` (at least 1), in the order of their bits reversed.
+pub(super) fn bit_reversed(depth: u32) -> impl Iterator<Item = usize> {
+    (0..1u32 << depth).map(move |i| (i.reverse_bits() >> (32 - depth)) as usize)
+}
+
+/// Hands out the nodes of level `depth` (at least 1) of a tree, each with its index, [`bit_reversed`], and
+/// keeps no more than one node a level. Constant-time.
 fn walk(
     hash: &Hash,
     tree: usize,
@@ -27,20 +32,18 @@ fn walk(
     // the node at hand.
     let mut siblings = Zeroizing::new([[0; 4]; MAX_DEPTH + 1]);
     [siblings[0], siblings[1]] = hash.first_level(seed, tree);
-    for i in 0..1u32 << depth {
-        // The walk goes through the indices with their bits reversed.
-        let index = i.reverse_bits() >> (32 - depth);
+    for (i, index) in (0u32..).zip(bit_reversed(depth)) {
         let mut level = depth - i.trailing_zeros().min(depth);
         let mut node = Zeroizing::new(siblings[level as usize]);
         level = level.max(1);
         while level < depth {
-            let position = 1 << level | (index as usize & ((1 << level) - 1));
+            let position = 1 << level | (index & ((1 << level) - 1));
             let [left, right] = hash.children(&node, tree, position);
             level += 1;
             siblings[level as usize] = right;
             *node = left;
         }
-        take(index as usize, &node);
+        take(index, &node);
     }
 }
 
@@ -139,7 +142,7 @@ impl ReceiverTrees {
         self.hash.direction
     }
 
-    /// Hands out a tree's 2^k_s leaves, each with its index.
+    /// Hands out a tree's 2^k_s leaves, each with its index, [`bit_reversed`].
     pub(super) fn leaves(&self, tree: usize, take: impl FnMut(usize, &Key)) {
         walk(&self.hash, tree, &self.seed, self.k_s(), take);
     }

@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 
 use spin::Once;
 
-use crate::rlwe::{Factor, Ring};
+use crate::rlwe::{Factor, Operations, Ring};
 
 /// Factors that are prepared at once.
 const BATCH: usize = 64;
 
 /// A layer's factors, each made by whoever needs it first. Empty if they are not kept: then each is
-/// made for every product.
+/// made whenever it is needed.
 pub(super) struct Factors<R: Ring>(Vec<Once<Factor<R>>>);
 
 impl<R: Ring> Factors<R> {
@@ -22,6 +22,11 @@ impl<R: Ring> Factors<R> {
                 .map(|_| Once::new())
                 .collect(),
         )
+    }
+
+    /// Whether they are kept.
+    pub fn kept(&self) -> bool {
+        !self.0.is_empty()
     }
 
     /// Makes all that are kept, on all cores. A few at a time: the work of sessions that go on
@@ -40,10 +45,15 @@ impl<R: Ring> Factors<R> {
         i: usize,
         make: impl FnOnce(usize) -> Factor<R>,
         take: impl FnOnce(&Factor<R>),
+        operations: &mut Operations,
     ) {
+        let make = || {
+            operations.factors += 1;
+            make(i)
+        };
         match self.0.get(i) {
-            Some(once) => take(once.call_once(|| make(i))),
-            None => take(&make(i)),
+            Some(once) => take(once.call_once(make)),
+            None => take(&make()),
         }
     }
 }

@@ -139,7 +139,8 @@ pub trait Weights: Send + Sync + 'static {
     /// Makes the factors that are to be kept and are not there yet.
     fn prepare(&self);
 
-    /// Sums for all output ciphertexts, in order: `finish` takes each with its number.
+    /// Sums for all output ciphertexts of one inference after the other, in order: `finish` takes each
+    /// with its number there. `inputs` are those of all inferences, in the same order.
     fn apply<T: Send>(
         &self,
         inputs: &[Ciphertext<RingOf<Self>>],

@@ -14,7 +14,7 @@ use crate::random::SessionId;
 use crate::relu::{Digits, ReluParams};
 
 /// Version of the protocol described in `docs/protocol.md`.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 /// Names the fixed parameters of [`crate::rlwe::ring::ring4096`]: layers in segments, of any depth.
 pub const PARAMETER_SET: u16 = 1;
 /// The same with layers in slots, by the parameters of [`crate::rlwe::ring::ring8192`].
@@ -118,6 +118,8 @@ pub struct Welcome {
     pub logit_scale: f32,
     /// The input.
     pub input: InputSpec,
+    /// Tickets that the client may have prepared together, at most; 0 if the server keeps none.
+    pub batch: u16,
 }
 
 impl InputSpec {
@@ -178,6 +180,7 @@ impl Welcome {
                 std: [0.0; MAX_IMAGE_CHANNELS],
                 scale: 0.0,
             },
+            batch: 0,
         }
     }
 

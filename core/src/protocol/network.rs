@@ -7,11 +7,13 @@ use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
+use super::activation::Answerable;
 use super::greeting::{
     InputSpec, LayersHash, MAX_CLASSES, MAX_LAYERS, MAX_NAME, PARAMETER_SET, SLOT_PARAMETER_SET,
 };
 use super::linear::LinearLayer;
 use super::linear::slot::{MAX_ROTATIONS, Rotations};
+use super::steps::Room;
 use crate::Error;
 use crate::arith::field::T;
 use crate::clear::ClearConvolution;
@@ -22,6 +24,9 @@ use crate::packing::geometry::Geometry;
 use crate::packing::segment::{SegmentLayout, SegmentWeights};
 use crate::packing::slot::{SlotLayout, SlotWeights};
 use crate::packing::{Output, OutputCursor, Packing};
+
+/// Inferences that are prepared together, at most: more would save next to nothing.
+pub const MAX_BATCH: u16 = 64;
 
 /// A layer with its weights, ready to be run.
 pub struct NetworkLayer {
@@ -38,7 +43,7 @@ pub struct NetworkLayer {
 }
 
 /// Bytes that a network's transformed weights may still take. A layer that finds no room transforms
-/// its weights in every inference.
+/// its weights in every inference, or once for several that are prepared together.
 #[derive(Clone, Copy, Debug)]
 pub struct WeightMemory(usize);
 
@@ -245,6 +250,34 @@ impl Network {
             }
         }
         hash.finalize().into()
+    }
+
+    /// Inferences that a server may prepare together for a client of this room, within so many bytes;
+    /// but always one, and no more than 64.
+    pub fn batch(&self, room: Room, memory: usize) -> u16 {
+        let fit = memory / self.batch_bytes(room);
+        fit.clamp(1, MAX_BATCH.into()) as u16
+    }
+
+    /// What an inference takes of a server's memory while it waits for others of its batch.
+    pub fn batch_bytes(&self, room: Room) -> usize {
+        let (mut inputs, mut responses, mut layer, mut outputs) = (0, 0, 0, 0);
+        for of_network in &self.layers {
+            let (received, sent) = of_network.linear.bytes();
+            inputs = received.max(inputs);
+            layer = (received + sent).max(layer);
+            responses += sent;
+            outputs += of_network.outputs.len();
+        }
+        // What the masks leave for the answer.
+        let offsets = outputs * size_of::<u32>();
+        offsets
+            + match room {
+                // All responses wait.
+                Room::Whole => inputs + responses,
+                // All that is prepared waits.
+                Room::Chunks(_) => layer + outputs * Answerable::OUTPUT_BYTES,
+            }
     }
 
     /// How its layers are packed.

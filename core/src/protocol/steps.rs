@@ -153,33 +153,44 @@ impl LayerFacts {
     };
 }
 
-/// A step of preparing an inference: nothing of it depends on the image.
+/// A step of preparing a batch of inferences: nothing of it depends on an image. Inferences count from
+/// 0 in their batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Prepare {
+    /// Client: this inference is prepared.
+    Begin(u16),
     /// What follows is about this layer. A message for clients with room for one layer, else none:
     /// the server describes it.
     Enter(usize),
-    /// Client: the input ciphertext of this number.
-    Input(usize),
+    /// Client: of this inference, the input ciphertext of this number.
+    Input(u16, usize),
+    /// No message: what follows, up to the next step of this kind or the next layer's inputs, is about
+    /// outputs of this inference, from the first one on.
+    Outputs(u16),
     /// Server: the next output ciphertext.
     Response,
     /// No message: this output joins the window.
     Gather(Output),
     /// Both: the outputs in the window are prepared, and it is empty then.
     Window,
-    /// Server: it has all that it needs.
-    Confirm,
-    /// Nothing: all is prepared.
+    /// Server: it has all that it needs of this inference.
+    Confirm(u16),
+    /// Nothing: all are prepared.
     Done,
 }
 
-/// How far the preparing of an inference is. With room for a whole inference all inputs of all layers
-/// come first, then all responses, then one window: four turns however many layers. Else it goes
-/// layer by layer.
+/// How far the preparing of a batch is. A layer has all its inputs, of all inferences, before its first
+/// response, so that the server need not make the layer's plaintext factors for each. With room for a whole
+/// inference all inputs of all layers come first, and then, inference by inference, all responses and
+/// one window: two turns an inference, and two, however many layers. Else it goes layer by layer.
 #[derive(Clone, Copy, Debug)]
 pub struct PrepareSteps {
     room: Room,
     layers: usize,
+    /// Inferences of the batch.
+    count: u16,
+    /// The one that is begun, or whose inputs or outputs come.
+    inference: u16,
     layer: usize,
     pass: Pass,
     /// Ciphertexts of the layer so far: of its inputs, or of its outputs.
@@ -190,82 +201,131 @@ pub struct PrepareSteps {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Pass {
-    /// Enters a layer; true for its outputs alone.
-    Enter(bool),
+    Begin,
+    /// Enters a layer, for inputs.
+    Enter,
     Inputs,
+    /// Turns to an inference's outputs.
+    Turn,
+    /// Enters a layer, for outputs alone.
+    Return,
     Outputs,
     End,
 }
 
 impl PrepareSteps {
-    /// Before the first layer of so many.
-    pub const fn new(room: Room, layers: usize) -> Self {
+    /// Of so many inferences, before the first of so many layers.
+    pub const fn new(room: Room, layers: usize, count: u16) -> Self {
         Self {
             room,
             layers,
+            count,
+            inference: 0,
             layer: 0,
-            pass: Pass::Enter(false),
+            pass: Pass::Begin,
             ciphertexts: 0,
             gathered: 0,
         }
     }
 
     /// The step after the last one that this gave. `facts` are the entered layer's, `output` is its
-    /// first output that no step has taken yet; none when all are taken.
+    /// first output that no step has taken yet since [`Prepare::Outputs`]; none when all are taken.
     pub fn next(&mut self, facts: &LayerFacts, output: Option<Output>) -> Prepare {
         let whole = self.room == Room::Whole;
         loop {
+            let last = self.layer + 1 == self.layers;
             match self.pass {
-                Pass::Enter(outputs) => {
-                    self.pass = if outputs { Pass::Outputs } else { Pass::Inputs };
-                    self.ciphertexts = 0;
+                Pass::Begin => {
+                    if let Some(begun) = self.next_inference() {
+                        return Prepare::Begin(begun);
+                    }
+                    self.pass = Pass::Enter;
+                }
+                Pass::Enter => {
+                    (self.pass, self.ciphertexts) = (Pass::Inputs, 0);
                     return Prepare::Enter(self.layer);
                 }
-                Pass::Inputs if self.ciphertexts < facts.inputs => {
-                    self.ciphertexts += 1;
-                    return Prepare::Input(self.ciphertexts - 1);
+                Pass::Inputs if self.inference == self.count => {
+                    self.inference = 0;
+                    self.pass = match whole {
+                        true if !last => {
+                            self.layer += 1;
+                            Pass::Enter
+                        }
+                        _ => Pass::Turn,
+                    };
                 }
-                Pass::Inputs if whole && self.layer + 1 < self.layers => {
-                    self.layer += 1;
-                    self.pass = Pass::Enter(false);
-                }
-                Pass::Inputs if whole => {
-                    self.layer = 0;
-                    self.pass = Pass::Enter(true);
+                Pass::Inputs if self.ciphertexts == facts.inputs => {
+                    self.inference += 1;
+                    self.ciphertexts = 0;
                 }
                 Pass::Inputs => {
-                    self.ciphertexts = 0;
-                    self.pass = Pass::Outputs;
+                    self.ciphertexts += 1;
+                    return Prepare::Input(self.inference, self.ciphertexts - 1);
                 }
-                Pass::Outputs => {
-                    let last = self.layer + 1 == self.layers;
-                    match output {
-                        Some(_) if self.gathered == self.room.capacity() => {}
-                        Some(output) if output.ciphertext >= self.ciphertexts => {
-                            self.ciphertexts += 1;
-                            return Prepare::Response;
-                        }
-                        Some(output) => {
-                            self.gathered += 1;
-                            return Prepare::Gather(output);
-                        }
-                        None if self.gathered > 0 && (last || !whole) => {}
-                        None if last => {
-                            self.pass = Pass::End;
-                            return Prepare::Confirm;
-                        }
-                        None => {
-                            self.layer += 1;
-                            self.pass = Pass::Enter(whole);
-                            continue;
-                        }
+                Pass::Turn => {
+                    if let Some(inference) = self.next_inference() {
+                        self.ciphertexts = 0;
+                        self.pass = match whole {
+                            true => {
+                                self.layer = 0;
+                                Pass::Return
+                            }
+                            false => Pass::Outputs,
+                        };
+                        return Prepare::Outputs(inference);
                     }
-                    self.gathered = 0;
-                    return Prepare::Window;
+                    self.pass = match last {
+                        true => Pass::End,
+                        false => {
+                            self.layer += 1;
+                            Pass::Enter
+                        }
+                    };
                 }
+                Pass::Return => {
+                    (self.pass, self.ciphertexts) = (Pass::Outputs, 0);
+                    return Prepare::Enter(self.layer);
+                }
+                Pass::Outputs => match output {
+                    Some(_) if self.gathered == self.room.capacity() => return self.window(),
+                    Some(output) if output.ciphertext >= self.ciphertexts => {
+                        self.ciphertexts += 1;
+                        return Prepare::Response;
+                    }
+                    Some(output) => {
+                        self.gathered += 1;
+                        return Prepare::Gather(output);
+                    }
+                    None if self.gathered > 0 && (last || !whole) => return self.window(),
+                    None if last => {
+                        self.pass = Pass::Turn;
+                        return Prepare::Confirm(self.inference - 1);
+                    }
+                    None if whole => {
+                        self.layer += 1;
+                        self.pass = Pass::Return;
+                    }
+                    None => self.pass = Pass::Turn,
+                },
                 Pass::End => return Prepare::Done,
             }
         }
+    }
+
+    /// The next of the batch's inferences; none after the last, and from then on the first again.
+    fn next_inference(&mut self) -> Option<u16> {
+        if self.inference == self.count {
+            self.inference = 0;
+            return None;
+        }
+        self.inference += 1;
+        Some(self.inference - 1)
+    }
+
+    fn window(&mut self) -> Prepare {
+        self.gathered = 0;
+        Prepare::Window
     }
 }
 

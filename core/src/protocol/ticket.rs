@@ -44,6 +44,8 @@ pub struct Claim {
 /// What `Begin` says of an inference that becomes a ticket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Deposit {
+    /// Tickets of the same batch that this one is before.
+    pub following: u16,
     /// See [`Claim`].
     pub owner: Owner,
     /// See [`Claim`].

@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::iter::{empty, repeat_n};
+use core::num::NonZero;
 
 use serde::Serialize;
 
@@ -16,6 +17,7 @@ use super::steps::{
     Answer, AnswerSteps, LayerFacts, Prepare, PrepareSteps, Room, Sender, Setup, SetupOf,
     image_piece,
 };
+use super::ticket::Deposit;
 use super::transfer::PIECE;
 use crate::arith::bits::packed_len;
 use crate::arith::field::T_BITS;
@@ -198,14 +200,18 @@ impl InferenceTraffic {
         layer.map_or(LayerFacts::NONE, LayerTraffic::facts)
     }
 
-    /// The frames that prepare an inference, in order, each with the index of the layer that it
-    /// belongs to.
-    pub fn prepare(&self, mut frame: impl FnMut(usize, Sender, Kind, usize)) {
+    /// The frames that prepare an inference of the session, or so many tickets together; in order, each
+    /// with the index of the layer that it belongs to.
+    pub fn prepare(
+        &self,
+        tickets: Option<NonZero<u16>>,
+        mut frame: impl FnMut(usize, Sender, Kind, usize),
+    ) {
         if self.layers.is_empty() {
             return;
         }
-        frame(0, Sender::Client, Kind::Begin, HEADER);
-        let mut steps = PrepareSteps::new(self.room, self.layers.len());
+        let count = tickets.map_or(1, NonZero::get);
+        let mut steps = PrepareSteps::new(self.room, self.layers.len(), count);
         let (mut layer, mut next) = (0, None);
         let mut outputs: Box<dyn Iterator<Item = Output> + '_> = Box::new(empty());
         // Chunks of the window.
@@ -219,6 +225,21 @@ impl InferenceTraffic {
             let slots = of.ciphertexts.packing == Packing::Slot;
             let returned = of.ciphertexts.returned;
             match steps.next(&facts, next) {
+                Prepare::Begin(_) if tickets.is_none() => {
+                    note(Sender::Client, Kind::Begin, HEADER);
+                }
+                Prepare::Begin(begun) => {
+                    let deposit = Deposit {
+                        following: count - 1 - begun,
+                        owner: [0; 32],
+                        lock: [0; 32],
+                    };
+                    note(Sender::Client, Kind::Begin, control(Kind::Begin, &deposit));
+                }
+                Prepare::Outputs(_) => {
+                    outputs = Box::new(of.outputs());
+                    next = outputs.next();
+                }
                 Prepare::Enter(index) => {
                     if self.room != Room::Whole {
                         description(&self.layers[index].layer, &mut |sender, kind, bytes| {
@@ -229,8 +250,8 @@ impl InferenceTraffic {
                     outputs = Box::new(self.layers[index].outputs());
                     next = outputs.next();
                 }
-                Prepare::Input(_) if slots => upload::<Ring8192>(Ring8192::LIMBS, note),
-                Prepare::Input(_) => upload::<Ring4096>(Ring4096::LIMBS, note),
+                Prepare::Input(..) if slots => upload::<Ring8192>(Ring8192::LIMBS, note),
+                Prepare::Input(..) => upload::<Ring4096>(Ring4096::LIMBS, note),
                 Prepare::Response if slots => response::<Ring8192>(returned, note),
                 Prepare::Response => response::<Ring4096>(returned, note),
                 Prepare::Gather(_) => {
@@ -249,7 +270,7 @@ impl InferenceTraffic {
                     self.windows.window(Phase::Prepare, &chunks, &mut frame);
                     chunks.clear();
                 }
-                Prepare::Confirm => note(Sender::Server, Kind::Prepared, HEADER),
+                Prepare::Confirm(_) => note(Sender::Server, Kind::Prepared, HEADER),
                 Prepare::Done => return,
             }
         }

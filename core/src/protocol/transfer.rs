@@ -11,7 +11,7 @@ use crate::random::{Kdf, Purpose, Seed};
 use crate::rlwe::{Ring, SecretKey};
 
 #[cfg(feature = "server")]
-pub use server::{ReceiveUpload, SendResponse};
+pub use server::{ReceiveUpload, SendResponse, response_bytes};
 
 /// Coefficients of a frame.
 pub const PIECE: usize = 256;
@@ -177,7 +177,9 @@ impl ReceiveResponse {
 #[cfg(feature = "server")]
 mod server {
     use super::*;
+    use crate::protocol::frame::{HEADER, MAX_FRAME, payload_len};
     use crate::rlwe::{Limbs, Response, zero_polys};
+    use alloc::vec::Vec;
 
     /// What an upload brings: its seed and polynomials.
     pub type Received<R> = (Seed, Limbs<R>);
@@ -233,37 +235,47 @@ mod server {
         }
     }
 
-    /// The server's side of a response.
-    #[derive(Default)]
+    /// Bytes of a response's frames.
+    pub fn response_bytes<R: Ring>(returned: &impl Returned) -> usize {
+        response_frames::<R>(returned) * HEADER + R::response_bytes(returned.count())
+    }
+
+    /// The server's side of a response: the frames that are not sent yet.
     pub struct SendResponse {
-        next: usize,
+        frames: Vec<u8>,
+        sent: usize,
     }
 
     impl SendResponse {
-        /// Writes the next frame; none after the last.
-        pub fn poll<R: Ring>(
-            &mut self,
-            response: &Response<R>,
-            returned: &impl Returned,
-            out: &mut FrameBuf,
-        ) -> Option<usize> {
-            if self.next == response_frames::<R>(returned) {
-                return None;
+        /// All frames of a response.
+        pub fn new<R: Ring>(response: &Response<R>, returned: &impl Returned) -> Self {
+            let mut frames = Vec::with_capacity(response_bytes::<R>(returned));
+            let mut out = [0; MAX_FRAME];
+            for piece in response.c1().as_ref().chunks_exact(PIECE) {
+                let len = write(&mut out, Kind::ResponseC1, |payload| {
+                    pack(payload, R::C1_BITS, piece.iter().copied())
+                });
+                frames.extend_from_slice(&out[..len]);
             }
-            let frame = self.next;
-            self.next += 1;
-            Some(match frame.checked_sub(pieces::<R>()) {
-                None => write(out, Kind::ResponseC1, |payload| {
-                    let values = &response.c1().as_ref()[frame * PIECE..][..PIECE];
-                    pack(payload, R::C1_BITS, values.iter().copied())
-                }),
-                Some(piece) => write(out, Kind::ResponseC0, |payload| {
-                    let c0 = response.c0().as_ref();
-                    let range = piece * PIECE..((piece + 1) * PIECE).min(returned.count());
+            let c0 = response.c0().as_ref();
+            for first in (0..returned.count()).step_by(PIECE) {
+                let range = first..(first + PIECE).min(returned.count());
+                let len = write(&mut out, Kind::ResponseC0, |payload| {
                     let values = range.map(|i| c0[returned.coefficient(i)]);
                     pack(payload, R::C0_BITS, values)
-                }),
-            })
+                });
+                frames.extend_from_slice(&out[..len]);
+            }
+            Self { frames, sent: 0 }
+        }
+
+        /// Writes the next frame; none after the last.
+        pub fn poll(&mut self, out: &mut FrameBuf) -> Option<usize> {
+            let rest = &self.frames[self.sent..];
+            let len = HEADER + payload_len(rest.first_chunk()?).ok()?;
+            out[..len].copy_from_slice(rest.get(..len)?);
+            self.sent += len;
+            Some(len)
         }
     }
 }

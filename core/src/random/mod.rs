@@ -90,8 +90,10 @@ pub enum Purpose {
     BaseResidues = 15,
     /// Client: key of the records of one inference that the server keeps.
     Records = 16,
-    /// Client: the secret of one inference, from which its shares and the rest of it follow.
+    /// Client: the secret of one inference of a batch, from which its shares and the rest of it follow.
     Inference = 17,
+    /// Client: what the secrets of the inferences of a batch follow from.
+    Batch = 23,
     /// Client: what the secrets of all later inferences follow from.
     Ratchet = 18,
     /// Client: what seeds of uploads follow from, once the set-up is over.

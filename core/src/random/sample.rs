@@ -51,7 +51,13 @@ impl Ternary {
 
 /// The residue of a sign 0, 1, 2; constant-time.
 pub fn sign_residue(sign: u32, modulus: &Modulus) -> u32 {
-    (sign & 1) | (modulus.value() - 1) & sign_mask(sign << 30)
+    signed(sign, 1, modulus)
+}
+
+/// A residue x > 0 times a sign 0, 1, 2; constant-time.
+#[inline]
+pub fn signed(sign: u32, x: u32, modulus: &Modulus) -> u32 {
+    x & sign_mask(sign << 31) | (modulus.value() - x) & sign_mask(sign << 30)
 }
 
 /// Centred binomial error with 21 coins a side: sigma 3.24, |e| <= 21; constant-time.

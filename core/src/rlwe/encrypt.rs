@@ -61,7 +61,7 @@ pub fn encrypt_limb<R: Ring>(
     out: &mut R::Poly,
 ) {
     let (modulus, scale) = (R::MODULI[limb], &R::SCALES[limb]);
-    key.load(limb, out);
+    key.load(limb, 1, out);
     R::NTT[limb].convolve(out, expand_public::<R>(a_seed, expansion, limb));
     for (x, &word) in out.as_mut().iter_mut().zip(message.as_ref()) {
         let difference = modulus.sub(scale.scale(word & 0xFF_FFFF), *x);

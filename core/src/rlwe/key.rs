@@ -5,7 +5,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::Ring;
 use super::element::Element;
 use crate::arith::transform::Residues;
-use crate::random::sample::{Ternary, sign_residue};
+use crate::random::sample::{Ternary, sign_residue, signed};
 use crate::random::{Seed, Stream};
 
 /// A ternary secret key, two bits a coefficient: N / 4 bytes.
@@ -31,23 +31,27 @@ impl<R: Ring> SecretKey<R> {
 
     /// Writes the key in the NTT domain of a limb.
     pub fn load_ntt(&self, limb: usize, out: &mut R::Poly) {
-        self.load(limb, out);
+        self.load(limb, 1, out);
         R::NTT[limb].forward(out, R::LOG_N);
     }
 
     /// First half of decryption: c1 of a response, as it was sent, becomes c1 s, coefficient domain.
     /// The scratch comes out as zeros.
     pub fn multiply(&self, c1: &mut R::Poly, scratch: &mut R::Scratch) {
-        R::multiply(c1, |key| self.load_ntt(0, key), scratch);
+        let load = |factor, key: &mut R::Poly| {
+            self.load(0, factor, key);
+            R::NTT[0].forward(key, R::LOG_N);
+        };
+        R::multiply(c1, load, scratch);
     }
 
-    /// Writes the key's residues modulo a limb's prime, coefficient domain.
-    pub(super) fn load(&self, limb: usize, out: &mut R::Poly) {
+    /// Writes the key times a residue above 0, modulo a limb's prime, coefficient domain.
+    pub(super) fn load(&self, limb: usize, factor: u32, out: &mut R::Poly) {
         let modulus = R::MODULI[limb];
         let chunks = out.as_mut().chunks_exact_mut(16);
         for (chunk, word) in chunks.zip(self.0.as_ref()) {
             for (i, x) in chunk.iter_mut().enumerate() {
-                *x = sign_residue(word >> (2 * i) & 3, &modulus);
+                *x = signed(word >> (2 * i) & 3, factor, &modulus);
             }
         }
     }

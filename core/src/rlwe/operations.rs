@@ -16,6 +16,8 @@ pub enum Rotation {
 pub struct Operations {
     /// Products with a plaintext.
     pub products: usize,
+    /// Plaintext factors that were made for them, because they were not there yet or are not kept.
+    pub factors: usize,
     /// Rotations for taps.
     pub internal_rotations: usize,
     /// Rotations for channels.
@@ -35,6 +37,7 @@ impl Operations {
     /// Adds another count.
     pub fn add(&mut self, other: &Self) {
         self.products += other.products;
+        self.factors += other.factors;
         self.internal_rotations += other.internal_rotations;
         self.external_rotations += other.external_rotations;
         self.key_switches += other.key_switches;

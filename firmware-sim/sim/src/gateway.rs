@@ -23,6 +23,9 @@ impl Application for Nothing {
     fn logit(&mut self, _class: u16, _value: i32) {}
 }
 
+/// Bytes for tickets while they are prepared together.
+const MEMORY: usize = 64 << 20;
+
 /// Prepares so many tickets, of which `tickets` keeps the server's halves.
 pub fn prepare(
     network: &Arc<Network>,
@@ -36,17 +39,22 @@ pub fn prepare(
     rng.fill_bytes(&mut owner);
     let budget = Budget::new(u32::try_from(count)?);
     let server = Server::new(network.clone(), budget, &mut rng);
-    let mut server = server.with_tickets(tickets.clone());
+    let mut server = server.with_tickets(tickets.clone(), MEMORY);
     let mut client = Box::new(SmallClient::new(SETTINGS, &mut rng));
     let mut run = |client: &mut SmallClient| {
         loopback(&mut (client, Nothing), &mut server, &mut [0; MAX_FRAME])
     };
     run(&mut client)?;
-    let prepare = |_| {
-        client.prepare_ticket(owner)?;
-        run(&mut client)?;
-        let ticket = client.ticket().ok_or(Error::Internal("no ticket"))?;
-        Ok(ticket.to_bytes()?)
-    };
-    (0..count).map(prepare).collect()
+    let together = client.welcome().map_or(1, |welcome| welcome.batch);
+    let mut made = Vec::new();
+    while made.len() < count {
+        let batch = (count - made.len()).min(together.into()) as u16;
+        client.prepare_tickets(owner, batch)?;
+        for _ in 0..batch {
+            run(&mut client)?;
+            let ticket = client.ticket().ok_or(Error::Internal("no ticket"))?;
+            made.push(ticket.to_bytes()?);
+        }
+    }
+    Ok(made)
 }

@@ -99,6 +99,7 @@ fn check(model: &Model) {
         classes: about.classes.len() as u16,
         logit_scale: about.logit_scale,
         input: about.input,
+        batch: 0,
     };
     let acceptable = model.layers.len() <= 4096 && model.classes.len() <= 8192;
     assert_eq!(welcome.check(&Settings::default()).is_ok(), acceptable);

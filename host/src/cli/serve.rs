@@ -48,8 +48,8 @@ pub struct Args {
     #[arg(long, value_name = "PACKING", default_value = Packing::Segment.name(),
           value_parser = super::packing())]
     packing: Packing,
-    /// MiB of memory for transformed weights. Layers beyond it transform theirs in every inference,
-    /// which takes longer.
+    /// MiB of memory for transformed weights. Layers beyond it transform theirs in every inference
+    /// or batch of tickets, which takes longer.
     #[arg(long, value_name = "MIB", default_value_t = (WEIGHT_MEMORY >> 20) as u32)]
     weight_memory: u32,
     /// Sessions that may run at the same time.
@@ -81,6 +81,11 @@ pub struct Args {
     #[arg(long, value_name = "DAYS", default_value_t = 30,
           value_parser = clap::value_parser!(u32).range(1..))]
     ticket_days: u32,
+    /// MiB that each session may take for tickets while they are prepared together, which decides how
+    /// many may be. Layers beyond the memory for weights transform theirs once for up to 16 of them.
+    #[arg(long, value_name = "MIB",
+          default_value_t = (ServerOptions::default().batch_memory >> 20) as u32)]
+    batch_memory: u32,
     /// Send as slowly as on this link, for measurements; the client needs the same.
     #[command(flatten)]
     link: LinkArgs,
@@ -148,6 +153,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         sessions: args.sessions.into(),
         timeout: Duration::from_secs(args.timeout),
         queries: args.queries,
+        batch_memory: (args.batch_memory as usize).saturating_mul(1 << 20),
         pace,
     };
     let ended = |ended: Ended| {

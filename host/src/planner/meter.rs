@@ -87,7 +87,9 @@ pub fn exchanges(
     let traffic = InferenceTraffic::new((client.relu, client.k_s, client.room), image, layers);
     let (mut prepare, mut answer) = (empty.clone(), empty);
     let mut last = None;
-    traffic.prepare(|layer, sender, _, bytes| prepare[layer].send(sender, bytes, &mut last));
+    traffic.prepare(None, |layer, sender, _, bytes| {
+        prepare[layer].send(sender, bytes, &mut last);
+    });
     let mut last = None;
     traffic.answer(|layer, sender, _, bytes| answer[layer].send(sender, bytes, &mut last));
     [prepare, answer]

@@ -75,10 +75,16 @@ pub struct PhasePart {
 impl PhasePart {
     /// What one of so many cost on the average. The turns are the same in all.
     pub fn mean<'a>(parts: impl ExactSizeIterator<Item = &'a Self>) -> Self {
-        let count = parts.len().max(1);
+        let count = parts.len();
+        Self::shared(parts, count)
+    }
+
+    /// The share of one of `count` in all parts.
+    pub fn shared<'a>(parts: impl Iterator<Item = &'a Self>, count: usize) -> Self {
+        let count = count.max(1);
         let mut sum = Self::default();
         parts.for_each(|part| sum += part);
-        let each = |total: u64| total / count as u64;
+        let each = |total: u64| total.div_ceil(count as u64);
         Self {
             seconds: sum.seconds / count as f64,
             bytes_up: each(sum.bytes_up),

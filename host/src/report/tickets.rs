@@ -15,7 +15,9 @@ pub struct PrepareReport {
     pub bytes_setup: u64,
     /// Seconds from connecting to the end of the set-up.
     pub seconds_setup: f64,
-    /// What one ticket took, on average.
+    /// Tickets that were prepared together, at most.
+    pub together: u16,
+    /// What one ticket took, on average: its share, where several were prepared together.
     pub prepare: PhasePart,
 }
 

@@ -7,7 +7,9 @@ use stria_core::arith::field::T;
 use stria_core::network::layer::{Kernel, Layer};
 use stria_core::packing::segment::SegmentLayout;
 use stria_core::protocol::frame::{Frame, HEADER, MAX_FRAME};
-use stria_core::protocol::transfer::{Dense, PIECE, ReceiveResponse, Returned, SendResponse};
+use stria_core::protocol::transfer::{
+    Dense, PIECE, ReceiveResponse, Returned, SendResponse, response_bytes,
+};
 use stria_core::random::Seed;
 use stria_core::rlwe::ring::ring4096::{LOG_N, N, Poly, Q, Q_BITS, Q_NTT};
 use stria_core::rlwe::{Expansion, Randomness, Response, Ring, Ring4096, expand_public, respond};
@@ -166,11 +168,14 @@ fn a_switched_response_is_the_models_and_decrypts() {
 /// Sends a response and decrypts it: (message, frames, bytes of payload).
 fn transfer(parties: &Parties, returned: &impl Returned) -> (Box<Poly>, usize, usize) {
     let (response, ..) = response(parties);
-    let (mut send, mut receive) = (SendResponse::default(), ReceiveResponse::default());
+    let (mut send, mut receive) = (
+        SendResponse::new(&response, returned),
+        ReceiveResponse::default(),
+    );
     // What was there before must not come through.
     let (mut poly, mut scratch) = (Box::new([7; N]), Box::new([[9; N]]));
     let (mut buffer, mut frames, mut bytes, mut last) = ([0; MAX_FRAME], 0, 0, false);
-    while let Some(len) = send.poll(&response, returned, &mut buffer) {
+    while let Some(len) = send.poll(&mut buffer) {
         assert!(!last, "the client stopped early");
         let frame = Frame::new_checked(&buffer[..len]).unwrap();
         (frames, bytes) = (frames + 1, bytes + len - HEADER);
@@ -179,6 +184,10 @@ fn transfer(parties: &Parties, returned: &impl Returned) -> (Box<Poly>, usize, u
             .unwrap();
     }
     assert!(last, "the client waits for more");
+    assert_eq!(
+        bytes + frames * HEADER,
+        response_bytes::<Ring4096>(returned)
+    );
     (poly, frames, bytes)
 }
 

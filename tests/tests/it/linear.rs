@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 use stria_core::network::layer::{Kernel, Layer};
-use stria_core::packing::Places;
-use stria_core::packing::segment::SegmentLayout;
+use stria_core::packing::segment::{SegmentLayout, SegmentWeights};
+use stria_core::packing::{Places, Weights};
+use stria_core::rlwe::{Ciphertext, Operations, Ring4096};
 use stria_tests::layers::{direct, layer, random_data, run_segments};
-use stria_tests::ring::Parties;
+use stria_tests::ring::{Parties, random_poly};
 
 fn check(layer: &Layer, seed: u64) {
     let [input, weights] = random_data(layer, seed);
@@ -154,4 +155,69 @@ proptest! {
         prop_assume!(layout.is_ok_and(|l| l.inputs() <= 24 && l.outputs() <= 24));
         check(&layer, seed);
     }
+}
+
+/// Sums of the inferences that these inputs are of, and how many factors were made for them.
+fn sums(weights: &SegmentWeights, inputs: &[Ciphertext<Ring4096>]) -> (Vec<Vec<u32>>, Operations) {
+    let mut operations = Operations::default();
+    let mut next = std::sync::Mutex::new(Vec::new());
+    let finish = |number, sum: Ciphertext<Ring4096>| {
+        next.lock().unwrap().push(number);
+        let halves = sum.halves().into_iter().flatten();
+        halves.flat_map(|limb| limb.iter().copied()).collect()
+    };
+    let all = weights.apply(inputs, &(), &mut operations, finish).unwrap();
+    let numbers = next.get_mut().unwrap();
+    numbers.sort_unstable();
+    assert!(numbers.iter().copied().eq(0..all.len()));
+    (all, operations)
+}
+
+/// Several inferences at once are those one by one, in order, with tiles and sets of groups; and factors
+/// that are not kept are made for sixteen tiles at a time.
+#[test]
+fn inferences_together_are_those_alone() {
+    let square = Kernel::Square(3);
+    let layers = [
+        Layer {
+            padding: 1,
+            tile: 2,
+            ..layer(3, 9, 5, square)
+        },
+        Layer {
+            padding: 1,
+            groups: 12,
+            tile: 14,
+            ..layer(12, 28, 12, square)
+        },
+        Layer {
+            padding: 1,
+            groups: 40,
+            tile: 7,
+            repeat: 2,
+            ..layer(40, 14, 80, square)
+        },
+    ];
+    let (mut tiled, mut in_sets) = (false, false);
+    for layer in layers {
+        let layout = SegmentLayout::new(&layer).unwrap();
+        let (tiles, inputs) = (layout.tiles.all(), layout.inputs());
+        tiled |= tiles > 16;
+        in_sets |= layout.sets > 1 && tiles > 1;
+        let [_, weights] = random_data(&layer, 5);
+        let [made, kept] =
+            [false, true].map(|keep| SegmentWeights::new(&layer, &layout, &weights[..], |_| keep));
+        let parties = Parties::<Ring4096>::new(7);
+        let encrypt = |i| parties.encrypt(&random_poly(i), i);
+        let all: Vec<_> = (0..3 * inputs as u64).map(encrypt).collect();
+        let alone = all.chunks(inputs).flat_map(|inputs| sums(&kept, inputs).0);
+        let alone: Vec<_> = alone.collect();
+        let (together, operations) = sums(&made, &all);
+        assert!(together == alone, "{layer:?}");
+        assert!(sums(&kept, &all).0 == alone, "{layer:?}");
+        assert_eq!(operations.products, 3 * tiles * made.factors());
+        let times = (3 * tiles).div_ceil(16);
+        assert_eq!(operations.factors, times * made.factors());
+    }
+    assert!(tiled && in_sets);
 }

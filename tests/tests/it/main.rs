@@ -3,6 +3,7 @@
 mod any_input;
 mod architecture;
 mod baselines;
+mod batches;
 mod drive;
 mod edges;
 mod encryption;

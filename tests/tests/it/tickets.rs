@@ -30,7 +30,7 @@ fn memory() -> Arc<dyn Tickets> {
 
 fn server(network: &Arc<Network>, tickets: &Arc<dyn Tickets>, seed: u64) -> Server {
     let server = Server::new(network.clone(), Budget::new(9), &mut rng(seed));
-    server.with_tickets(tickets.clone())
+    server.with_tickets(tickets.clone(), 1 << 30)
 }
 
 /// Prepares so many tickets in a session of its own, and gives them as they are stored.
@@ -45,9 +45,8 @@ fn prepared<M: Memory, L: ClientLinear>(
     let (mut image, mut buffer) = (Image::random(0), [0; MAX_FRAME]);
     loopback(&mut (&mut client, &mut image), &mut server, &mut buffer)?;
     let mut stored = Vec::new();
+    client.prepare_tickets(OWNER, count as u16)?;
     for _ in 0..count {
-        assert!(client.ticket().is_none());
-        client.prepare_ticket(OWNER)?;
         assert!(client.ticket().is_none(), "it is not prepared yet");
         loopback(&mut (&mut client, &mut image), &mut server, &mut buffer)?;
         assert!(!client.is_prepared(), "it is not this session's to answer");
@@ -192,8 +191,7 @@ fn other_networks_and_servers_without_tickets_say_so() {
     let mut none = Server::new(network, Budget::new(9), &mut rng(2));
     let (mut image, mut buffer) = (Image::random(0), [0; MAX_FRAME]);
     loopback(&mut (&mut client, &mut image), &mut none, &mut buffer).unwrap();
-    client.prepare_ticket(OWNER).unwrap();
-    let told = loopback(&mut (&mut client, &mut image), &mut none, &mut buffer);
+    let told = client.prepare_tickets(OWNER, 1);
     assert_eq!(told, Err(Error::Ticket(TicketError::Unsupported)));
     assert_eq!(none.counters().queries, 0);
 }
@@ -459,9 +457,9 @@ fn an_answer_client_keeps_its_order() {
 }
 
 /// A server at the end of a line that breaks after so many messages, of both ways together.
-struct Cut<'a> {
-    server: Server,
-    left: &'a mut usize,
+pub struct Cut<'a> {
+    pub server: Server,
+    pub left: &'a mut usize,
 }
 
 impl Cut<'_> {
@@ -511,7 +509,7 @@ fn cut_after(messages: usize) -> Outcome {
     loopback(&mut (&mut client, &mut image), &mut preparing, &mut buffer).unwrap();
 
     let (mut left, cut) = (messages, Err(Error::Internal("cut")));
-    client.prepare_ticket(OWNER).unwrap();
+    client.prepare_tickets(OWNER, 1).unwrap();
     let mut line = Cut {
         server: preparing,
         left: &mut left,

@@ -47,6 +47,28 @@ fn layer(packing: Packing, layer: &Layer) -> LayerTraffic {
     }
 }
 
+/// What a client is told of a network's layers.
+fn shown(packing: Packing, plain: &Plain) -> Vec<Layer> {
+    let shown = plain.layers.iter().map(|(layer, ..)| match packing {
+        Packing::Coefficient => layer.dense(),
+        Packing::Segment | Packing::Slot => *layer,
+    });
+    shown.collect()
+}
+
+/// The lists of a network's inferences.
+pub fn traffic_of<M: Memory>(
+    packing: Packing,
+    plain: &Plain,
+    settings: Settings,
+) -> InferenceTraffic {
+    let relu = relu_params(SHIFT as u8, settings.h, settings.k_s).unwrap();
+    let shown = shown(packing, plain);
+    let image = usize::from(shown[0].in_channels) * usize::from(shown[0].in_side).pow(2);
+    let layers = shown.iter().map(|shown| layer(packing, shown)).collect();
+    InferenceTraffic::new((relu, settings.k_s.into(), M::ROOM), image, layers)
+}
+
 /// A session of two inferences sends what the lists say.
 fn check<M: Memory, L: ClientLinear>(packing: Packing, plain: &Plain, settings: Settings) {
     let network = plain.packed(packing, usize::MAX);
@@ -73,18 +95,11 @@ fn check<M: Memory, L: ClientLinear>(packing: Packing, plain: &Plain, settings: 
     let mut note =
         |sender, kind, bytes| expected[usize::from(sender == Sender::Server)].push((kind, bytes));
     let names = image.labels.iter().map(String::as_str);
-    let shown = plain.layers.iter().map(|(layer, ..)| match packing {
-        Packing::Coefficient => layer.dense(),
-        Packing::Segment | Packing::Slot => *layer,
-    });
-    let shown: Vec<_> = shown.collect();
+    let shown = shown(packing, plain);
     set_up((&hello, &welcome), names, &shown, rotations, &mut note);
-    let relu = relu_params(SHIFT as u8, settings.h, settings.k_s).unwrap();
-    let layers = shown.iter().map(|shown| layer(packing, shown)).collect();
-    let of = (relu, settings.k_s.into(), M::ROOM);
-    let traffic = InferenceTraffic::new(of, welcome.input.values(), layers);
+    let traffic = traffic_of::<M>(packing, plain, settings);
     for _ in 0..2 {
-        traffic.prepare(|_, sender, kind, bytes| note(sender, kind, bytes));
+        traffic.prepare(None, |_, sender, kind, bytes| note(sender, kind, bytes));
         traffic.answer(|_, sender, kind, bytes| note(sender, kind, bytes));
     }
     let sent = [&pair.up, &pair.down].map(|frames| -> Vec<_> {

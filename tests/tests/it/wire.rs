@@ -44,16 +44,16 @@ fn digests<M: Memory, L: ClientLinear>(pair: &Pair<M, L>) -> [String; 2] {
 
 /// Version of the protocol, and the digests of its bytes from the client and from the server.
 const RECORDED: (u16, [&str; 2]) = (
-    5,
+    6,
     [
-        "5e38b6f4074b35284c46edc53b92f17f0c264468478a404f5e03b652ceafb823",
-        "53297ed18bc913c111280b98ecaa707d1f1a313a909fb4d92f5f9207845a09cc",
+        "b712a384e873868bd893481c0320795ccc37ac6ee19a0ee51044b18d7cdfa1a3",
+        "c1098964f4b8ed517c8b48025a30d88c3a36d5b48e5a38eddac7d7b9a9740250",
     ],
 );
 /// As [`RECORDED`], of a client that keeps its records.
 const RECORDED_WHOLE: [&str; 2] = [
-    "879a09090824be36d89c6d4f36e952141657f57d9654d064e43bf82fc9c23a23",
-    "37227b83b61a915551a4d14c32565e08c74d5cb2338adb6c3c9ba78447419476",
+    "6f6f0c12218d9d6eb00b237bd8fd6b57848fd2b9dc0b173169f6568630191b31",
+    "f28c73453cf256d72ad6c9e808e666b252cab20b94e79770f5cde62ef5540c59",
 ];
 
 #[test]
@@ -76,12 +76,12 @@ fn bytes_are_those_recorded() {
 
 /// As [`RECORDED`], in coefficient and in slot packing.
 const RECORDED_COEFFICIENT: [&str; 2] = [
-    "173a93f38c946726554dca4b1145f529b1542ff2288e4050cc681544960e26ad",
-    "a8e556b54cad9bb40de7d5c57da55c4cbdca0d68c9b6dd1453159d6adfa47d50",
+    "25eb8a732e9decf5e000709a656a3027d1ef53480ee2f851d10bb14519a5a132",
+    "2c63dfd6a8904abe27943f27ef68b5481bfbaf79cfc201cc5cfd44d0cf2b6ec2",
 ];
 const RECORDED_SLOT: [&str; 2] = [
-    "ea20a5e551613aa65ec547405e6d8899e2e64eab8ae6607dc69a35f8fa8e81c9",
-    "63a99d3bc45435a6e7d5a2f8a77e31fa7ff9175ca0eceda369adde9e5e240967",
+    "7e77d123e1a95cf1d8049a168a2854be9af82900aee912f7a4958408b4703765",
+    "f11b1a478f348bced3b1a20aa2dabd9a932eb53f8fe65ffaef5c4ccdae6c77e7",
 ];
 
 #[test]

@@ -2,6 +2,7 @@
 //! in the NTT domain, no rotation. `docs/design.md#segment-packing`.
 
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use zeroize::Zeroize;
@@ -14,6 +15,9 @@ use crate::packing::factors::Factors;
 use crate::packing::{Layout, Places, Weights};
 use crate::rlwe::ring::ring4096::{Poly, T_NTT};
 use crate::rlwe::{Ciphertext, Factor, Operations, Ring4096, zero_poly};
+
+/// Sums that are made together where factors are not kept: each factor is made once for so many.
+const TOGETHER: usize = 16;
 
 /// A layer's weights, `[out_channels, in_channels / groups, taps]`, as plaintext factors. The layout
 /// may be that of [`Layer::dense`]: then the layer's groups are rows of zeros.
@@ -28,7 +32,7 @@ pub struct SegmentWeights {
 }
 
 impl SegmentWeights {
-    /// Weights whose factors are kept, or made again for every product: no memory, five transforms.
+    /// Weights whose factors are kept, or made again for every few products: no memory, five transforms.
     pub fn new(
         layer: &Layer,
         layout: &SegmentLayout,
@@ -62,21 +66,26 @@ impl SegmentWeights {
         factor
     }
 
-    /// The sum over a part's input ciphertexts that makes output ciphertext `output` of its tile.
-    fn sum(
+    /// The sums over the input ciphertexts of each of `parts` that make output ciphertext `output` of
+    /// its tile.
+    fn sums(
         &self,
-        inputs: &[Ciphertext<Ring4096>],
+        parts: &[&[Ciphertext<Ring4096>]],
         output: usize,
         operations: &mut Operations,
-    ) -> Ciphertext<Ring4096> {
-        let mut sum = Ciphertext::zero();
+    ) -> Vec<Ciphertext<Ring4096>> {
+        let mut sums = vec![Ciphertext::zero(); parts.len()];
         for i in self.row(output) {
-            let input = &inputs[self.products[i].1];
-            let add = |factor: &_| sum.multiply_add(factor, input);
-            self.factors.with(i, |i| self.make(i), add);
-            operations.products += 1;
+            let input = self.products[i].1;
+            let add = |factor: &_| {
+                for (sum, part) in sums.iter_mut().zip(parts) {
+                    sum.multiply_add(factor, &part[input]);
+                }
+            };
+            self.factors.with(i, |i| self.make(i), add, operations);
+            operations.products += parts.len();
         }
-        sum
+        sums
     }
 
     /// The products of an output ciphertext of a tile.
@@ -106,13 +115,35 @@ impl Weights for SegmentWeights {
         finish: impl Fn(usize, Ciphertext<Ring4096>) -> T + Sync,
     ) -> Result<Vec<T>, Error> {
         let (layout, per_tile) = (&self.layout, self.layout.outputs_per_tile());
-        let results = crate::parallel::map(layout.outputs(), |o| {
+        // A factor is for one output of all tiles, of all inferences.
+        let inputs: Vec<_> = inputs.chunks_exact(layout.inputs()).collect();
+        let per_inference = layout.outputs() / per_tile;
+        let tiles = inputs.len() * per_inference;
+        let part = |tile: usize, output: usize| {
+            let (inference, tile) = (tile / per_inference, tile % per_inference);
+            &inputs[inference][layout.inputs_of(tile * per_tile + output)]
+        };
+        let together = match self.factors.kept() {
+            true => 1,
+            false => TOGETHER,
+        };
+        let jobs = tiles.div_ceil(together) * per_tile;
+        let results = crate::parallel::map(jobs, |job| {
+            let (first, output) = (job / per_tile * together, job % per_tile);
+            let tiles = first..tiles.min(first + together);
+            let parts: Vec<_> = tiles.clone().map(|tile| part(tile, output)).collect();
             let mut done = Operations::default();
-            let part = &inputs[layout.inputs_of(o)];
-            let sum = self.sum(part, o % per_tile, &mut done);
-            (finish(o, sum), done)
+            let sums = self.sums(&parts, output, &mut done).into_iter();
+            let finished = tiles
+                .zip(sums)
+                .map(|(tile, sum)| finish(tile * per_tile + output, sum));
+            (finished.collect::<Vec<_>>().into_iter(), done)
         });
-        Ok(operations.collect(results))
+        let mut finished = operations.collect(results);
+        let numbers = (0..tiles * per_tile).map(|o| (o / per_tile, o % per_tile));
+        let in_order = numbers
+            .filter_map(|(tile, output)| finished[tile / together * per_tile + output].next());
+        Ok(in_order.collect())
     }
 }
 

@@ -90,7 +90,7 @@ impl SlotWeights {
         for (i, input) in inputs.iter().enumerate() {
             let index = row * self.row_len() + i;
             let add = |factor: &_| sum.multiply_add(factor, input);
-            self.factors.with(index, |i| self.make(i), add);
+            self.factors.with(index, |i| self.make(i), add, operations);
             operations.products += 1;
         }
     }
@@ -196,6 +196,8 @@ impl Weights for SlotWeights {
             sets,
             ..
         } = self.layout;
+        // One part after the other, whosever it is: an inference's rotated ciphertexts are many times
+        // its own ones.
         let mut all = Vec::new();
         for (part, inputs) in inputs.chunks_exact(inputs_per_set).enumerate() {
             let rotated = self.rotate_inputs(inputs, &moves, operations);

@@ -28,6 +28,9 @@ pub struct Answerable {
 }
 
 impl Answerable {
+    /// Bytes of an output in memory, with its sealed record, about.
+    pub const OUTPUT_BYTES: usize = size_of::<Prepared>() + 16;
+
     /// What is public of it.
     pub fn shape(&self) -> ChunkShape {
         self.shape

@@ -29,7 +29,7 @@ const _: () = assert!(sender_words(Direction::Reverse, 8) <= SCRATCH_WORDS);
 pub struct ClientWindow {
     #[zeroize(skip)]
     cursor: Cursor,
-    /// Chunks of this session's earlier inferences.
+    /// Chunks of this session before this window.
     #[zeroize(skip)]
     before: u64,
     /// Choices of the forward extension that is run.
@@ -67,12 +67,16 @@ impl ClientWindow {
         self.before = 0;
     }
 
-    /// Begins to prepare an inference of this number.
-    pub fn begin(&mut self, inference: u64, store: &mut impl Store) {
-        self.before += self.cursor.done as u64;
-        self.cursor.begin(inference);
+    /// Goes on with the inference of this number, of which so many chunks are prepared.
+    pub fn begin(&mut self, inference: u64, done: usize, store: &mut impl Store) {
+        self.cursor.begin(inference, done);
         // Those of the last one, whether its answer was asked for or not.
         store.clear();
+    }
+
+    /// Chunks of the inference that are prepared.
+    pub fn done(&self) -> usize {
+        self.cursor.done
     }
 
     /// How the session's ReLUs are done.
@@ -118,7 +122,7 @@ impl ClientWindow {
 
     /// Starts to prepare what was gathered.
     pub fn start(&mut self, store: &impl Store) {
-        self.cursor.start(Phase::Prepare, store);
+        self.before += self.cursor.start(Phase::Prepare, store);
     }
 
     /// Whether the window has been worked off.
@@ -128,7 +132,7 @@ impl ClientWindow {
 
     /// Number of the step's chunk in the session.
     fn number(&self) -> u64 {
-        self.before + (self.cursor.done + self.cursor.step.chunk) as u64
+        self.before + self.cursor.step.chunk as u64
     }
 
     /// Number of its forward extension in the session.
@@ -207,7 +211,7 @@ impl ClientWindow {
         store: &mut S,
         transfers: &mut ClientTransfers<'_, S::Residues>,
     ) {
-        self.cursor.advance(store);
+        self.before += self.cursor.advance(store);
         if self.idle() {
             // They have been sent.
             transfers.residues.zeroize();

@@ -48,9 +48,9 @@ impl Cursor {
         count: 0,
     };
 
-    /// Before the first chunk of an inference.
-    pub(super) fn begin(&mut self, inference: u64) {
-        (self.inference, self.done, self.count) = (inference, 0, 0);
+    /// After so many chunks of an inference.
+    pub(super) fn begin(&mut self, inference: u64, done: usize) {
+        (self.inference, self.done, self.count) = (inference, done, 0);
     }
 
     /// Idle, with ReLUs of these parameters.
@@ -73,10 +73,11 @@ impl Cursor {
         self.done += outputs.div_ceil(CHUNK);
     }
 
-    pub(super) fn start(&mut self, phase: Phase, store: &impl Store) {
+    /// Starts to work the window off. If nothing of it is said, it is over: gives its chunks then.
+    pub(super) fn start(&mut self, phase: Phase, store: &impl Store) -> u64 {
         let chunks = self.shapes(store);
         self.step = Step::first(phase, &self.shape, chunks);
-        self.rest_if_idle();
+        self.rest_if_idle()
     }
 
     pub(super) fn idle(&self) -> bool {
@@ -97,19 +98,21 @@ impl Cursor {
         move |chunk| store.shape(first + chunk).filter(|_| chunk < count)
     }
 
-    pub(super) fn advance(&mut self, store: &mut impl Store) {
+    /// Goes past a frame. After the window's last one gives its chunks.
+    pub(super) fn advance(&mut self, store: &mut impl Store) -> u64 {
         self.step = self.step.advance(&self.shape, self.shapes(&*store));
         if self.idle() && self.shape.sealed {
             store.clear();
         }
-        self.rest_if_idle();
+        self.rest_if_idle()
     }
 
-    fn rest_if_idle(&mut self) {
-        if self.idle() {
-            self.done += self.count;
-            self.count = 0;
+    fn rest_if_idle(&mut self) -> u64 {
+        if !self.idle() {
+            return 0;
         }
+        self.done += self.count;
+        core::mem::take(&mut self.count) as u64
     }
 
     /// Where the records of the step's frame belong.

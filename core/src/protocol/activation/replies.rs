@@ -27,7 +27,7 @@ impl ClientAnswers {
     /// have these parameters.
     pub fn begin<S: Store>(&mut self, relu: ReluParams, k_s: u32, inference: u64) {
         self.0 = Cursor::of_session(relu, k_s, S::ROOM);
-        self.0.begin(inference);
+        self.0.begin(inference, 0);
     }
 
     /// Goes past a layer's outputs, which were prepared to the end.

@@ -114,7 +114,7 @@ impl<const N: u16> Session<N> {
     /// it where nothing does.
     fn run(&mut self, layers: &[Layer<'_>]) -> Vec<Vec<u32>> {
         self.inferences += 1;
-        self.client.begin(self.inferences, &mut self.store);
+        self.client.begin(self.inferences, 0, &mut self.store);
         let mut chunks: Vec<Vec<Answerable>> = layers.iter().map(|_| Vec::new()).collect();
         let capacity = Memory::<N>::ROOM.capacity();
         for (layer, &(activation, own, _)) in layers.iter().enumerate() {

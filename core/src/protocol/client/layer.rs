@@ -66,6 +66,12 @@ impl<P: Places> Current<P> {
         }
     }
 
+    /// Its outputs from the first one on, again.
+    pub(super) fn again(&mut self) {
+        self.following = OutputCursor::start();
+        self.pending = self.following.next(&self.layout);
+    }
+
     /// Takes the pending output.
     pub(super) fn take(&mut self) -> Result<Output, Error> {
         let output = self.pending;

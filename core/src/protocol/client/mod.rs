@@ -28,6 +28,7 @@ use crate::error::Usage;
 #[cfg(feature = "audit")]
 use crate::random::SessionId;
 use rand_core::CryptoRng;
+use zeroize::Zeroize;
 
 pub use memory::{Chunks, Memory};
 pub use redeem::AnswerClient;
@@ -94,7 +95,6 @@ enum Step {
     Setup(setup::At),
     /// Between inferences.
     Ready,
-    Begin,
     Prepare(prepare::At),
     Answer,
     Bye,
@@ -153,6 +153,16 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         matches!(self.step, Step::Closed)
     }
 
+    /// Whether it awaits no frame: it is ready or closed, or has a ticket of several for
+    /// [`Client::ticket`].
+    pub fn rests(&self) -> bool {
+        match self.step {
+            Step::Ready | Step::Closed => true,
+            Step::Prepare(prepare::At::Ticket) => matches!(self.session.has, Has::Ticket),
+            _ => false,
+        }
+    }
+
     /// Whether an inference is prepared, so that [`Client::start`] needs its answer alone.
     pub fn is_prepared(&self) -> bool {
         self.is_ready() && matches!(self.session.has, Has::Prepared)
@@ -166,7 +176,6 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         } = &self.session;
         let layer = match &self.step {
             Step::Answer => return Some((Phase::Answer, inference.answered_layer()?)),
-            Step::Begin => 0,
             Step::Prepare(prepare::At::Enter(layer)) => *layer as u16,
             Step::Prepare(prepare::At::Window) => window.layer(&inference.memory)?,
             Step::Prepare(_) => inference.running.index(),
@@ -190,20 +199,20 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         if self.is_prepared() {
             return Ok(());
         }
-        self.begin(Goal::Rest)
+        self.begin(Goal::Rest, 1)
     }
 
-    fn begin(&mut self, goal: Goal) -> Result<(), Error> {
-        self.leave_ready(Step::Begin)?;
-        (self.session.goal, self.session.has) = (goal, Has::Nothing);
-        Ok(())
+    fn begin(&mut self, goal: Goal, count: u16) -> Result<(), Error> {
+        self.leave_ready(Step::Prepare(prepare::At::Begin))?;
+        self.session.begin_batch(goal, count);
+        self.prepare_on()
     }
 
     /// Starts an inference: the answer of the one that is prepared, or else both. The app's image
     /// must stay the same until the client is ready again.
     pub fn start(&mut self) -> Result<(), Error> {
         if !self.is_prepared() {
-            return self.begin(Goal::Answer);
+            return self.begin(Goal::Answer, 1);
         }
         self.begin_answering()
     }
@@ -218,10 +227,10 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
 
     /// What comes after the preparing.
     fn prepared(&mut self) -> Result<(), Error> {
-        self.session.wipe();
-        self.session.has = match self.session.goal {
+        self.session.batch.secrets.zeroize();
+        self.session.has = match self.session.batch.goal {
             Goal::Rest => Has::Prepared,
-            Goal::Ticket(owner) => Has::Ticket(owner),
+            Goal::Tickets(_) => Has::Ticket,
             Goal::Answer => return self.begin_answering(),
         };
         self.step = Step::Ready;
@@ -251,7 +260,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
         Ok(())
     }
 
-    /// Writes the next frame; none while the server's is awaited, or when ready or closed. After
+    /// Writes the next frame; none while the server's is awaited, or at [rest](Client::rests). After
     /// an error the session is closed.
     pub fn poll(
         &mut self,
@@ -281,11 +290,6 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
     ) -> Result<Option<usize>, Error> {
         let len = match &self.step {
             Step::Setup(_) => return self.poll_setup(out),
-            Step::Begin => {
-                let len = self.session.begin_preparing(out)?;
-                self.prepare_on()?;
-                len
-            }
             Step::Prepare(_) => return self.poll_prepare(out),
             Step::Answer => {
                 let len = self.session.inference.poll_answer(app, out)?;
@@ -328,7 +332,7 @@ impl<M: Memory, L: ClientLinear> Driven for Client<M, L> {
         Self::handle(self, app, frame)
     }
     fn rests(&self) -> bool {
-        self.is_ready() || self.is_closed()
+        Self::rests(self)
     }
     fn close(&mut self) {
         Self::close(self);

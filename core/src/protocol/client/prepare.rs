@@ -1,10 +1,11 @@
-//! The client prepares an inference: for every layer it encrypts its future shares, decrypts the
-//! result, and takes its shares of all outputs through the transfers. No image is needed.
+//! The client prepares a batch of inferences: for every layer it encrypts its future shares, decrypts
+//! the result, and takes its shares of all outputs through the transfers. No image is needed. It works
+//! on one of them at a time, whose secrets it makes again.
 //! `docs/design.md#two-phases`; the server's half is in [`super::super::server`].
 
 use super::layer::{Current, Running};
 use super::memory::Memory;
-use super::session::Session;
+use super::session::{Batch, Goal, Has, Session};
 use super::{Client, Step};
 use crate::Error;
 use crate::arith::field::T_MOD;
@@ -18,30 +19,72 @@ use crate::random::{Kdf, Purpose};
 
 /// The message that the preparing is at.
 pub(super) enum At {
+    /// Begins the inference whose turn it is.
+    Begin,
     /// Awaits the description of this layer.
     Enter(usize),
     Input(SendUpload),
     Response(ReceiveResponse),
     Window,
     Confirm,
+    /// None: a ticket that others follow is to be taken.
+    Ticket,
 }
 
 impl<M: Memory, L: ClientLinear> Session<M, L> {
-    /// Begins with fresh shares.
-    pub(super) fn begin_preparing(&mut self, out: &mut FrameBuf) -> Result<usize, Error> {
-        let number = self.inferences;
+    /// Begins with fresh secrets.
+    pub(super) fn begin_batch(&mut self, goal: Goal, count: u16) {
+        let first = self.inferences;
+        self.inferences += u64::from(count);
         let inference = &mut self.inference;
-        inference.draw(Kdf::of(self.ratchet.seed(Purpose::Inference, number)));
-        self.ratchet = Kdf::of(self.ratchet.seed(Purpose::Ratchet, number));
-        self.window.begin(number, &mut inference.memory);
-        let k_s = self.settings.k_s.into();
-        inference
-            .answers
-            .begin::<M>(self.window.relu(), k_s, number);
-        self.inferences += 1;
         inference.layers_hash = LayersHash::default();
         inference.running = Running::Nothing;
-        self.prepare = PrepareSteps::new(M::ROOM, inference.welcome.layers.into());
+        self.window.begin(first, 0, &mut inference.memory);
+        self.has = Has::Nothing;
+        self.batch = Batch {
+            secrets: Kdf::of(self.ratchet.seed(Purpose::Batch, first)),
+            goal,
+            steps: PrepareSteps::new(M::ROOM, inference.welcome.layers.into(), count),
+            count,
+            first,
+            turn: 0,
+            done: 0,
+        };
+        self.ratchet = Kdf::of(self.ratchet.seed(Purpose::Ratchet, first));
+    }
+
+    /// Turns to an inference of the batch.
+    fn turn_to(&mut self, inference: u16) {
+        if self.batch.turn != inference {
+            self.draw(inference);
+        }
+    }
+
+    /// Makes the secrets of an inference of the batch.
+    fn draw(&mut self, inference: u16) {
+        self.batch.turn = inference;
+        let secret = (self.batch.secrets).seed(Purpose::Inference, inference.into());
+        self.inference.draw(Kdf::of(secret));
+    }
+
+    /// Turns to the outputs of an inference: all of them, or those of the layer that is run.
+    fn outputs_of(&mut self, inference: u16) {
+        if inference == 0 {
+            self.batch.done = self.window.done();
+        }
+        self.turn_to(inference);
+        let (number, done) = (self.batch.number(), self.batch.done);
+        let (relu, k_s) = (self.window.relu(), self.settings.k_s.into());
+        let inference = &mut self.inference;
+        self.window.begin(number, done, &mut inference.memory);
+        inference.answers.begin::<M>(relu, k_s, number);
+        if let Ok(current) = inference.running.layer() {
+            current.again();
+        }
+    }
+
+    /// Writes what begins the inference whose turn it is.
+    fn say_begin(&self, out: &mut FrameBuf) -> Result<usize, Error> {
         match self.deposit() {
             None => Ok(write(out, Kind::Begin, |_| 0)),
             Some(deposit) => write_control(out, Kind::Begin, &deposit),
@@ -80,11 +123,13 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
 impl<M: Memory, L: ClientLinear> Client<M, L> {
     /// Writes the next frame of the preparing; none while the server's is awaited.
     pub(super) fn poll_prepare(&mut self, out: &mut FrameBuf) -> Result<Option<usize>, Error> {
+        self.after_ticket()?;
         let session = &mut self.session;
         let Step::Prepare(at) = &mut self.step else {
             return Ok(None);
         };
         let (len, done) = match at {
+            At::Begin => (session.say_begin(out)?, true),
             At::Input(upload) => session.linear.poll_upload(&mut session.work, upload, out),
             At::Window => {
                 let (window, mut context, mut transfers) = session.window();
@@ -93,7 +138,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
                 };
                 (len, window.idle())
             }
-            At::Enter(_) | At::Response(_) | At::Confirm => return Ok(None),
+            At::Enter(_) | At::Response(_) | At::Confirm | At::Ticket => return Ok(None),
         };
         if done {
             self.prepare_on()?;
@@ -103,6 +148,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
 
     /// Takes a frame of the preparing.
     pub(super) fn handle_prepare(&mut self, frame: Frame<'_>) -> Result<(), Error> {
+        self.after_ticket()?;
         let session = &mut self.session;
         let Step::Prepare(at) = &mut self.step else {
             return Err(frame.unexpected());
@@ -124,15 +170,29 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
             }
             At::Confirm => {
                 frame.expect_array::<0>(Kind::Prepared)?;
+                session.wipe();
+                if session.batch.turn + 1 < session.batch.count {
+                    session.has = Has::Ticket;
+                    *at = At::Ticket;
+                    return Ok(());
+                }
                 true
             }
             // This side has the word.
-            At::Input(_) => return Err(frame.unexpected()),
+            At::Begin | At::Input(_) | At::Ticket => return Err(frame.unexpected()),
         };
         if done {
             self.prepare_on()?;
         }
         Ok(())
+    }
+
+    /// Goes on once a ticket was taken that others follow.
+    fn after_ticket(&mut self) -> Result<(), Error> {
+        match (&self.step, self.session.has) {
+            (Step::Prepare(At::Ticket), Has::Nothing) => self.prepare_on(),
+            _ => Ok(()),
+        }
     }
 
     /// Goes on to the next message, or to what comes after the preparing.
@@ -143,7 +203,15 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
                 Ok(current) => (current.facts(), current.pending),
                 Err(_) => (LayerFacts::NONE, None),
             };
-            let at = match session.prepare.next(&facts, pending) {
+            let at = match session.batch.steps.next(&facts, pending) {
+                Prepare::Begin(inference) => {
+                    session.draw(inference);
+                    At::Begin
+                }
+                Prepare::Outputs(inference) => {
+                    session.outputs_of(inference);
+                    continue;
+                }
                 Prepare::Enter(index) => {
                     if M::ROOM == Room::Whole {
                         let current = session.inference.known(index)?;
@@ -152,7 +220,10 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
                     }
                     At::Enter(index)
                 }
-                Prepare::Input(i) => At::Input(session.input(i)?),
+                Prepare::Input(inference, i) => {
+                    session.turn_to(inference);
+                    At::Input(session.input(i)?)
+                }
                 Prepare::Response => At::Response(ReceiveResponse::default()),
                 Prepare::Gather(output) => {
                     session.gather(output)?;
@@ -165,7 +236,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
                     }
                     At::Window
                 }
-                Prepare::Confirm => At::Confirm,
+                Prepare::Confirm(_) => At::Confirm,
                 Prepare::Done => return self.prepared(),
             };
             self.step = Step::Prepare(at);

@@ -13,17 +13,17 @@ use crate::protocol::steps::{PrepareSteps, Room};
 use crate::protocol::ticket::Owner;
 use crate::random::{Kdf, Seed};
 
-/// What becomes of the inference that is being prepared.
+/// What becomes of the inferences that are being prepared.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 pub(super) enum Goal {
     // The first ones are all zeros, so that a static client takes no flash.
-    /// It waits for its image.
+    /// The one waits for its image.
     Rest = 0,
-    /// It is answered at once.
+    /// The one is answered at once.
     Answer,
-    /// It becomes a ticket of this owner.
-    Ticket(Owner),
+    /// Each becomes a ticket of this owner.
+    Tickets(Owner),
 }
 
 /// What is prepared.
@@ -33,8 +33,40 @@ pub(super) enum Has {
     Nothing = 0,
     /// An inference that this session can have answered.
     Prepared,
-    /// A ticket of this owner.
-    Ticket(Owner),
+    /// A ticket.
+    Ticket,
+}
+
+/// Inferences that are prepared together.
+pub(super) struct Batch {
+    /// What their secrets follow from, until all are prepared.
+    pub(super) secrets: Kdf,
+    pub(super) goal: Goal,
+    pub(super) steps: PrepareSteps,
+    pub(super) count: u16,
+    /// Number of the first in the session.
+    pub(super) first: u64,
+    /// The one that the session's inference is.
+    pub(super) turn: u16,
+    /// Chunks of each before the layer.
+    pub(super) done: usize,
+}
+
+impl Batch {
+    const EMPTY: Self = Self {
+        secrets: Kdf::empty(),
+        goal: Goal::Rest,
+        steps: PrepareSteps::new(Room::Whole, 0, 0),
+        count: 0,
+        first: 0,
+        turn: 0,
+        done: 0,
+    };
+
+    /// Number of the one whose turn it is in the session.
+    pub(super) fn number(&self) -> u64 {
+        self.first + u64::from(self.turn)
+    }
 }
 
 /// What lasts for the whole session. Where there is none, all its bytes are zero, if its packing's
@@ -55,10 +87,9 @@ pub(super) struct Session<M: Memory, L: ClientLinear> {
     /// Inferences that were prepared or begun to be.
     pub(super) inferences: u64,
     pub(super) has: Has,
-    pub(super) goal: Goal,
+    pub(super) batch: Batch,
     /// What the secrets of later inferences follow from, those of earlier ones not.
     pub(super) ratchet: Kdf,
-    pub(super) prepare: PrepareSteps,
     pub(super) linear: L,
     pub(super) work: Workspace,
     /// The last inference. What the server has told is there before the first.
@@ -83,9 +114,8 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
         uploads: 0,
         inferences: 0,
         has: Has::Nothing,
-        goal: Goal::Rest,
+        batch: Batch::EMPTY,
         ratchet: Kdf::empty(),
-        prepare: PrepareSteps::new(Room::Whole, 0),
         linear: L::EMPTY,
         work: Workspace::EMPTY,
         inference: Inference::EMPTY,
@@ -102,12 +132,13 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
         self.window.zeroize();
         self.residues.zeroize();
         self.ratchet.zeroize();
+        self.batch.secrets.zeroize();
         self.inference.erase();
         self.work.key.zeroize();
         self.linear.zeroize();
         self.uploads = 0;
         self.inferences = 0;
-        (self.has, self.goal) = (Has::Nothing, Goal::Rest);
+        (self.has, self.batch.goal) = (Has::Nothing, Goal::Rest);
         self.wipe();
     }
 

@@ -12,11 +12,12 @@ use zeroize::Zeroize;
 #[cfg(feature = "alloc")]
 use zeroize::Zeroizing;
 
-use super::Client;
 use super::memory::Memory;
-use super::session::{Goal, Has, Session};
+use super::prepare::At;
+use super::session::{Batch, Goal, Has, Session};
+use super::{Client, Step};
 use crate::Error;
-use crate::error::Usage;
+use crate::error::{TicketError, Usage};
 use crate::protocol::greeting::{Settings, VERSION, Welcome};
 use crate::protocol::linear::ClientLinear;
 use crate::protocol::steps::Room;
@@ -151,8 +152,12 @@ pub(super) fn token(inference: &Kdf) -> Seed {
 impl<M: Memory, L: ClientLinear> Session<M, L> {
     /// What the server is told of an inference that becomes a ticket.
     pub(super) fn deposit(&self) -> Option<Deposit> {
-        match self.goal {
-            Goal::Ticket(owner) => Some(Deposit {
+        let Batch {
+            goal, count, turn, ..
+        } = self.batch;
+        match goal {
+            Goal::Tickets(owner) => Some(Deposit {
+                following: count - 1 - turn,
                 owner,
                 lock: lock(&token(&self.inference.kdf).0),
             }),
@@ -162,20 +167,34 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
 }
 
 impl<M: Memory, L: ClientLinear> Client<M, L> {
-    /// Starts to prepare an inference as a ticket of this owner, which outlives the session: once the
-    /// client is ready again, [`Client::ticket`] gives it.
-    pub fn prepare_ticket(&mut self, owner: Owner) -> Result<(), Error> {
-        self.begin(Goal::Ticket(owner))
+    /// Starts to prepare so many inferences together as tickets of this owner, which outlive the session:
+    /// at most as many as [`Welcome::batch`] says. For each of them the client rests once, and goes on
+    /// when [`Client::ticket`] has given it. The last one is lost if anything else is begun before.
+    pub fn prepare_tickets(&mut self, owner: Owner, count: u16) -> Result<(), Error> {
+        if !self.is_ready() {
+            return Err(Error::Usage(Usage::NotReady));
+        }
+        if self.is_prepared() {
+            return Err(Error::Usage(Usage::Prepared));
+        }
+        let most = self.welcome().map_or(0, |welcome| welcome.batch);
+        if most == 0 {
+            return Err(Error::Ticket(TicketError::Unsupported));
+        }
+        if !(1..=most).contains(&count) {
+            return Err(Error::Usage(Usage::Batch { most }));
+        }
+        self.begin(Goal::Tickets(owner), count)
     }
 
     /// The ticket that was prepared last, once: the server keeps its half.
     pub fn ticket(&mut self) -> Option<Ticket<M>> {
-        let ready = self.is_ready();
+        let rests = matches!(self.step, Step::Ready | Step::Prepare(At::Ticket));
         let session = &mut self.session;
-        let Has::Ticket(owner) = session.has else {
+        let (Has::Ticket, Goal::Tickets(owner)) = (session.has, session.batch.goal) else {
             return None;
         };
-        if !ready {
+        if !rests {
             return None;
         }
         session.has = Has::Nothing;
@@ -186,7 +205,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
             window: M::ROOM.window(),
             k_s: session.settings.k_s,
             h: session.settings.h,
-            id: TicketId::new(&inference.session, session.inferences - 1),
+            id: TicketId::new(&inference.session, session.batch.number()),
             owner,
             welcome: inference.welcome.clone(),
         };

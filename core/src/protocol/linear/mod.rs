@@ -168,10 +168,10 @@ pub trait ClientLinear: Zeroize {
 mod server {
     use super::*;
     use crate::packing::{Places, RingOf, Weights};
-    use crate::protocol::transfer::{ReceiveUpload, SendResponse};
+    use crate::protocol::transfer::{ReceiveUpload, SendResponse, response_bytes};
     use crate::random::Seed;
     use crate::rlwe::galois::{Element, GaloisKeys};
-    use crate::rlwe::{Ciphertext, Operations, PublicKey, Randomness, Response, Ring8192, respond};
+    use crate::rlwe::{Ciphertext, Operations, PublicKey, Randomness, Ring8192, respond};
     use alloc::boxed::Box;
     use alloc::collections::VecDeque;
     use alloc::sync::Arc;
@@ -202,7 +202,9 @@ mod server {
         fn rotations(&self) -> Vec<Element>;
         /// Makes the plaintext factors that are kept.
         fn prepare(&self);
-        /// Begins the layer in one inference.
+        /// Bytes of an inference's input ciphertexts, and of its responses until they are sent.
+        fn bytes(&self) -> (usize, usize);
+        /// Begins the layer in a batch of inferences.
         fn begin(self: Arc<Self>) -> Box<dyn LinearRun>;
     }
 
@@ -227,13 +229,19 @@ mod server {
             Weights::prepare(self);
         }
 
+        fn bytes(&self) -> (usize, usize) {
+            let layout = self.layout();
+            let ciphertext = 2 * RingOf::<W>::LIMBS * size_of::<<RingOf<W> as Ring>::Poly>();
+            let response = response_bytes::<RingOf<W>>(layout);
+            (layout.inputs() * ciphertext, layout.outputs() * response)
+        }
+
         fn begin(self: Arc<Self>) -> Box<dyn LinearRun> {
             Box::new(Run {
                 weights: self,
                 receive: ReceiveUpload::limbs(),
                 inputs: Vec::new(),
                 responses: VecDeque::new(),
-                sending: SendResponse::default(),
             })
         }
     }
@@ -242,19 +250,20 @@ mod server {
     /// the mask's values.
     pub type OutputShares<'a> = dyn Fn(usize, &[u32]) -> Vec<u32> + Sync + 'a;
 
-    /// A layer of one inference.
+    /// A layer of a batch of inferences, which are in order wherever there is something of each.
     pub trait LinearRun: Send {
         /// Takes a frame of the next input ciphertext; with its last frame gives the ciphertext's
         /// bytes.
         fn receive(&mut self, frame: Frame<'_>) -> Result<Option<usize>, Error>;
 
-        /// Makes all responses, each from a seed of its own, and the server's shares of y.
+        /// Makes all responses, each from a seed of its own, and the server's shares of y of each
+        /// inference.
         fn run(
             &mut self,
             keys: &Keys,
             seeds: Vec<Seed>,
             shares: &OutputShares<'_>,
-        ) -> Result<(Vec<u32>, Operations), Error>;
+        ) -> Result<(Vec<Vec<u32>>, Operations), Error>;
 
         /// Writes the next frame of the next response; none once after the last of each.
         fn poll(&mut self, out: &mut FrameBuf) -> Option<usize>;
@@ -264,9 +273,9 @@ mod server {
         weights: Arc<W>,
         receive: ReceiveUpload<RingOf<W>>,
         inputs: Vec<Ciphertext<RingOf<W>>>,
-        /// Those that are not sent yet.
-        responses: VecDeque<Response<RingOf<W>>>,
-        sending: SendResponse,
+        /// Those that are not sent yet. Each has an output, so the parties go on to an inference's next
+        /// layer only when all its responses here are sent.
+        responses: VecDeque<SendResponse>,
     }
 
     impl<W: ServerWeights> LinearRun for Run<W> {
@@ -283,36 +292,41 @@ mod server {
             keys: &Keys,
             seeds: Vec<Seed>,
             shares: &OutputShares<'_>,
-        ) -> Result<(Vec<u32>, Operations), Error> {
+        ) -> Result<(Vec<Vec<u32>>, Operations), Error> {
             let missing = Error::Internal("no keys for this packing");
             let (public, keys) = W::keys(keys).ok_or(missing)?;
             let layout = self.weights.layout();
             let randomness: Vec<_> = seeds.into_iter().map(Randomness::new).collect();
-            let finish = |o: usize, sum| {
-                let mask = layout.mask(&randomness[o]);
-                let response = respond(sum, public, &mask.message, &randomness[o]);
-                (response, shares(o, mask.values.as_ref().as_ref()))
+            let finish = |i: usize, sum| {
+                let mask = layout.mask(&randomness[i]);
+                let response = respond(sum, public, &mask.message, &randomness[i]);
+                let shares = shares(i % layout.outputs(), mask.values.as_ref().as_ref());
+                (SendResponse::new(&response, layout), shares)
             };
             let mut operations = Operations::default();
             let results = (self.weights).apply(&self.inputs, keys, &mut operations, finish)?;
-            // One allocation, so that no copy of a share stays behind.
-            let count = results.iter().map(|(_, shares)| shares.len()).sum();
-            let mut all = Vec::with_capacity(count);
-            for (response, mut shares) in results {
-                self.responses.push_back(response);
-                all.append(&mut shares);
-                shares.zeroize();
+            let mut results = results.into_iter();
+            let mut all = Vec::new();
+            for _ in 0..self.inputs.len() / layout.inputs() {
+                let of_inference: Vec<_> = results.by_ref().take(layout.outputs()).collect();
+                // One allocation, so that no copy of a share stays behind.
+                let count = of_inference.iter().map(|(_, shares)| shares.len()).sum();
+                let mut joined = Vec::with_capacity(count);
+                for (response, mut shares) in of_inference {
+                    self.responses.push_back(response);
+                    joined.append(&mut shares);
+                    shares.zeroize();
+                }
+                all.push(joined);
             }
             self.inputs = Vec::new();
             Ok((all, operations))
         }
 
         fn poll(&mut self, out: &mut FrameBuf) -> Option<usize> {
-            let response = self.responses.front()?;
-            let len = self.sending.poll(response, self.weights.layout(), out);
+            let len = self.responses.front_mut()?.poll(out);
             if len.is_none() {
                 self.responses.pop_front();
-                self.sending = SendResponse::default();
             }
             len
         }

@@ -22,11 +22,12 @@ impl Budget {
         self.0.load(Ordering::Relaxed)
     }
 
-    pub(super) fn charge(&self) -> Result<(), Error> {
+    /// Takes so many, or none if there are fewer.
+    pub(super) fn charge(&self, queries: u16) -> Result<(), Error> {
         let charged = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(1)
+                left.checked_sub(queries.into())
             });
         match charged {
             Ok(_) => Ok(()),

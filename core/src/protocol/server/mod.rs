@@ -47,6 +47,8 @@ struct Context {
     budget: Budget,
     counters: Counters,
     tickets: Option<Arc<dyn Tickets>>,
+    /// Bytes for tickets that are prepared together.
+    batch_memory: usize,
 }
 
 impl Context {
@@ -90,15 +92,18 @@ impl Server {
                 },
                 network,
                 tickets: None,
+                batch_memory: 0,
             },
             state: State::Hello(Box::new(Secrets { secret, nonce })),
         }
     }
 
-    /// Lets clients keep tickets, and redeem them.
+    /// Lets clients keep tickets and redeem them. This session may take so many bytes for tickets that
+    /// are prepared together: see [`Network::batch`].
     #[must_use]
-    pub fn with_tickets(mut self, tickets: Arc<dyn Tickets>) -> Self {
+    pub fn with_tickets(mut self, tickets: Arc<dyn Tickets>, batch_memory: usize) -> Self {
         self.context.tickets = Some(tickets);
+        self.context.batch_memory = batch_memory;
         self
     }
 
@@ -157,12 +162,17 @@ impl State {
             let answering = Answering::new(inferring.session.terms(), context, ticket, false);
             return answering.handle(Home::Here(inferring), context, frame);
         }
-        let deposit = tickets::deposit(context, frame)?;
-        // A query is charged before the first response, whatever becomes of it.
-        context.budget.charge()?;
-        context.counters.queries += 1;
-        inferring.inferences += 1;
-        Preparing::new(&inferring, context, deposit).go_on(inferring, context)
+        let deposit = tickets::deposit(frame)?;
+        let count = match &deposit {
+            Some(deposit) => tickets::room(&inferring.session, context, deposit)?,
+            None => 1,
+        };
+        // Queries are charged before the first response, whatever becomes of them.
+        context.budget.charge(count)?;
+        context.counters.queries += u32::from(count);
+        let first = inferring.inferences;
+        inferring.inferences += u64::from(count);
+        Preparing::new(&inferring, context, first, count).begin(inferring, context, deposit)
     }
 
     /// Takes the frame that redeems a ticket.

@@ -1,5 +1,5 @@
-//! The server prepares an inference: for every layer it convolves the client's ciphertexts, sends
-//! masked results, and takes all outputs through the transfers. `docs/design.md#two-phases` and
+//! The server prepares a batch of inferences: for every layer it convolves the client's ciphertexts,
+//! sends masked results, and takes all outputs through the transfers. `docs/design.md#two-phases` and
 //! `#circuit-privacy`; the client's half is in [`super::super::client`].
 
 use alloc::boxed::Box;
@@ -21,7 +21,7 @@ use crate::protocol::steps::{LayerFacts, Prepare, PrepareSteps, Room};
 use crate::protocol::ticket::Deposit;
 use crate::random::Seed;
 
-/// An inference that is being prepared.
+/// Inferences that are being prepared.
 pub(super) struct Preparing {
     steps: PrepareSteps,
     at: Prepare,
@@ -31,27 +31,68 @@ pub(super) struct Preparing {
     taken: usize,
     /// The ciphertexts of every layer that was entered.
     runs: Vec<Box<dyn LinearRun>>,
+    /// Number of the first in the session.
+    first: u64,
+    batch: Vec<InBatch>,
+    /// Whose outputs are taken.
+    turn: usize,
+}
+
+/// An inference of a batch.
+#[derive(Default)]
+struct InBatch {
     ticket: Ticket,
     /// Where it becomes a ticket: whose.
     deposit: Option<Deposit>,
 }
 
 impl Preparing {
+    /// A batch of so many inferences, before the first is begun, which has this number.
     pub(super) fn new(
         inferring: &Inferring,
         context: &Context,
-        deposit: Option<Deposit>,
+        first: u64,
+        count: u16,
     ) -> Box<Self> {
         let layers = context.network.layers.len();
+        let mut steps = PrepareSteps::new(inferring.session.room(), layers, count);
         Box::new(Self {
-            steps: PrepareSteps::new(inferring.session.room(), layers),
-            at: Prepare::Done,
+            at: steps.next(&LayerFacts::NONE, None),
+            steps,
             layer: 0,
             taken: 0,
             runs: Vec::new(),
-            ticket: Ticket::default(),
-            deposit,
+            first,
+            batch: Vec::new(),
+            turn: 0,
         })
+    }
+
+    /// Begins the next inference of the batch.
+    pub(super) fn begin(
+        mut self: Box<Self>,
+        inferring: Box<Inferring>,
+        context: &Context,
+        deposit: Option<Deposit>,
+    ) -> Result<State, Error> {
+        let mut ticket = Ticket::default();
+        let layers = &context.network.layers;
+        ticket
+            .layers
+            .resize_with(layers.len(), LayerTicket::default);
+        self.batch.push(InBatch { ticket, deposit });
+        self.go_on(inferring, context)
+    }
+
+    /// Takes what begins an inference after the first of its batch.
+    fn follow(&self, frame: Frame<'_>) -> Result<Option<Deposit>, Error> {
+        let deposit = tickets::deposit(frame)?;
+        let last = self.batch.last().and_then(|last| last.deposit.as_ref());
+        let expected = last.map(|last| (last.owner, last.following.checked_sub(1)));
+        match deposit.map(|deposit| (deposit.owner, Some(deposit.following))) == expected {
+            true => Ok(deposit),
+            false => Err(Error::Malformed("deposit of another batch")),
+        }
     }
 
     /// Goes on from a step that is over to the next message, or to what comes after the preparing.
@@ -74,6 +115,9 @@ impl Preparing {
                         break;
                     }
                 }
+                Prepare::Outputs(inference) => {
+                    (self.turn, self.taken) = (inference.into(), 0);
+                }
                 Prepare::Gather(_) => {
                     let activation = network.layer.activation;
                     inferring.window.gather(self.layer as u16, activation);
@@ -86,11 +130,15 @@ impl Preparing {
                     }
                 }
                 Prepare::Done => {
-                    // One that is kept for another session is not this one's any more.
-                    inferring.ticket = self.deposit.is_none().then_some(self.ticket);
+                    // Those that are kept for another session are not this one's any more.
+                    let of_session = self.batch.pop().filter(|last| last.deposit.is_none());
+                    inferring.ticket = of_session.map(|last| last.ticket);
                     return Ok(State::Ready(inferring));
                 }
-                Prepare::Input(_) | Prepare::Response | Prepare::Confirm => break,
+                Prepare::Begin(_)
+                | Prepare::Input(..)
+                | Prepare::Response
+                | Prepare::Confirm(_) => break,
             }
         }
         Ok(State::Prepare(inferring, self))
@@ -102,7 +150,6 @@ impl Preparing {
         if self.runs.len() == index {
             let linear = &context.network.layers[index].linear;
             self.runs.push(Arc::clone(linear).begin());
-            self.ticket.layers.push(LayerTicket::default());
         }
     }
 
@@ -137,9 +184,12 @@ impl Preparing {
                 }
                 len
             }
-            Prepare::Confirm => {
-                if let Some(deposit) = &self.deposit {
-                    tickets::keep(&inferring, context, deposit, &self.ticket)?;
+            Prepare::Confirm(inference) => {
+                let of_batch = &mut self.batch[usize::from(inference)];
+                if let Some(deposit) = &of_batch.deposit {
+                    let ticket = core::mem::take(&mut of_batch.ticket);
+                    let number = self.first + u64::from(inference);
+                    tickets::keep(&inferring, context, number, deposit, &ticket)?;
                 }
                 let len = write(out, Kind::Prepared, |_| 0);
                 return Ok((self.go_on(inferring, context)?, Some(len)));
@@ -157,7 +207,14 @@ impl Preparing {
         frame: Frame<'_>,
     ) -> Result<State, Error> {
         let done = match self.at {
-            Prepare::Input(i) => self.input(i, &mut inferring, context, frame)?,
+            Prepare::Begin(_) => {
+                let deposit = self.follow(frame)?;
+                return self.begin(inferring, context, deposit);
+            }
+            Prepare::Input(inference, i) => {
+                let at = (inference.into(), i);
+                self.input(at, &mut inferring, context, frame)?
+            }
             Prepare::Window => {
                 let Inferring {
                     session, window, ..
@@ -174,11 +231,11 @@ impl Preparing {
         Ok(State::Prepare(inferring, self))
     }
 
-    /// Takes a frame of input ciphertext `i`; true with its last one. Runs the layer when all are
-    /// there.
+    /// Takes a frame of an inference's input ciphertext `i`; true with its last one. Runs the layer
+    /// when all are there.
     fn input(
         &mut self,
-        i: usize,
+        (inference, i): (usize, usize),
         inferring: &mut Inferring,
         context: &mut Context,
         frame: Frame<'_>,
@@ -191,7 +248,7 @@ impl Preparing {
         };
         context.counters.ciphertext_bytes += bytes;
         context.counters.layers[self.layer].inputs += 1;
-        if i + 1 == inputs {
+        if inference + 1 == self.batch.len() && i + 1 == inputs {
             self.convolve(inferring, context)?;
         }
         Ok(true)
@@ -201,7 +258,8 @@ impl Preparing {
     /// shares of y.
     fn convolve(&mut self, inferring: &mut Inferring, context: &mut Context) -> Result<(), Error> {
         let network = &context.network.layers[self.layer];
-        let seeds: Vec<Seed> = (0..network.linear.places().outputs())
+        let responses = self.batch.len() * network.linear.places().outputs();
+        let seeds: Vec<Seed> = (0..responses)
             .map(|_| inferring.session.response_seed())
             .collect();
         let shift = context.network.about.shift;
@@ -216,7 +274,9 @@ impl Preparing {
         };
         let run = &mut self.runs[self.layer];
         let (offsets, operations) = run.run(&inferring.keys, seeds, &offsets)?;
-        self.ticket.layers[self.layer].offsets = offsets.into();
+        for (of_batch, offsets) in self.batch.iter_mut().zip(offsets) {
+            of_batch.ticket.layers[self.layer].offsets = offsets.into();
+        }
         context.counters.layers[self.layer]
             .operations
             .add(&operations);
@@ -229,7 +289,9 @@ impl Preparing {
             session, window, ..
         } = inferring;
         for (layer, chunk) in window.finish(&session.sender)? {
-            self.ticket.layers[layer].chunks.push(chunk);
+            self.batch[self.turn].ticket.layers[layer]
+                .chunks
+                .push(chunk);
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ pub(super) struct Session {
     pub(super) kdf: Kdf,
     pub(super) receiver: ReceiverTrees,
     pub(super) sender: SenderTrees<FORWARD>,
+    /// Tickets that the client may have prepared together.
+    pub(super) batch: u16,
     /// Responses so far; each has a seed of its own.
     pub(super) responses: u64,
 }

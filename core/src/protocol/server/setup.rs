@@ -26,7 +26,6 @@ use crate::rlwe::{Limbs, Ring, Ring4096};
 
 type Ciphertext = crate::rlwe::Ciphertext<Ring4096>;
 type PublicKey = crate::rlwe::PublicKey<Ring4096>;
-type Response = crate::rlwe::Response<Ring4096>;
 
 /// What a session begins with.
 pub(super) struct Secrets {
@@ -44,7 +43,7 @@ pub(super) enum Stage {
     /// Sends the description of this layer.
     Layers(usize),
     Upload(Awaited, ReceiveUpload<Ring4096>),
-    BaseResponse(Choosing, Box<Response>, SendResponse),
+    BaseResponse(Choosing, SendResponse),
     /// Sends this frame of the messages that the client chooses from.
     SendMessages(Choosing, usize),
     /// Sends this frame of the extension in which it chooses.
@@ -110,6 +109,10 @@ impl Secrets {
         }
         let about = &network.about;
         let relu = relu_params(about.shift, hello.h, hello.k_s)?;
+        let batch = match context.tickets {
+            Some(_) => network.batch(Room::of(hello.window), context.batch_memory),
+            None => 0,
+        };
         let welcome = Welcome {
             version: VERSION,
             nonce: self.nonce,
@@ -118,6 +121,7 @@ impl Secrets {
             shift: about.shift,
             layers: network.layers.len() as u16,
             layers_hash: network.layers_hash.0,
+            batch,
             classes: about.classes.len() as u16,
             logit_scale: about.logit_scale,
             input: about.input,
@@ -138,6 +142,7 @@ impl Secrets {
             relu,
             kdf,
             sender,
+            batch,
             responses: 0,
         };
         let stage = Stage::Welcome(buffer[..len].to_vec());
@@ -206,7 +211,7 @@ impl Awaited {
                 let residues = Residues::new(&session.kdf.seed(Purpose::BaseResidues, 0));
                 let response = residues.respond(&choices, &key, session.response_seed());
                 let choosing = Choosing { key, residues };
-                Stage::BaseResponse(choosing, Box::new(response), SendResponse::default())
+                Stage::BaseResponse(choosing, SendResponse::new(&response, &base::ALL))
             }
         })
     }
@@ -270,9 +275,9 @@ impl Stage {
                 }
                 (len, Awaited::Key.receive())
             }
-            Self::BaseResponse(choosing, response, mut download) => {
-                if let Some(len) = download.poll(&response, &base::ALL, out) {
-                    let stage = Self::BaseResponse(choosing, response, download);
+            Self::BaseResponse(choosing, mut response) => {
+                if let Some(len) = response.poll(out) {
+                    let stage = Self::BaseResponse(choosing, response);
                     return Ok((State::Setup(session, stage), Some(len)));
                 }
                 let next = Self::SendMessages(choosing, 0);

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::Context;
 use super::inferring::{Inferring, LayerTicket, Ticket};
-use super::session::Terms;
+use super::session::{Session, Terms};
 use crate::Error;
 use crate::arith::bits::{pack, packed_len, unpack};
 use crate::arith::field::{T, T_BITS};
@@ -28,8 +28,9 @@ use crate::random::SessionId;
 pub trait Tickets: Send + Sync {
     /// What the server calls its network, as long as the tickets are valid.
     fn model(&self) -> ModelId;
-    /// Whether there is room for one more of this client, before it is prepared.
-    fn room(&self, owner: &Owner) -> Result<(), TicketError>;
+    /// Whether there is room for so many more of this client, of so many bytes each, before they are
+    /// prepared.
+    fn room(&self, owner: &Owner, count: u16, bytes: usize) -> Result<(), TicketError>;
     /// Keeps a ticket, which nobody but the claim's client can have again. When this returns, it
     /// lasts as long as it is supposed to.
     fn keep(&self, claim: &Claim, ticket: &[u8]) -> Result<(), TicketError>;
@@ -49,33 +50,42 @@ struct Head {
     window: u16,
 }
 
-/// Bytes of a [`Deposit`].
-const DEPOSIT: usize = 64;
 /// The longest encoding of a [`Head`], in bytes.
 const MAX_HEAD: usize = 64;
 
-/// What a client wants of an inference that it begins: an answer in this session, or a ticket, for
-/// which there must be room.
-pub(super) fn deposit(context: &Context, frame: Frame<'_>) -> Result<Option<Deposit>, Error> {
-    if frame.payload.len() != DEPOSIT {
-        frame.expect_array::<0>(Kind::Begin)?;
-        return Ok(None);
+/// What a client wants of an inference that it begins: an answer in this session, or a ticket.
+pub(super) fn deposit(frame: Frame<'_>) -> Result<Option<Deposit>, Error> {
+    match frame.expect(Kind::Begin)? {
+        [] => Ok(None),
+        payload => read_control(payload, "deposit").map(Some),
     }
-    let deposit: Deposit = read_control(frame.expect(Kind::Begin)?, "deposit")?;
-    let room = context.tickets()?.room(&deposit.owner);
-    room.map_err(Error::Ticket)?;
-    Ok(Some(deposit))
 }
 
-/// Has a prepared inference kept.
+/// Tickets of the batch that a client begins with this one, if there is room for all.
+pub(super) fn room(session: &Session, context: &Context, first: &Deposit) -> Result<u16, Error> {
+    let tickets = context.tickets()?;
+    let refused = Error::Negotiation {
+        what: "tickets of a batch",
+        value: u32::from(first.following) + 1,
+    };
+    let count = first.following.checked_add(1);
+    let count = count.filter(|&count| count <= session.batch);
+    let count = count.ok_or(refused)?;
+    let bytes = MAX_HEAD + session.terms().packed(&context.network);
+    let room = tickets.room(&first.owner, count, bytes);
+    room.map_err(Error::Ticket).map(|()| count)
+}
+
+/// Has a prepared inference of this number kept.
 pub(super) fn keep(
     inferring: &Inferring,
     context: &Context,
+    number: u64,
     deposit: &Deposit,
     ticket: &Ticket,
 ) -> Result<(), Error> {
     let claim = Claim {
-        id: TicketId::new(&inferring.session.id, inferring.inferences - 1),
+        id: TicketId::new(&inferring.session.id, number),
         owner: deposit.owner,
         lock: deposit.lock,
     };
@@ -107,6 +117,16 @@ impl Terms {
         StoredChunks::new(self.relu, self.k_s.into(), self.room)
     }
 
+    /// Bytes of what [`Self::pack`] makes, without its head.
+    fn packed(&self, network: &Network) -> usize {
+        let stored = self.chunks();
+        let layers = network.layers.iter().enumerate().map(|(index, layer)| {
+            let chunks = layer.chunks(index).map(|chunk| stored.bytes(chunk));
+            packed_len(layer.outputs.len(), T_BITS) + chunks.sum::<usize>()
+        });
+        layers.sum()
+    }
+
     /// What is prepared of an inference, for [`Tickets::keep`].
     fn pack(&self, ticket: &Ticket, network: &Network) -> Result<Zeroizing<Vec<u8>>, Error> {
         let (stored, mut head) = (self.chunks(), [0; MAX_HEAD]);
@@ -120,11 +140,7 @@ impl Terms {
         };
         let head = postcard::to_slice(&values, &mut head)
             .map_err(|_| Error::Internal("head of a ticket longer than its buffer"))?;
-        let sizes = network.layers.iter().enumerate().map(|(index, layer)| {
-            let chunks = layer.chunks(index).map(|chunk| stored.bytes(chunk));
-            packed_len(layer.outputs.len(), T_BITS) + chunks.sum::<usize>()
-        });
-        let mut bytes = Zeroizing::new(vec![0; head.len() + sizes.sum::<usize>()]);
+        let mut bytes = Zeroizing::new(vec![0; head.len() + self.packed(network)]);
         let (first, mut rest) = bytes.split_at_mut(head.len());
         first.copy_from_slice(head);
         for layer in &ticket.layers {

@@ -72,11 +72,11 @@ pub trait Ring: sealed::Sealed + Clone + Send + Sync + 'static {
     /// c0 of a response without its low bits, rounded: below [`Self::C0_BOUND`].
     fn drop_bits(c0: u32) -> u32;
 
-    /// c1 of a response, as it was sent, becomes c1 s, coefficient domain; `load_key` writes s in the
-    /// NTT domain of limb 0. The scratch comes out as zeros.
+    /// c1 of a response, as it was sent, becomes c1 s, coefficient domain; `load_key` writes s times a
+    /// residue, in the NTT domain of limb 0. The scratch comes out as zeros.
     fn multiply(
         c1: &mut Self::Poly,
-        load_key: impl FnOnce(&mut Self::Poly),
+        load_key: impl FnOnce(u32, &mut Self::Poly),
         scratch: &mut Self::Scratch,
     );
 

@@ -89,10 +89,9 @@ impl Ring for Ring4096 {
         (c0 + (1 << (Self::DROPPED_BITS - 1))) >> Self::DROPPED_BITS
     }
 
-    fn multiply(c1: &mut Poly, load_key: impl FnOnce(&mut Poly), [scratch]: &mut [Poly; 1]) {
-        load_key(scratch);
-        Q_NTT[0].multiply(c1, scratch);
-        Q_NTT[0].inverse(c1, LOG_N);
+    fn multiply(c1: &mut Poly, load_key: impl FnOnce(u32, &mut Poly), [scratch]: &mut [Poly; 1]) {
+        load_key(Q_NTT[0].factor(), scratch);
+        Q_NTT[0].multiply_inverse(c1, scratch);
         scratch.zeroize();
     }
 

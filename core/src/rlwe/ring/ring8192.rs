@@ -148,18 +148,21 @@ impl Ring for Ring8192 {
 
     /// Both 16-bit halves of c1 are multiplied by s over the integers: the products stay below
     /// 2^15 N = 2^28, which is less than q0/2.
-    fn multiply(c1: &mut Poly, load_key: impl FnOnce(&mut Poly), [low, scratch]: &mut [Poly; 2]) {
+    fn multiply(
+        c1: &mut Poly,
+        load_key: impl FnOnce(u32, &mut Poly),
+        [low, scratch]: &mut [Poly; 2],
+    ) {
         let modulus = &Q_MOD[0];
         for (high, low) in c1.iter_mut().zip(low.iter_mut()) {
             let part = i32::from(*high as i16);
             *low = small_residue(part, modulus);
             *high = small_residue(high.wrapping_sub(part as u32) as i32 >> 16, modulus);
         }
-        load_key(scratch);
+        load_key(Q_NTT[0].factor(), scratch);
         for half in [&mut *c1, &mut *low] {
             Q_NTT[0].forward(half, LOG_N);
-            Q_NTT[0].multiply(half, scratch);
-            Q_NTT[0].inverse(half, LOG_N);
+            Q_NTT[0].multiply_inverse(half, scratch);
         }
         for (high, &low) in c1.iter_mut().zip(low.iter()) {
             let high_product = modulus.centered(*high) as u32;

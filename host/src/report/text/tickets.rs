@@ -16,6 +16,9 @@ pub fn prepare(out: &mut impl Write, report: &PrepareReport) -> io::Result<()> {
     let mut rows = Pairs::default();
     let count = report.tickets.len();
     rows.add("tickets", format!("{count} of {}", report.network));
+    if report.together > 1 {
+        rows.add("together", format!("up to {}", report.together));
+    }
     rows.add("one ticket", phase_text(&report.prepare));
     let (seconds, traffic) = (report.seconds_setup, bytes(report.bytes_setup));
     rows.add("set-up", format!("{seconds:.2} s, {traffic}"));

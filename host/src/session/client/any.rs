@@ -89,8 +89,8 @@ impl Kind {
 pub(super) trait Prepares: AnyClient {
     /// See [`Client::prepare`].
     fn prepare(&mut self) -> Result<(), Error>;
-    /// See [`Client::prepare_ticket`].
-    fn prepare_ticket(&mut self, owner: Owner) -> Result<(), Error>;
+    /// See [`Client::prepare_tickets`].
+    fn prepare_tickets(&mut self, owner: Owner, count: u16) -> Result<(), Error>;
     /// The bytes of [`Client::ticket`].
     fn ticket(&mut self) -> Result<Zeroizing<Vec<u8>>, SessionError>;
 }
@@ -142,7 +142,7 @@ macro_rules! any_client {
                 self.handle(app, frame)
             }
             fn rests(&self) -> bool {
-                self.is_ready() || self.is_closed()
+                self.rests()
             }
             fn close(&mut self) {
                 self.close();
@@ -183,8 +183,8 @@ where
     fn prepare(&mut self) -> Result<(), Error> {
         self.prepare()
     }
-    fn prepare_ticket(&mut self, owner: Owner) -> Result<(), Error> {
-        self.prepare_ticket(owner)
+    fn prepare_tickets(&mut self, owner: Owner, count: u16) -> Result<(), Error> {
+        self.prepare_tickets(owner, count)
     }
     fn ticket(&mut self) -> Result<Zeroizing<Vec<u8>>, SessionError> {
         let ticket = self.ticket().ok_or(SessionError::Closed)?;

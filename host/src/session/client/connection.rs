@@ -113,13 +113,16 @@ impl Connection {
         self.begin(Phase::Prepare)
     }
 
-    /// Prepares a ticket of this client, and gives it with what it took.
-    pub fn prepare_ticket(
-        &mut self,
-        owner: Owner,
-    ) -> Result<(Zeroizing<Vec<u8>>, PhasePart), SessionError> {
+    /// Begins to prepare so many tickets of this client together, at most as many as
+    /// [`Welcome::batch`] says. [`Connection::ticket`] gives them.
+    pub fn prepare_tickets(&mut self, owner: Owner, count: u16) -> Result<(), SessionError> {
         self.begin(Phase::Prepare)?;
-        self.client.prepares()?.prepare_ticket(owner)?;
+        Ok(self.client.prepares()?.prepare_tickets(owner, count)?)
+    }
+
+    /// The next ticket of those that are prepared together, with what all so far took.
+    pub fn ticket(&mut self) -> Result<(Zeroizing<Vec<u8>>, PhasePart), SessionError> {
+        self.marks.goes_on();
         self.run()?;
         Ok((self.client.prepares()?.ticket()?, self.marks.prepare))
     }

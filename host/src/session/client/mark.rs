@@ -41,6 +41,13 @@ impl Marks {
         self.phase = None;
     }
 
+    /// What the client did since the last frame is not counted.
+    pub fn goes_on(&mut self) {
+        if let Some((at, _)) = &mut self.last {
+            *at = Instant::now();
+        }
+    }
+
     /// A frame that came, or was made: its time begins with the frame before it.
     fn frame(&mut self, at: Option<(Phase, u16)>, came: bool, frame: Frame<'_>) {
         let bytes = (HEADER + frame.payload.len()) as u64;

@@ -11,7 +11,7 @@ use crate::model::packing::packed;
 use crate::model::{Model, ModelLayer};
 
 /// Bytes that the transformed weights of a network take at most if nobody says otherwise; layers
-/// beyond it transform theirs in every inference.
+/// beyond it transform theirs in every inference, or once for tickets that are prepared together.
 pub const WEIGHT_MEMORY: usize = 2 << 30;
 
 /// A model for serving, with its weights transformed, as many as [`WEIGHT_MEMORY`] holds.

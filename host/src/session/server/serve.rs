@@ -32,6 +32,9 @@ pub struct ServerOptions {
     pub timeout: Duration,
     /// Inferences that a client may start, in all its sessions. Clients are told apart by address.
     pub queries: u32,
+    /// Bytes that each session may take for tickets while they are prepared together; one is always
+    /// prepared. See [`Network::batch`].
+    pub batch_memory: usize,
     /// A link to send at the pace of, for measurements.
     pub pace: Option<Pace>,
 }
@@ -42,6 +45,7 @@ impl Default for ServerOptions {
             sessions: 4,
             timeout: Duration::from_secs(30),
             queries: 10_000,
+            batch_memory: 1 << 30,
             pace: None,
         }
     }
@@ -205,7 +209,7 @@ fn session(
         Ok((mut line, mut rng)) => {
             let mut server = Server::new(served.network.clone(), budget, &mut rng);
             if let Some(tickets) = &served.tickets {
-                server = server.with_tickets(tickets.clone());
+                server = server.with_tickets(tickets.clone(), options.batch_memory);
             }
             let result = run(&mut server, &mut line, |server, _| observer.moved(server));
             end.counters = server.counters().clone();

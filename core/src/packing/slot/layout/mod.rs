@@ -262,6 +262,8 @@ impl SlotLayout {
             external_rotations: external,
             key_switches: internal + external,
             decompositions: external + if moved > 0 { shifted } else { 0 },
+            // That depends on what is kept.
+            factors: 0,
         }
     }
 }

@@ -152,9 +152,9 @@ impl Tickets for FolderTickets {
         self.model
     }
 
-    fn room(&self, owner: &Owner) -> Result<(), TicketError> {
+    fn room(&self, owner: &Owner, count: u16, bytes: usize) -> Result<(), TicketError> {
         self.drop_expired();
-        self.index().room(owner, 0)
+        self.index().room(owner, count, (HEAD + bytes + TAG) as u64)
     }
 
     fn keep(&self, claim: &Claim, ticket: &[u8]) -> Result<(), TicketError> {
@@ -166,7 +166,7 @@ impl Tickets for FolderTickets {
         };
         {
             let mut index = self.index();
-            index.room(&claim.owner, len)?;
+            index.room(&claim.owner, 1, len)?;
             index.insert(claim.id, entry);
         }
         let made = durable::create(&self.path(&claim.id), |file| {

@@ -53,16 +53,18 @@ impl Index {
         }
     }
 
-    /// Whether there is room for one more of a client, of so many bytes.
-    pub fn room(&self, owner: &Owner, bytes: u64) -> Result<(), TicketError> {
+    /// Whether there is room for so many more of a client, of so many bytes each.
+    pub fn room(&self, owner: &Owner, count: u16, bytes: u64) -> Result<(), TicketError> {
         let limits = &self.limits;
         let of_client = || {
             let entries = self.entries.values();
             entries.filter(|entry| entry.owner == *owner).count()
         };
-        let full = self.entries.len() >= limits.tickets
-            || self.bytes + bytes > limits.bytes
-            || of_client() >= limits.of_client;
+        let bytes = bytes.saturating_mul(count.into());
+        let count = usize::from(count);
+        let full = self.entries.len() + count > limits.tickets
+            || self.bytes.saturating_add(bytes) > limits.bytes
+            || of_client() + count > limits.of_client;
         match full {
             true => Err(TicketError::Full),
             false => Ok(()),

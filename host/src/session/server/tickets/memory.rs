@@ -59,16 +59,16 @@ impl Tickets for MemoryTickets {
         self.model
     }
 
-    fn room(&self, owner: &Owner) -> Result<(), TicketError> {
+    fn room(&self, owner: &Owner, count: u16, bytes: usize) -> Result<(), TicketError> {
         let mut kept = self.kept();
         kept.drop_expired();
-        kept.index.room(owner, 0)
+        kept.index.room(owner, count, bytes as u64)
     }
 
     fn keep(&self, claim: &Claim, ticket: &[u8]) -> Result<(), TicketError> {
         let mut kept = self.kept();
         let bytes = ticket.len() as u64;
-        kept.index.room(&claim.owner, bytes)?;
+        kept.index.room(&claim.owner, 1, bytes)?;
         let entry = Entry {
             owner: claim.owner,
             bytes,
