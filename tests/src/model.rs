@@ -4,7 +4,7 @@
 use stria_core::random::sample::{Ternary, error, flood};
 use stria_core::random::{Seed, Stream};
 use stria_core::rlwe::ring::ring4096::{LOG_N, N, Poly, Q, Q_MOD, Q_NTT};
-use stria_core::rlwe::{Ciphertext, Ring, Ring4096, SecretKey};
+use stria_core::rlwe::{Ciphertext, ExactRing, Ring4096, SecretKey};
 
 use crate::ring::{self, crt};
 

@@ -10,7 +10,7 @@ pub mod slot;
 
 use crate::network::LayerError;
 use crate::network::layer::Layer;
-use crate::rlwe::Ring;
+use crate::rlwe::{ExactRing, Ring};
 
 #[cfg(feature = "server")]
 use crate::Error;
@@ -69,7 +69,7 @@ impl Output {
 /// A layer's layout in any packing: how its values become plaintext polynomials.
 pub trait Layout: Places + Copy + Send + Sync + 'static {
     /// The parameter set of its ciphertexts.
-    type Ring: Ring;
+    type Ring: ExactRing;
 
     /// Checks a layer's description and lays it out.
     fn new(layer: &Layer) -> Result<Self, LayerError>;

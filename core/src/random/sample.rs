@@ -116,7 +116,7 @@ mod tests {
     use crate::arith::field::T;
     use crate::random::Seed;
     use crate::rlwe::ring::ring4096::{Q_BITS, Q_MOD};
-    use crate::rlwe::{Ring, Ring4096};
+    use crate::rlwe::{ExactRing, Ring4096};
 
     fn stream() -> Stream {
         Stream::new(&Seed([7; 32]), [0; 3])

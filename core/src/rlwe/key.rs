@@ -17,7 +17,7 @@ impl<R: Ring> SecretKey<R> {
         Self(R::Signs::ZERO)
     }
 
-    /// Becomes the key of a seed. In place: a key that is returned leaves a copy on the stack.
+    /// Becomes the key of a seed, which serves nothing else, no key of another ring either. In place: a key that is returned leaves a copy on the stack.
     pub fn draw(&mut self, seed: &Seed) {
         let mut stream = Stream::new(seed, [0; 3]);
         let mut ternary = Ternary::new();
@@ -39,8 +39,8 @@ impl<R: Ring> SecretKey<R> {
     /// The scratch comes out as zeros.
     pub fn multiply(&self, c1: &mut R::Poly, scratch: &mut R::Scratch) {
         let load = |factor, key: &mut R::Poly| {
-            self.load(0, factor, key);
-            R::NTT[0].forward(key, R::LOG_N);
+            self.load(R::RESPONSE_MODULUS, factor, key);
+            R::NTT[R::RESPONSE_MODULUS].forward(key, R::LOG_N);
         };
         R::multiply(c1, load, scratch);
     }

@@ -8,6 +8,7 @@ mod element;
 mod encrypt;
 pub mod galois;
 mod key;
+pub mod masked;
 mod operations;
 #[cfg(feature = "server")]
 mod respond;
@@ -20,4 +21,4 @@ pub use key::SecretKey;
 pub use operations::{Operations, Rotation};
 #[cfg(feature = "server")]
 pub use respond::{PublicKey, Randomness, Response, respond};
-pub use ring::{Ring, Ring4096, Ring8192};
+pub use ring::{ExactRing, Ring, Ring4096, Ring8192};

@@ -1,7 +1,7 @@
 //! Circuit privacy: what the server does to a result before it goes back.
 //! `docs/design.md#circuit-privacy`. Each step is needed; the order is fixed (all before the
-//! switch), and it is the only way from a [`Ciphertext`] to an [`Response`], which alone can be
-//! sent:
+//! switch), and in an [`ExactRing`] it is the only way from a [`Ciphertext`] to a [`Response`], which
+//! alone can be sent; in a `MaskedRing` [`super::masked`] goes on after the first:
 //!
 //! | step | takes | gives |
 //! |---|---|---|
@@ -17,6 +17,7 @@ use core::marker::PhantomData;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::ciphertext::zero_poly;
+use super::ring::ExactRing;
 use super::{Ciphertext, Expansion, Limbs, Ring, expand_public, zero_limbs};
 use crate::random::sample::{
     Ternary, error, flood, flood_residue, residue_t, sign_residue, small_residue,
@@ -25,7 +26,7 @@ use crate::random::{Seed, Stream};
 
 /// Separates the streams that one response's seed gives.
 #[repr(u32)]
-enum Part {
+pub(super) enum Part {
     U = 1,
     Errors = 2,
     Mask = 3,
@@ -41,10 +42,12 @@ impl<R: Ring> Randomness<R> {
         Self(seed, PhantomData)
     }
 
-    fn stream(&self, part: Part) -> Stream {
+    pub(super) fn stream(&self, part: Part) -> Stream {
         Stream::new(&self.0, [R::RESPONSE_DOMAIN + part as u32, 0, 0])
     }
+}
 
+impl<R: ExactRing> Randomness<R> {
     /// A uniform residue mod t for every coefficient or slot.
     pub fn mask(&self) -> Box<R::Poly> {
         let mut mask = zero_poly::<R>();
@@ -78,7 +81,7 @@ impl<R: Ring> PublicKey<R> {
 }
 
 /// A sum with an encryption of zero added: its c1 is an RLWE sample. Coefficient domain.
-pub struct Rerandomised<R: Ring>(Ciphertext<R>);
+pub struct Rerandomised<R: Ring>(pub(super) Ciphertext<R>);
 /// Its message is a share, whose other half is the mask.
 pub struct Masked<R: Ring>(Ciphertext<R>);
 /// The noise of its phase says nothing of the weights.
@@ -86,8 +89,8 @@ pub struct Flooded<R: Ring>(Ciphertext<R>);
 
 /// What goes back to the client: a ciphertext at the modulus of responses.
 pub struct Response<R: Ring> {
-    c1: Box<R::Poly>,
-    c0: Box<R::Poly>,
+    pub(super) c1: Box<R::Poly>,
+    pub(super) c0: Box<R::Poly>,
 }
 
 impl<R: Ring> Response<R> {
@@ -96,14 +99,14 @@ impl<R: Ring> Response<R> {
         &self.c1
     }
 
-    /// c0, coefficient domain, low bits dropped.
+    /// c0 as it is sent, coefficient domain.
     pub fn c0(&self) -> &R::Poly {
         &self.c0
     }
 }
 
 /// All steps on `result`. `mask` (residues mod t, coefficient domain) becomes part of the message.
-pub fn respond<R: Ring>(
+pub fn respond<R: ExactRing>(
     result: Ciphertext<R>,
     key: &PublicKey<R>,
     mask: &R::Poly,
@@ -150,7 +153,7 @@ impl<R: Ring> Ciphertext<R> {
     }
 }
 
-impl<R: Ring> Rerandomised<R> {
+impl<R: ExactRing> Rerandomised<R> {
     /// Adds the mask (residues mod t, coefficient domain) to the message.
     pub fn mask(mut self, mask: &R::Poly) -> Masked<R> {
         Ciphertext::<R>::add_plaintext(&mut self.0.c0, mask);
@@ -158,7 +161,7 @@ impl<R: Ring> Rerandomised<R> {
     }
 }
 
-impl<R: Ring> Masked<R> {
+impl<R: ExactRing> Masked<R> {
     /// Adds the flood to the phase.
     pub fn flood(mut self, random: &Randomness<R>) -> Flooded<R> {
         let mut stream = random.stream(Part::Flood);
@@ -173,7 +176,7 @@ impl<R: Ring> Masked<R> {
     }
 }
 
-impl<R: Ring> Flooded<R> {
+impl<R: ExactRing> Flooded<R> {
     /// Switches to the modulus of responses and drops the bits that decryption does not need.
     pub fn switch(mut self) -> Response<R> {
         let mut c1 = R::switch(&mut self.0.c1);

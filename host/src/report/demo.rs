@@ -3,7 +3,7 @@
 use serde::Serialize;
 use stria_core::arith::field::T;
 use stria_core::packing::Packing;
-use stria_core::rlwe::{Ring, Ring4096, Ring8192};
+use stria_core::rlwe::{ExactRing, Ring4096, Ring8192};
 
 use super::infer::PhasePart;
 
@@ -108,7 +108,7 @@ impl Security {
         }
     }
 
-    fn of_ring<R: Ring>() -> Self {
+    fn of_ring<R: ExactRing>() -> Self {
         let moduli = R::MODULI.iter();
         Self {
             n: R::N,

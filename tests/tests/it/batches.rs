@@ -20,7 +20,7 @@ use stria_host::session::server::{MemoryTickets, TicketLimits};
 use stria_tests::frames::control;
 use stria_tests::two_party::{Image, Pair, Plain, settings};
 
-use super::tickets::Cut;
+use super::ticket_faults::Cut;
 use super::traffic::traffic_of;
 
 const OWNER: [u8; 32] = [7; 32];
@@ -321,6 +321,25 @@ fn deposits_that_are_no_batch_are_refused() {
     (pair.server.handle(Frame::new_checked(&first).unwrap())).unwrap();
     let told = pair.server.handle(Frame::new_checked(&second).unwrap());
     assert_eq!(told, Err(Error::Malformed("deposit of another batch")));
+}
+
+/// A server that keeps no tickets says so to whoever asks nevertheless.
+#[test]
+fn a_server_without_tickets_takes_no_deposit() {
+    let network = Plain::tiny().network();
+    let mut pair = Pair::<Whole>::new(network, settings(4, 8), [1, 2]);
+    pair.run(&mut Image::random(0)).unwrap();
+    let unsupported = Err(Error::Ticket(TicketError::Unsupported));
+    assert_eq!(pair.client.prepare_tickets(OWNER, 1), unsupported);
+    let deposit = Deposit {
+        following: 0,
+        owner: OWNER,
+        lock: [1; 32],
+    };
+    let bytes = control(Kind::Begin, &deposit);
+    let told = pair.server.handle(Frame::new_checked(&bytes).unwrap());
+    assert_eq!(told, unsupported);
+    assert_eq!(pair.server.counters().queries, 0);
 }
 
 /// Bytes of all tickets of a batch are looked for before any is prepared.

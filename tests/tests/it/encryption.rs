@@ -12,7 +12,9 @@ use stria_core::protocol::transfer::{
 };
 use stria_core::random::Seed;
 use stria_core::rlwe::ring::ring4096::{LOG_N, N, Poly, Q, Q_BITS, Q_NTT};
-use stria_core::rlwe::{Expansion, Randomness, Response, Ring, Ring4096, expand_public, respond};
+use stria_core::rlwe::{
+    ExactRing, Expansion, Randomness, Response, Ring, Ring4096, expand_public, respond,
+};
 use stria_tests::layers::layer;
 use stria_tests::model::{self, ALL, Wide};
 use stria_tests::ring::{Parties as AnyParties, crt, public, random_poly};

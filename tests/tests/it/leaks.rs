@@ -19,7 +19,7 @@ use stria_core::protocol::frame::{Frame, HEADER, Kind, MAX_FRAME};
 use stria_core::protocol::transfer::Dense;
 use stria_core::random::{Seed, SessionId};
 use stria_core::rlwe::ring::ring4096::{LOG_N, N, Poly, Q, Q_MOD, Q_NTT, T_NTT};
-use stria_core::rlwe::{Expansion, Operations, Randomness, Ring, Ring4096, respond};
+use stria_core::rlwe::{ExactRing, Expansion, Operations, Randomness, Ring, Ring4096, respond};
 use stria_tests::layers::layer;
 use stria_tests::model::{self, ALL, Steps, Wide};
 use stria_tests::ring::{Parties as AnyParties, crt, public};

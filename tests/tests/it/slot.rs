@@ -10,7 +10,7 @@ use stria_core::rlwe::ring::ring8192::{
     GALOIS_KEY_BYTES, KEY_LIMBS, LIMBS, N, Poly, Q, Q_BITS, Q_NTT,
 };
 use stria_core::rlwe::{
-    Factor, Operations, Randomness, Response, Ring, Ring8192, Rotation, respond,
+    ExactRing, Factor, Operations, Randomness, Response, Ring, Ring8192, Rotation, respond,
 };
 use stria_tests::ring::{Parties as AnyParties, decode, encode, q, random_poly, scaled, seed_of};
 use stria_tests::stats::deviation;

@@ -4,7 +4,7 @@
 use num_bigint::BigUint;
 use stria_core::arith::field::{ACC_BITS, T};
 use stria_core::rlwe::ring::ring8192::*;
-use stria_core::rlwe::{Ring, Ring8192};
+use stria_core::rlwe::{ExactRing, Ring, Ring8192};
 use stria_tests::ring::is_prime;
 
 use super::parameters::{largest_bits, product};

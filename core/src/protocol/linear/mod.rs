@@ -16,7 +16,7 @@ use crate::Error;
 use crate::packing::Layout;
 use crate::random::Kdf;
 use crate::rlwe::ring::ring4096::{N, Poly};
-use crate::rlwe::{Expansion, Ring, Ring4096, SecretKey, add_errors, encrypt_limb};
+use crate::rlwe::{ExactRing, Expansion, Ring, Ring4096, SecretKey, add_errors, encrypt_limb};
 
 #[cfg(feature = "server")]
 pub use server::*;
@@ -94,7 +94,7 @@ pub trait ClientLinear: Zeroize {
     /// Whether the server asks for keys after the base transfers.
     const OWN_KEYS: bool;
     /// The parameter set.
-    type Ring: Ring;
+    type Ring: ExactRing;
     /// The layout of a layer.
     type Layout: Layout<Ring = Self::Ring>;
 

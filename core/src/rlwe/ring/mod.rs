@@ -2,9 +2,11 @@
 //! `docs/design.md#parameters` and `#circuit-privacy`; everything else in [`crate::rlwe`] exists
 //! once, for any [`Ring`].
 
+pub mod masked;
 pub mod ring4096;
 pub mod ring8192;
 
+pub use masked::{Masked2048, Masked4096};
 pub use ring4096::Ring4096;
 pub use ring8192::Ring8192;
 
@@ -32,14 +34,13 @@ pub trait Ring: sealed::Sealed + Clone + Send + Sync + 'static {
     const LOG_N: usize = Self::N.trailing_zeros() as usize;
     /// Limbs of a ciphertext: the first of the moduli.
     const LIMBS: usize;
-    /// The moduli: the ciphertext's, then a special prime where there are Galois keys.
+    /// The moduli: the ciphertext's, then a special prime where there are Galois keys, or t where it is
+    /// that of responses.
     const MODULI: &'static [Modulus];
     /// Bits of a residue of each modulus on the wire.
     const BITS: &'static [u32];
     /// The transforms modulo each of the moduli.
-    const NTT: &'static [Ntt<Self::Poly>];
-    /// The transform modulo t.
-    const T_NTT: &'static Ntt<Self::Poly>;
+    const NTT: &'static [&'static Ntt<Self::Poly>];
     /// The scales from residues mod t to each limb.
     const SCALES: &'static [Scale];
     /// Public polynomials are expanded under nonces above this one.
@@ -47,45 +48,31 @@ pub trait Ring: sealed::Sealed + Clone + Send + Sync + 'static {
     /// The randomness of responses comes from nonces above this one.
     const RESPONSE_DOMAIN: u32;
 
-    /// The flood is the sum of four uniforms of half-width 2^FLOOD_BITS.
-    const FLOOD_BITS: u32;
+    /// Which of the moduli a response's c1 is multiplied by the key under.
+    const RESPONSE_MODULUS: usize;
     /// Bits of a coefficient of a response's c1.
     const C1_BITS: u32;
     /// Such a coefficient is below this, if it has less than 32 bits.
     const C1_BOUND: u32;
-    /// Low bits of a response's c0 that the server drops.
-    const DROPPED_BITS: u32;
     /// Bits of a coefficient of a response's c0.
-    const C0_BITS: u32 = Self::C1_BITS - Self::DROPPED_BITS;
+    const C0_BITS: u32;
     /// Such a coefficient is below this.
     const C0_BOUND: u32;
 
-    /// Brings a polynomial of all limbs (coefficient domain; overwritten) to the modulus of
-    /// responses, to the nearest integer.
-    #[cfg(feature = "server")]
-    fn switch(limbs: &mut [Self::Poly]) -> Box<Self::Poly>;
-
-    /// Brings c1 of a response from the coefficient domain to that in which it is sent.
-    #[cfg(feature = "server")]
-    fn to_response_domain(c1: &mut Self::Poly);
-
-    /// c0 of a response without its low bits, rounded: below [`Self::C0_BOUND`].
-    fn drop_bits(c0: u32) -> u32;
-
     /// c1 of a response, as it was sent, becomes c1 s, coefficient domain; `load_key` writes s times a
-    /// residue, in the NTT domain of limb 0. The scratch comes out as zeros.
+    /// residue, in the NTT domain of [`Self::RESPONSE_MODULUS`]. The scratch comes out as zeros.
     fn multiply(
         c1: &mut Self::Poly,
         load_key: impl FnOnce(u32, &mut Self::Poly),
         scratch: &mut Self::Scratch,
     );
 
-    /// The message coefficient (mod t) of a coefficient of a response's c0, without its
-    /// dropped bits, and the coefficient of c1 s; constant-time.
+    /// The message coefficient (mod t) of a coefficient of a response's c0, as it was sent, and the
+    /// coefficient of c1 s; constant-time.
     fn decrypt_coefficient(c0: u32, c1_s: u32) -> u32;
 
-    /// Bytes of a ciphertext or public key on the wire: all limbs of a half, and the seed of the
-    /// other.
+    /// Bytes of a ciphertext on the wire: one half, and the seed of the other. Those of a public key too
+    /// where c0 is sent in residues.
     fn upload_bytes() -> usize {
         32 + (Self::BITS[..Self::LIMBS].iter())
             .map(|&bits| Self::N * bits as usize / 8)
@@ -96,6 +83,40 @@ pub trait Ring: sealed::Sealed + Clone + Send + Sync + 'static {
     fn response_bytes(coefficients: usize) -> usize {
         Self::N * Self::C1_BITS as usize / 8 + (coefficients * Self::C0_BITS as usize).div_ceil(8)
     }
+}
+
+/// A parameter set whose responses are right to the unit, under a uniform mask mod t and a flood.
+pub trait ExactRing: Ring {
+    /// The transform modulo t.
+    const T_NTT: &'static Ntt<Self::Poly>;
+    /// The flood is the sum of four uniforms of half-width 2^FLOOD_BITS.
+    const FLOOD_BITS: u32;
+    /// Low bits of a response's c0 that the server drops.
+    const DROPPED_BITS: u32;
+
+    /// Brings a polynomial of all limbs (coefficient domain; overwritten) to the modulus of
+    /// responses, to the nearest integer.
+    #[cfg(feature = "server")]
+    fn switch(limbs: &mut [Self::Poly]) -> Box<Self::Poly>;
+
+    /// Brings c1 of a response from the coefficient domain to that in which it is sent.
+    #[cfg(feature = "server")]
+    fn to_response_domain(c1: &mut Self::Poly);
+
+    /// c0 of a response without its low bits, rounded: below [`Ring::C0_BOUND`].
+    fn drop_bits(c0: u32) -> u32;
+}
+
+/// A parameter set whose responses have a uniform mask over all of the phase, noise included, and an
+/// error of a few units in return. `docs/design.md#masked-responses`.
+pub trait MaskedRing: Ring {
+    /// c / q for a residue c of both limbs, in units of 2^-64 and modulo 1: off by less than 2^24 of
+    /// these, either way. Constant-time.
+    fn fraction(limbs: [u32; 2]) -> u64;
+
+    /// The residues of c = round(word q / 2^32): of an upload, as it was sent.
+    #[cfg(feature = "server")]
+    fn from_word(word: u32) -> [u32; 2];
 }
 
 mod sealed {
@@ -172,7 +193,7 @@ const fn inverses<const L: usize>(limbs: &[Modulus; L]) -> [[u32; L]; L] {
 /// Divides by the modulus of limb `last`, to the nearest integer, which leaves the limbs before it.
 /// Coefficient domain; `inverses` are those of that modulus.
 #[cfg(feature = "server")]
-fn divide<R: Ring>(limbs: &mut [R::Poly], last: usize, inverses: &[u32]) {
+fn divide<R: ExactRing>(limbs: &mut [R::Poly], last: usize, inverses: &[u32]) {
     let dropped_modulus = R::MODULI[last];
     let (kept, dropped) = limbs.split_at_mut(last);
     for ((limb, m), &inverse) in kept.iter_mut().zip(R::MODULI).zip(inverses) {

@@ -2,7 +2,7 @@
 //! `docs/design.md#parameters`; the tests recompute primality, roots, the security bound and the
 //! noise.
 
-use super::{Ring, Scale};
+use super::{ExactRing, Ring, Scale};
 use crate::arith::field::{T, T_MOD};
 use crate::arith::modulus::Modulus;
 use crate::arith::transform::Ntt;
@@ -59,17 +59,38 @@ impl Ring for Ring4096 {
     const LIMBS: usize = LIMBS;
     const MODULI: &'static [Modulus] = &Q_MOD;
     const BITS: &'static [u32] = &Q_BITS;
-    const NTT: &'static [Ntt<Poly>] = &Q_NTT;
-    const T_NTT: &'static Ntt<Poly> = &T_NTT;
+    const NTT: &'static [&'static Ntt<Poly>] = &[&Q_NTT[0], &Q_NTT[1], &Q_NTT[2], &Q_NTT[3]];
     const SCALES: &'static [Scale] = &Scale::table(&Q_MOD);
     const EXPANSION_DOMAIN: u32 = 0;
     const RESPONSE_DOMAIN: u32 = 0;
 
-    const FLOOD_BITS: u32 = 78;
+    const RESPONSE_MODULUS: usize = 0;
     const C1_BITS: u32 = Q_BITS[0];
     const C1_BOUND: u32 = Q[0];
-    const DROPPED_BITS: u32 = 4;
+    const C0_BITS: u32 = Self::C1_BITS - Self::DROPPED_BITS;
     const C0_BOUND: u32 = ((Q[0] - 1 + (1 << (Self::DROPPED_BITS - 1))) >> Self::DROPPED_BITS) + 1;
+
+    fn multiply(c1: &mut Poly, load_key: impl FnOnce(u32, &mut Poly), [scratch]: &mut [Poly; 1]) {
+        load_key(Q_NTT[0].factor(), scratch);
+        Q_NTT[0].multiply_inverse(c1, scratch);
+        scratch.zeroize();
+    }
+
+    fn decrypt_coefficient(c0: u32, c1_s: u32) -> u32 {
+        let c0 = Q_MOD[0].reduce_once(c0 << Self::DROPPED_BITS);
+        let phase = Q_MOD[0].add(c0, c1_s);
+        // round(t phase / q0) by a multiplication: 2^40 t / q0 < 2^32, and its rounding moves the
+        // result by less than 2^-9, far inside the noise margin. No division: those vary in time.
+        const RATIO: u64 = (((T as u128) << 40) / Q[0] as u128) as u64;
+        let m = (u64::from(phase) * RATIO + (1 << 39)) >> 40;
+        T_MOD.reduce_once(m as u32)
+    }
+}
+
+impl ExactRing for Ring4096 {
+    const T_NTT: &'static Ntt<Poly> = &T_NTT;
+    const FLOOD_BITS: u32 = 78;
+    const DROPPED_BITS: u32 = 4;
 
     #[cfg(feature = "server")]
     fn switch(limbs: &mut [Poly]) -> Box<Poly> {
@@ -87,21 +108,5 @@ impl Ring for Ring4096 {
 
     fn drop_bits(c0: u32) -> u32 {
         (c0 + (1 << (Self::DROPPED_BITS - 1))) >> Self::DROPPED_BITS
-    }
-
-    fn multiply(c1: &mut Poly, load_key: impl FnOnce(u32, &mut Poly), [scratch]: &mut [Poly; 1]) {
-        load_key(Q_NTT[0].factor(), scratch);
-        Q_NTT[0].multiply_inverse(c1, scratch);
-        scratch.zeroize();
-    }
-
-    fn decrypt_coefficient(c0: u32, c1_s: u32) -> u32 {
-        let c0 = Q_MOD[0].reduce_once(c0 << Self::DROPPED_BITS);
-        let phase = Q_MOD[0].add(c0, c1_s);
-        // round(t phase / q0) by a multiplication: 2^40 t / q0 < 2^32, and its rounding moves the
-        // result by less than 2^-9, far inside the noise margin. No division: those vary in time.
-        const RATIO: u64 = (((T as u128) << 40) / Q[0] as u128) as u64;
-        let m = (u64::from(phase) * RATIO + (1 << 39)) >> 40;
-        T_MOD.reduce_once(m as u32)
     }
 }

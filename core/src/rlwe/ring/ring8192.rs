@@ -30,7 +30,7 @@
 //! margin is 292.6: rounding 21.3, flood 2^91 2^32/q = 9.2, six dropped bits of c0 18.5; together
 //! 29.7, 9.85 sigma. A returned coefficient is 32 + 26 bits, as many as in segment packing.
 
-use super::{Ring, Scale};
+use super::{ExactRing, Ring, Scale};
 use crate::arith::field::{T, T_MOD};
 use crate::arith::modulus::Modulus;
 use crate::arith::transform::Ntt;
@@ -105,46 +105,17 @@ impl Ring for Ring8192 {
     const LIMBS: usize = LIMBS;
     const MODULI: &'static [Modulus] = &Q_MOD;
     const BITS: &'static [u32] = &[Q_BITS; KEY_LIMBS];
-    const NTT: &'static [Ntt<Poly>] = &Q_NTT;
-    const T_NTT: &'static Ntt<Poly> = &T_NTT;
+    const NTT: &'static [&'static Ntt<Poly>] =
+        &[&Q_NTT[0], &Q_NTT[1], &Q_NTT[2], &Q_NTT[3], &Q_NTT[4]];
     const SCALES: &'static [Scale] = &Scale::table(&[Q_MOD[0], Q_MOD[1], Q_MOD[2], Q_MOD[3]]);
     const EXPANSION_DOMAIN: u32 = 15;
     const RESPONSE_DOMAIN: u32 = 16;
 
-    const FLOOD_BITS: u32 = 91;
+    const RESPONSE_MODULUS: usize = 0;
     const C1_BITS: u32 = 32;
     const C1_BOUND: u32 = u32::MAX;
-    const DROPPED_BITS: u32 = 6;
+    const C0_BITS: u32 = Self::C1_BITS - Self::DROPPED_BITS;
     const C0_BOUND: u32 = 1 << Self::C0_BITS;
-
-    /// Divides by q3 and q2, each time to the nearest integer, and brings what is left from q0 q1
-    /// to 2^32.
-    #[cfg(feature = "server")]
-    fn switch(limbs: &mut [Poly]) -> Box<Poly> {
-        const INVERSES: [[u32; KEY_LIMBS]; KEY_LIMBS] = inverses(&Q_MOD);
-        const FIRST_INVERSE: u32 = inverse(&Q_MOD[0], &Q_MOD[1]);
-        /// 2^124 / (q0 q1), for numbers below 2^60: what its rounding loses is below 2^-32.
-        const RATIO: u128 = (1 << 124) / (Q[0] as u128 * Q[1] as u128);
-        for last in [3, 2] {
-            divide::<Self>(limbs, last, &INVERSES[last]);
-        }
-        let mut out = Box::new(limbs[0]);
-        for (out, &x1) in out.iter_mut().zip(&limbs[1]) {
-            let m = &Q_MOD[1];
-            let difference = m.sub(x1, m.reduce_once(*out));
-            let quotient = m.mul_montgomery(difference, FIRST_INVERSE);
-            let x = u64::from(*out) + u64::from(Q[0]) * u64::from(quotient);
-            *out = ((u128::from(x) * RATIO + (1 << 91)) >> 92) as u32;
-        }
-        out
-    }
-
-    #[cfg(feature = "server")]
-    fn to_response_domain(_c1: &mut Poly) {}
-
-    fn drop_bits(c0: u32) -> u32 {
-        c0.wrapping_add(1 << (Self::DROPPED_BITS - 1)) >> Self::DROPPED_BITS
-    }
 
     /// Both 16-bit halves of c1 are multiplied by s over the integers: the products stay below
     /// 2^15 N = 2^28, which is less than q0/2.
@@ -177,6 +148,41 @@ impl Ring for Ring8192 {
         // round(t phase / 2^32).
         let m = (u64::from(phase) * u64::from(T) + (1 << 31)) >> 32;
         T_MOD.reduce_once(m as u32)
+    }
+}
+
+impl ExactRing for Ring8192 {
+    const T_NTT: &'static Ntt<Poly> = &T_NTT;
+    const FLOOD_BITS: u32 = 91;
+    const DROPPED_BITS: u32 = 6;
+
+    /// Divides by q3 and q2, each time to the nearest integer, and brings what is left from q0 q1
+    /// to 2^32.
+    #[cfg(feature = "server")]
+    fn switch(limbs: &mut [Poly]) -> Box<Poly> {
+        const INVERSES: [[u32; KEY_LIMBS]; KEY_LIMBS] = inverses(&Q_MOD);
+        const FIRST_INVERSE: u32 = inverse(&Q_MOD[0], &Q_MOD[1]);
+        /// 2^124 / (q0 q1), for numbers below 2^60: what its rounding loses is below 2^-32.
+        const RATIO: u128 = (1 << 124) / (Q[0] as u128 * Q[1] as u128);
+        for last in [3, 2] {
+            divide::<Self>(limbs, last, &INVERSES[last]);
+        }
+        let mut out = Box::new(limbs[0]);
+        for (out, &x1) in out.iter_mut().zip(&limbs[1]) {
+            let m = &Q_MOD[1];
+            let difference = m.sub(x1, m.reduce_once(*out));
+            let quotient = m.mul_montgomery(difference, FIRST_INVERSE);
+            let x = u64::from(*out) + u64::from(Q[0]) * u64::from(quotient);
+            *out = ((u128::from(x) * RATIO + (1 << 91)) >> 92) as u32;
+        }
+        out
+    }
+
+    #[cfg(feature = "server")]
+    fn to_response_domain(_c1: &mut Poly) {}
+
+    fn drop_bits(c0: u32) -> u32 {
+        c0.wrapping_add(1 << (Self::DROPPED_BITS - 1)) >> Self::DROPPED_BITS
     }
 }
 
