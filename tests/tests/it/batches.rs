@@ -422,7 +422,7 @@ fn a_cut_costs_the_rest<M: Memory>() {
     assert_eq!(taken_before::<M>(&network, all), 3);
     let mut taken = Vec::new();
     while taken.last() != Some(&3) {
-        taken.push(taken_before::<M>(&network, 37 * taken.len()));
+        taken.push(taken_before::<M>(&network, 97 * taken.len()));
     }
     assert!(taken.is_sorted(), "{taken:?}");
     assert!(taken.len() > 10 && taken[0] == 0, "{taken:?}");
