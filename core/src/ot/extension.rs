@@ -73,14 +73,10 @@ impl Sums {
 
     fn add_four(&mut self, columns: &mut [Column], x: usize) {
         let mut none = [0; BLOCK_WORDS];
-        let (highest, columns) = match columns {
-            [columns @ .., highest] => (highest, columns),
-            [] => (&mut none, columns),
-        };
-        let mut none = [0; BLOCK_WORDS];
-        let (second, columns) = match columns {
-            [columns @ .., second] => (second, columns),
-            [] => (&mut none, columns),
+        let (columns, second, highest) = match columns {
+            [columns @ .., second, highest] => (columns, second, highest),
+            [highest] => (&mut [][..], &mut none, highest),
+            [] => return,
         };
         let [a, b, c, d] = &mut *self.four;
         for i in 0..BLOCK_WORDS {

@@ -228,6 +228,11 @@ impl PrepareSteps {
         }
     }
 
+    /// Inferences of the batch after this one.
+    pub fn following(&self, inference: u16) -> u16 {
+        self.count - 1 - inference
+    }
+
     /// The step after the last one that this gave. `facts` are the entered layer's, `output` is its
     /// first output that no step has taken yet since [`Prepare::Outputs`]; none when all are taken.
     pub fn next(&mut self, facts: &LayerFacts, output: Option<Output>) -> Prepare {

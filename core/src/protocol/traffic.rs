@@ -230,7 +230,7 @@ impl InferenceTraffic {
                 }
                 Prepare::Begin(begun) => {
                     let deposit = Deposit {
-                        following: count - 1 - begun,
+                        following: steps.following(begun),
                         owner: [0; 32],
                         lock: [0; 32],
                     };

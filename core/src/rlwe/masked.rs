@@ -8,6 +8,7 @@
 
 use super::encrypt::encrypt_limb;
 use super::ring::MaskedRing;
+use super::ring::masked::fraction;
 use super::{Expansion, SecretKey};
 use crate::random::Seed;
 
@@ -22,7 +23,7 @@ pub fn encrypt_words<R: MaskedRing>(
     encrypt_limb(key, 0, message, a, words);
     encrypt_limb(key, 1, message, a, second);
     for (word, &second) in words.as_mut().iter_mut().zip(second.as_ref()) {
-        let rounded = R::fraction([*word, second]).wrapping_add(1 << 31) >> 32;
+        let rounded = fraction([*word, second]).wrapping_add(1 << 31) >> 32;
         *word = rounded as u32;
     }
 }
@@ -39,14 +40,14 @@ mod server {
     use super::*;
     use crate::arith::field::{T, T_MOD};
     use crate::rlwe::respond::{Part, Rerandomised};
-    use crate::rlwe::ring::masked::{MASK_BITS, units};
+    use crate::rlwe::ring::masked::{MASK_BITS, from_word, units};
     use crate::rlwe::{Ciphertext, Randomness, Response, zero_limbs, zero_poly};
 
     /// The ciphertext whose c0 came as these words, and c1 as a seed.
     pub fn from_words<R: MaskedRing>(words: &R::Poly, seed: &Seed) -> Ciphertext<R> {
         let mut c0 = zero_limbs::<R>();
         for (i, &word) in words.as_ref().iter().enumerate() {
-            let residues = R::from_word(word);
+            let residues = from_word(word);
             for (limb, residue) in c0.iter_mut().zip(residues) {
                 limb.as_mut()[i] = residue;
             }
@@ -105,7 +106,7 @@ mod server {
             let fractions = |half: &[R::Poly], take: &mut dyn FnMut(usize, u64)| {
                 let limbs = half[0].as_ref().iter().zip(half[1].as_ref());
                 for (i, (&x, &y)) in limbs.enumerate() {
-                    take(i, R::fraction([x, y]));
+                    take(i, fraction([x, y]));
                 }
             };
             let (mut c0, mut c1) = (zero_poly::<R>(), zero_poly::<R>());

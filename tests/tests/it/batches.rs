@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use stria_core::packing::Packing;
-use stria_core::protocol::client::{AnswerClient, Chunks, Memory, Ticket, Whole};
+use stria_core::protocol::client::{AnswerClient, Chunks, Memory, Whole};
 use stria_core::protocol::frame::{Frame, Kind, MAX_FRAME};
 use stria_core::protocol::linear::ClientLinear;
 use stria_core::protocol::linear::segment::Segments;
@@ -21,9 +21,9 @@ use stria_tests::frames::control;
 use stria_tests::two_party::{Image, Pair, Plain, settings};
 
 use super::ticket_faults::Cut;
+use super::tickets::{OWNER, server};
 use super::traffic::traffic_of;
 
-const OWNER: [u8; 32] = [7; 32];
 /// What the servers here prepare together.
 const MOST: u16 = 5;
 /// Queries that a session may start.
@@ -85,16 +85,8 @@ fn redeemed<M: Memory, L: ClientLinear>(
     tickets: &Arc<dyn Tickets>,
     ticket: &[u8],
 ) -> Result<(AnswerClient<M, L>, Server), Error> {
-    let mut client = AnswerClient::closed();
-    let server = Server::new(network.clone(), Budget::new(0), &mut stria_tests::rng(3));
-    let mut server = server.with_tickets(tickets.clone(), 0);
-    client.redeem(Ticket::read(ticket)?)?;
-    let mut image = Image::random(0);
-    loopback(
-        &mut (&mut client, &mut image),
-        &mut server,
-        &mut [0; MAX_FRAME],
-    )?;
+    let (mut client, mut server) = (AnswerClient::closed(), server(network, tickets, 3));
+    super::tickets::redeemed(&mut client, &mut server, ticket)?;
     Ok((client, server))
 }
 
@@ -112,6 +104,8 @@ fn answer<M: Memory, L: ClientLinear>(
     loopback(&mut (&mut client, &mut image), &mut server, &mut buffer).unwrap();
     let tensors = plain.opened(&image, &server.audit().open(&client).unwrap());
     plain.assert_exact(&tensors, &image.logits, 12);
+    // It was paid for when it was prepared.
+    assert_eq!(server.counters().queries, 0);
 }
 
 /// Two batches and an inference of the session itself, all right to the last bit; and the frames are
@@ -212,17 +206,23 @@ fn tickets_are_taken_one_by_one() {
     assert_eq!(pair.client.prepare_tickets(OWNER, 1), not_ready);
 }
 
-/// Whoever takes a ticket need not poll before the next frame.
-#[test]
-fn after_a_ticket_the_next_frame_may_come_first() {
+/// A client with the first ticket of two, and what the server says next.
+fn with_a_ticket() -> (Pair<Whole>, Image, Vec<u8>) {
     let (network, tickets) = (Plain::tiny().network(), limited(9));
     let (mut pair, mut image) = session::<Whole, Segments>(&network, 8, &tickets);
     pair.client.prepare_tickets(OWNER, 2).unwrap();
     pair.run(&mut image).unwrap();
     let mut buffer = [0; MAX_FRAME];
     let len = pair.server.poll(&mut buffer).unwrap().unwrap();
-    let frame = Frame::new_checked(&buffer[..len]).unwrap();
+    (pair, image, buffer[..len].to_vec())
+}
+
+/// Whoever takes a ticket need not poll before the next frame.
+#[test]
+fn after_a_ticket_the_next_frame_may_come_first() {
+    let (mut pair, mut image, next) = with_a_ticket();
     assert!(pair.client.ticket().is_some());
+    let frame = Frame::new_checked(&next).unwrap();
     pair.client.handle(&mut image, frame).unwrap();
     pair.run(&mut image).unwrap();
     assert!(pair.client.ticket().is_some());
@@ -231,13 +231,8 @@ fn after_a_ticket_the_next_frame_may_come_first() {
 /// What a server sends beside its turn finds a client that has a ticket at rest.
 #[test]
 fn a_client_that_has_a_ticket_takes_no_frame() {
-    let (network, tickets) = (Plain::tiny().network(), limited(9));
-    let (mut pair, mut image) = session::<Whole, Segments>(&network, 8, &tickets);
-    pair.client.prepare_tickets(OWNER, 2).unwrap();
-    pair.run(&mut image).unwrap();
-    let mut buffer = [0; MAX_FRAME];
-    let len = pair.server.poll(&mut buffer).unwrap().unwrap();
-    let frame = Frame::new_checked(&buffer[..len]).unwrap();
+    let (mut pair, mut image, next) = with_a_ticket();
+    let frame = Frame::new_checked(&next).unwrap();
     assert!(pair.client.handle(&mut image, frame).is_err());
     assert!(pair.client.is_closed() && pair.client.ticket().is_none());
 }

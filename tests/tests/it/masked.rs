@@ -6,7 +6,7 @@ use num_bigint::BigUint;
 use proptest::prelude::*;
 use stria_core::arith::field::{T, T_MOD};
 use stria_core::rlwe::masked::{MaskBits, encrypt_words, from_words};
-use stria_core::rlwe::ring::masked::{MASK_BITS, Q};
+use stria_core::rlwe::ring::masked::{MASK_BITS, Q, fraction, from_word};
 use stria_core::rlwe::ring::{Masked2048, Masked4096, MaskedRing};
 use stria_core::rlwe::{
     Ciphertext, Expansion, Factor, Randomness, Response, Ring, add_errors, zero_poly,
@@ -46,14 +46,13 @@ proptest! {
     fn fractions_are_those_of_integers(c in 0..PRODUCT, word: u32, edge in 0u128..3) {
         for c in [c, edge, PRODUCT - 1 - edge] {
             let exact = (c << 64) / PRODUCT;
-            let got = Masked2048::fraction(residues(c));
+            let got = fraction(residues(c));
             let off = (exact as u64).wrapping_sub(got) as i64;
             prop_assert!(off.abs() < 1 << 24, "{off}");
-            prop_assert_eq!(got, Masked4096::fraction(residues(c)));
         }
         for word in [word, 0, u32::MAX] {
             let nearest = (u128::from(word) * PRODUCT + (1 << 31)) >> 32;
-            prop_assert_eq!(Masked2048::from_word(word), residues(nearest));
+            prop_assert_eq!(from_word(word), residues(nearest));
         }
     }
 
@@ -66,15 +65,19 @@ proptest! {
     }
 }
 
-/// A ciphertext as the server receives it.
-fn upload<R: MaskedRing>(parties: &Parties<R>, message: &R::Poly, number: u64) -> Ciphertext<R> {
+/// c0 of a ciphertext as it is sent; c1 follows from `seed_of(6, number)`.
+fn words<R: MaskedRing>(parties: &Parties<R>, message: &R::Poly, number: u64) -> Box<R::Poly> {
     let mut message = Box::new(*message);
     add_errors(&mut *message, &seed_of(7, number));
-    let a = seed_of(6, number);
     let mut scratch = Box::new([*zero_poly::<R>(), *zero_poly::<R>()]);
-    let public = (&a, Expansion::Ciphertext);
+    let public = (&seed_of(6, number), Expansion::Ciphertext);
     encrypt_words(&parties.secret, &message, public, &mut scratch);
-    from_words(&scratch[0], &a)
+    Box::new(scratch[0])
+}
+
+/// A ciphertext as the server receives it.
+fn upload<R: MaskedRing>(parties: &Parties<R>, message: &R::Poly, number: u64) -> Ciphertext<R> {
+    from_words::<R>(&words(parties, message, number), &seed_of(6, number))
 }
 
 /// What an upload's rounding adds to the noise: at most half a word, 2^17, and a little.
@@ -274,17 +277,7 @@ fn uniform(phases: impl Iterator<Item = u32> + Clone) -> bool {
 
 /// An upload of the client's choice: each coefficient a multiple of 2^-9 of q.
 fn chosen<R: MaskedRing>(parties: &Parties<R>) -> Box<R::Poly> {
-    let a = seed_of(6, 1);
-    let mut zero = zero_poly::<R>();
-    add_errors(&mut *zero, &seed_of(7, 1));
-    let mut scratch = Box::new([*zero_poly::<R>(), *zero_poly::<R>()]);
-    encrypt_words(
-        &parties.secret,
-        &zero,
-        (&a, Expansion::Ciphertext),
-        &mut scratch,
-    );
-    let mut words = Box::new(scratch[0]);
+    let mut words = words(parties, &zero_poly::<R>(), 1);
     for (i, word) in (*words).as_mut().iter_mut().enumerate() {
         *word = word.wrapping_add((i as u32 % 7) << 23);
     }

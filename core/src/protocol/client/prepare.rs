@@ -45,7 +45,6 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
             secrets: Kdf::of(self.ratchet.seed(Purpose::Batch, first)),
             goal,
             steps: PrepareSteps::new(M::ROOM, inference.welcome.layers.into(), count),
-            count,
             first,
             turn: 0,
             done: 0,
@@ -171,7 +170,7 @@ impl<M: Memory, L: ClientLinear> Client<M, L> {
             At::Confirm => {
                 frame.expect_array::<0>(Kind::Prepared)?;
                 session.wipe();
-                if session.batch.turn + 1 < session.batch.count {
+                if session.batch.steps.following(session.batch.turn) > 0 {
                     session.has = Has::Ticket;
                     *at = At::Ticket;
                     return Ok(());

@@ -128,11 +128,6 @@ impl<M: Memory, L: ClientLinear> AnswerClient<M, L> {
         self.step == Step::Closed
     }
 
-    /// Whether it awaits no frame.
-    pub fn rests(&self) -> bool {
-        self.is_ready() || self.is_closed()
-    }
-
     /// As [`super::Client::position`].
     pub fn position(&self) -> Option<(Phase, u16)> {
         let layer = self.inference.answered_layer()?;
@@ -228,7 +223,7 @@ impl<M: Memory, L: ClientLinear> Driven for AnswerClient<M, L> {
         Self::handle(self, app, frame)
     }
     fn rests(&self) -> bool {
-        Self::rests(self)
+        self.is_ready() || self.is_closed()
     }
     fn close(&mut self) {
         Self::close(self);

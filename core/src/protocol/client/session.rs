@@ -43,7 +43,6 @@ pub(super) struct Batch {
     pub(super) secrets: Kdf,
     pub(super) goal: Goal,
     pub(super) steps: PrepareSteps,
-    pub(super) count: u16,
     /// Number of the first in the session.
     pub(super) first: u64,
     /// The one that the session's inference is.
@@ -57,7 +56,6 @@ impl Batch {
         secrets: Kdf::empty(),
         goal: Goal::Rest,
         steps: PrepareSteps::new(Room::Whole, 0, 0),
-        count: 0,
         first: 0,
         turn: 0,
         done: 0,

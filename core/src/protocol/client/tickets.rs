@@ -153,11 +153,11 @@ impl<M: Memory, L: ClientLinear> Session<M, L> {
     /// What the server is told of an inference that becomes a ticket.
     pub(super) fn deposit(&self) -> Option<Deposit> {
         let Batch {
-            goal, count, turn, ..
-        } = self.batch;
-        match goal {
+            goal, steps, turn, ..
+        } = &self.batch;
+        match *goal {
             Goal::Tickets(owner) => Some(Deposit {
-                following: count - 1 - turn,
+                following: steps.following(*turn),
                 owner,
                 lock: lock(&token(&self.inference.kdf).0),
             }),

@@ -10,7 +10,6 @@ use super::{MaskedRing, Ring, Scale, ring4096};
 use crate::arith::field::{T, T_BITS, T_MOD};
 use crate::arith::modulus::Modulus;
 use crate::arith::transform::{Ntt, Residues};
-use zeroize::Zeroize;
 
 /// Number of ciphertext limbs.
 pub const LIMBS: usize = 2;
@@ -34,8 +33,9 @@ const RECIPROCALS: [u64; LIMBS] = [
     (((1 << 64) + (Q[1] / 2) as u128) / Q[1] as u128) as u64,
 ];
 
-/// c / q for the residues of c, in units of 2^-64.
-fn fraction(limbs: [u32; LIMBS]) -> u64 {
+/// c / q for the residues of c, in units of 2^-64 and modulo 1: off by less than 2^24 of these, either
+/// way. Constant-time.
+pub fn fraction(limbs: [u32; LIMBS]) -> u64 {
     let part = |limb: usize| {
         let numerator = Q_MOD[limb].mul_montgomery(limbs[limb], NUMERATORS[limb]);
         u64::from(numerator) * RECIPROCALS[limb]
@@ -43,9 +43,9 @@ fn fraction(limbs: [u32; LIMBS]) -> u64 {
     part(0).wrapping_add(part(1))
 }
 
-/// The residues of round(word q / 2^32).
+/// The residues of c = round(word q / 2^32): of an upload, as it was sent.
 #[cfg(feature = "server")]
-fn from_word(word: u32) -> [u32; LIMBS] {
+pub fn from_word(word: u32) -> [u32; LIMBS] {
     const PRODUCT: u128 = Q[0] as u128 * Q[1] as u128;
     let c = ((u128::from(word) * PRODUCT + (1 << (UPLOAD_BITS - 1))) >> UPLOAD_BITS) as u64;
     // The word is public, as it came.
@@ -85,17 +85,6 @@ macro_rules! masked_ring {
             const C0_BITS: u32 = MASK_BITS;
             const C0_BOUND: u32 = 1 << MASK_BITS;
 
-            fn multiply(
-                c1: &mut $poly,
-                load_key: impl FnOnce(u32, &mut $poly),
-                [scratch, _]: &mut Self::Scratch,
-            ) {
-                let ntt = Self::NTT[Self::RESPONSE_MODULUS];
-                load_key(ntt.factor(), scratch);
-                ntt.multiply_inverse(c1, scratch);
-                scratch.zeroize();
-            }
-
             fn decrypt_coefficient(c0: u32, c1_s: u32) -> u32 {
                 T_MOD.add(units(c0), c1_s)
             }
@@ -105,16 +94,7 @@ macro_rules! masked_ring {
             }
         }
 
-        impl MaskedRing for $ring {
-            fn fraction(limbs: [u32; 2]) -> u64 {
-                fraction(limbs)
-            }
-
-            #[cfg(feature = "server")]
-            fn from_word(word: u32) -> [u32; 2] {
-                from_word(word)
-            }
-        }
+        impl MaskedRing for $ring {}
     };
 }
 

@@ -13,6 +13,7 @@ pub use ring8192::Ring8192;
 use crate::arith::field::{T, T_MOD};
 use crate::arith::modulus::Modulus;
 use crate::arith::transform::{Ntt, Residues};
+use zeroize::Zeroize;
 
 #[cfg(feature = "server")]
 use alloc::boxed::Box;
@@ -65,7 +66,13 @@ pub trait Ring: sealed::Sealed + Clone + Send + Sync + 'static {
         c1: &mut Self::Poly,
         load_key: impl FnOnce(u32, &mut Self::Poly),
         scratch: &mut Self::Scratch,
-    );
+    ) {
+        let ntt = Self::NTT[Self::RESPONSE_MODULUS];
+        let scratch = &mut scratch.as_mut()[0];
+        load_key(ntt.factor(), scratch);
+        ntt.multiply_inverse(c1, scratch);
+        scratch.zeroize();
+    }
 
     /// The message coefficient (mod t) of a coefficient of a response's c0, as it was sent, and the
     /// coefficient of c1 s; constant-time.
@@ -109,15 +116,8 @@ pub trait ExactRing: Ring {
 
 /// A parameter set whose responses have a uniform mask over all of the phase, noise included, and an
 /// error of a few units in return. `docs/design.md#masked-responses`.
-pub trait MaskedRing: Ring {
-    /// c / q for a residue c of both limbs, in units of 2^-64 and modulo 1: off by less than 2^24 of
-    /// these, either way. Constant-time.
-    fn fraction(limbs: [u32; 2]) -> u64;
-
-    /// The residues of c = round(word q / 2^32): of an upload, as it was sent.
-    #[cfg(feature = "server")]
-    fn from_word(word: u32) -> [u32; 2];
-}
+/// Their moduli are those of [`masked`].
+pub trait MaskedRing: Ring {}
 
 mod sealed {
     pub trait Sealed {}

@@ -6,7 +6,6 @@ use super::{ExactRing, Ring, Scale};
 use crate::arith::field::{T, T_MOD};
 use crate::arith::modulus::Modulus;
 use crate::arith::transform::Ntt;
-use zeroize::Zeroize;
 
 #[cfg(feature = "server")]
 use super::{divide, inverses};
@@ -69,12 +68,6 @@ impl Ring for Ring4096 {
     const C1_BOUND: u32 = Q[0];
     const C0_BITS: u32 = Self::C1_BITS - Self::DROPPED_BITS;
     const C0_BOUND: u32 = ((Q[0] - 1 + (1 << (Self::DROPPED_BITS - 1))) >> Self::DROPPED_BITS) + 1;
-
-    fn multiply(c1: &mut Poly, load_key: impl FnOnce(u32, &mut Poly), [scratch]: &mut [Poly; 1]) {
-        load_key(Q_NTT[0].factor(), scratch);
-        Q_NTT[0].multiply_inverse(c1, scratch);
-        scratch.zeroize();
-    }
 
     fn decrypt_coefficient(c0: u32, c1_s: u32) -> u32 {
         let c0 = Q_MOD[0].reduce_once(c0 << Self::DROPPED_BITS);

@@ -4,7 +4,7 @@ use rand_core::CryptoRng;
 use stria_core::packing::Packing;
 use stria_core::protocol::activation::Phase;
 use stria_core::protocol::client::{
-    AnswerClient, Chunks, Client, Memory, SmallClient, Ticket, Whole,
+    AnswerClient, Chunks, Client, Driven, Memory, SmallClient, Ticket, Whole,
 };
 use stria_core::protocol::greeting::Welcome;
 use stria_core::protocol::linear::ClientLinear;
@@ -142,7 +142,7 @@ macro_rules! any_client {
                 self.handle(app, frame)
             }
             fn rests(&self) -> bool {
-                self.rests()
+                Driven::rests(self)
             }
             fn close(&mut self) {
                 self.close();
